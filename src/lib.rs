@@ -1,0 +1,14 @@
+//! Portcullis: one rustls server at the edge of an API that lets machines in by client certificate, API key or token.
+//!
+//! The road of a request, readable in [`gateway`]:
+//!
+//! ```text
+//! Target::read -> routes.find -> authenticate -> authorize -> act -> respond -> audit
+//!                     Proof -> Principal -> Entitlement -> Permit
+//! ```
+//!
+//! A module imports only what stands below it in this list; `scripts/check` holds it:
+//! `cli · app · admin · openapi · compare · gateway · oauth · listen · authority · registry · audit · snapshot · store ·
+//! telemetry · config · clock`, then the crates `policies` and `pki`, which never know each other.
+
+pub mod clock;

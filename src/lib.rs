@@ -9,6 +9,8 @@
 //!
 //! A module imports only what stands below it in this list; `scripts/check` holds it:
 //! `cli · app · admin · openapi · compare · gateway · oauth · listen · authority · registry · audit · snapshot · store ·
-//! telemetry · config · clock`, then the crates `policies` and `pki`, which never know each other.
+//! telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
 pub mod clock;
+pub mod failure;
+pub mod store;

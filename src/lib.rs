@@ -13,4 +13,5 @@
 
 pub mod clock;
 pub mod failure;
+pub mod openapi;
 pub mod store;

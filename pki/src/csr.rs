@@ -1,7 +1,5 @@
 //! Certificate requests from outside.
 
-mod signature;
-
 use std::fmt;
 
 use x509_parser::certification_request::X509CertificationRequest;
@@ -12,6 +10,7 @@ use x509_parser::prelude::FromDer;
 use crate::error::Error;
 use crate::key::PublicKey;
 use crate::pem;
+use crate::signature;
 use crate::spiffe_id::SpiffeId;
 use crate::text;
 
@@ -118,7 +117,7 @@ impl VerifiedRequest {
             return Err(Error::MalformedCsr("its version is not 1"));
         }
         let public_key = PublicKey::from_spki_der(info.subject_pki.raw)?;
-        signature::verify(&request, &public_key)?;
+        signature::verify(&request.signature_algorithm, &request.signature_value, info.raw, &public_key)?;
         let mut common_names = info.subject.iter_common_name();
         let common_name = match (common_names.next(), common_names.next()) {
             (Some(name), None) => name.as_str().ok().map(str::to_owned),

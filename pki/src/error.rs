@@ -1,6 +1,7 @@
 //! The crate's one error.
 
 use time::OffsetDateTime;
+use time::format_description::well_known::Rfc3339;
 
 /// Why a certificate, key, request or list was refused.
 ///
@@ -79,9 +80,9 @@ pub enum Error {
     LifetimeTooLong { asked: i64, max: i64 },
     #[error("the lifetime must be at least one whole second")]
     InvalidLifetime,
-    #[error("the issuing authority ends at {not_after}: rotate it before issuing")]
+    #[error("the issuing authority ends at {}: rotate it before issuing", rfc3339(.not_after))]
     OutlivesIssuer { not_after: OffsetDateTime },
-    #[error("the issuing authority is not valid before {not_before}: check the clock")]
+    #[error("the issuing authority is not valid before {}: check the clock", rfc3339(.not_before))]
     IssuerNotYetValid { not_before: OffsetDateTime },
     #[error("the authority may not issue {0} certificates: its own certificate does not allow it")]
     IssuerNotPermitted(&'static str),
@@ -152,4 +153,8 @@ impl Error {
             Self::Lint(_) => "lint_failed",
         }
     }
+}
+
+fn rfc3339(time: &OffsetDateTime) -> String {
+    time.format(&Rfc3339).unwrap_or_else(|_| time.to_string())
 }

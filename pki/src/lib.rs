@@ -84,6 +84,7 @@ mod pkcs12;
 mod profile;
 mod revocation;
 mod serial;
+mod signature;
 mod spiffe_id;
 mod text;
 mod thumbprint;

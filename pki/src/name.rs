@@ -70,5 +70,13 @@ fn check(name: &str) -> Result<(), Error> {
     if name.chars().any(char::is_control) {
         return refuse("it holds control characters");
     }
+    if name.chars().any(is_invisible) {
+        return refuse("it holds invisible characters");
+    }
     Ok(())
+}
+
+/// CVE-2021-42574: such characters make one name look like another to whoever approves it.
+fn is_invisible(c: char) -> bool {
+    matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
 }

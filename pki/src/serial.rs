@@ -76,8 +76,11 @@ impl FromStr for Serial {
     type Err = Error;
 
     fn from_str(text: &str) -> Result<Self, Error> {
+        // A number may be written with an odd count of digits, unlike a digest.
+        let odd = text.len() % 2 == 1 && !text.contains(':');
+        let even = if odd { format!("0{text}") } else { text.to_owned() };
         let octets =
-            text::read_hex(text).ok_or(Error::InvalidSerial("give hexadecimal digits, with or without colons"))?;
+            text::read_hex(&even).ok_or(Error::InvalidSerial("give hexadecimal digits, with or without colons"))?;
         let zeros = octets.iter().take_while(|octet| **octet == 0).count();
         Self::from_octets(&octets[zeros..])
     }

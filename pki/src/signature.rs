@@ -1,7 +1,7 @@
-//! Proof of possession: the request's signature by its own key.
+//! Signatures made by others, on requests and certificates.
 
 use aws_lc_rs::signature::{self, VerificationAlgorithm};
-use x509_parser::certification_request::X509CertificationRequest;
+use x509_parser::asn1_rs::BitString;
 use x509_parser::oid_registry::{
     OID_NIST_HASH_SHA256, OID_NIST_HASH_SHA384, OID_NIST_HASH_SHA512, OID_PKCS1_MD2WITHRSAENC, OID_PKCS1_MD4WITHRSAENC,
     OID_PKCS1_MD5WITHRSAENC, OID_PKCS1_RSASSAPSS, OID_PKCS1_SHA1WITHRSA, OID_PKCS1_SHA224WITHRSA,
@@ -18,14 +18,20 @@ use crate::key::{KeyAlgorithm, PublicKey};
 /// id-mgf1 (RFC 8017 §A.2.1).
 const OID_MGF1: Oid<'static> = oid!(1.2.840.113549.1.1.8);
 
-/// Verifies with the algorithm that key *and* signature identifier agree on.
+/// Verifies with the algorithm that key *and* signature identifier agree on: for requests and for certificates.
 ///
 /// The hash follows from the signature's identifier alone; the key's kind never does: a P-256 key may sign with SHA-384.
-pub(super) fn verify(request: &X509CertificationRequest<'_>, key: &PublicKey) -> Result<(), Error> {
-    let algorithm = verification(&request.signature_algorithm, key.algorithm())?;
-    let signature = &request.signature_value;
-    let proved = signature.unused_bits == 0
-        && key.verify(algorithm, request.certification_request_info.raw, signature.data.as_ref());
+///
+/// # Errors
+/// [`Error::WeakSignature`]; [`Error::PossessionNotProved`] when it does not verify.
+pub(crate) fn verify(
+    algorithm: &AlgorithmIdentifier<'_>,
+    signature: &BitString<'_>,
+    message: &[u8],
+    key: &PublicKey,
+) -> Result<(), Error> {
+    let algorithm = verification(algorithm, key.algorithm())?;
+    let proved = signature.unused_bits == 0 && key.verify(algorithm, message, signature.data.as_ref());
     proved.then_some(()).ok_or(Error::PossessionNotProved)
 }
 
@@ -94,7 +100,7 @@ fn rsa_pss(algorithm: &AlgorithmIdentifier<'_>) -> Result<&'static dyn Verificat
     Ok(algorithm)
 }
 
-/// Collisions: a request that two keys or two contents share proves nothing about either.
+/// Hashes with known collisions, or close to it: two contents that share a signature prove nothing about either.
 fn weak(algorithm: &Oid<'_>) -> Option<&'static str> {
     let ecdsa_with_sha1 = oid!(1.2.840.10045.4.1);
     let dsa = oid!(1.2.840.10040.4.3);

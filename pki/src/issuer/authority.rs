@@ -56,6 +56,7 @@ impl Issuer {
         let expected = lint::Expected {
             issuer: &subject_der,
             issuer_key_id: public_key.key_id(),
+            profile,
             params: &params,
             serial,
             validity,

@@ -3,9 +3,11 @@
 //! What counts is what the certificate says, not what was asked of the encoder: other authorities checked the request and then
 //! signed something else (GHSA-g892-p242-8g86).
 
-use rcgen::{CertificateParams, IsCa};
+use std::net::IpAddr;
+
+use rcgen::{CertificateParams, DnType, DnValue, SanType};
 use x509_parser::certificate::X509Certificate;
-use x509_parser::extensions::ParsedExtension;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
 use x509_parser::x509::X509Version;
 
 use super::prepare::Window;
@@ -13,11 +15,13 @@ use crate::certificate;
 use crate::error::Error;
 use crate::key::PublicKey;
 use crate::key_id::KeyId;
+use crate::profile::Profile;
 use crate::serial::Serial;
 
 pub(super) struct Expected<'a> {
     pub(super) issuer: &'a [u8],
     pub(super) issuer_key_id: &'a KeyId,
+    pub(super) profile: &'a Profile,
     pub(super) params: &'a CertificateParams,
     pub(super) serial: Serial,
     pub(super) validity: Window,
@@ -41,8 +45,21 @@ pub(super) fn check(der: &[u8], expected: &Expected<'_>) -> Result<String, Error
     ensure(certificate.extensions_map().is_ok(), "a repeated extension")?;
     check_extensions(&certificate, expected, &ensure)?;
     let names = certificate.subject_alternative_name().map_err(|_| Error::Lint("the subjectAltName"))?;
-    let count = names.map_or(0, |names| names.value.general_names.len());
-    ensure(count == params.subject_alt_names.len(), "the number of names")?;
+    let names = names.map_or(&[][..], |names| &names.value.general_names);
+    let wanted = &params.subject_alt_names;
+    ensure(
+        names.len() == wanted.len() && names.iter().zip(wanted).all(|(name, wanted)| same(name, wanted)),
+        "the names",
+    )?;
+    let mut common_names = certificate.subject().iter_common_name().map(|name| name.as_str().ok());
+    let wanted = match params.distinguished_name.get(&DnType::CommonName) {
+        Some(DnValue::Utf8String(name)) => Some(name.as_str()),
+        _ => None,
+    };
+    ensure(
+        wanted.is_some() && common_names.next() == Some(wanted) && common_names.next().is_none(),
+        "the common name",
+    )?;
     Ok(certificate.subject().to_string())
 }
 
@@ -51,19 +68,21 @@ fn check_extensions(
     expected: &Expected<'_>,
     ensure: &impl Fn(bool, &'static str) -> Result<(), Error>,
 ) -> Result<(), Error> {
-    let params = expected.params;
-    let is_ca = matches!(params.is_ca, IsCa::Ca(_));
     let basic = certificate.basic_constraints().ok().flatten();
-    ensure(basic.is_some_and(|basic| basic.critical && basic.value.ca == is_ca), "the basic constraints")?;
+    let path_length = expected.profile.path_length().map(u32::from);
+    let basic_fits = |basic: &x509_parser::extensions::BasicConstraints| {
+        basic.ca == path_length.is_some() && basic.path_len_constraint == path_length
+    };
+    ensure(basic.is_some_and(|basic| basic.critical && basic_fits(basic.value)), "the basic constraints")?;
     let usage = certificate.key_usage().ok().flatten();
-    let usage_fits = |usage: &x509_parser::extensions::KeyUsage| match is_ca {
+    let usage_fits = |usage: &x509_parser::extensions::KeyUsage| match path_length.is_some() {
         true => usage.key_cert_sign() && usage.crl_sign() && !usage.digital_signature(),
         false => usage.flags == 1,
     };
     ensure(usage.is_some_and(|usage| usage.critical && usage_fits(usage.value)), "the key usage")?;
     let purposes = certificate.extended_key_usage().map_err(|_| Error::Lint("the extended key usage"))?;
-    let count = purposes.map_or(0, |purposes| super::authority::extended_key_usages(purposes.value).len());
-    ensure(count == params.extended_key_usages.len(), "the extended key usage")?;
+    let purposes = purposes.map(|purposes| super::extended_key_usages(purposes.value)).unwrap_or_default();
+    ensure(purposes == expected.profile.extended_key_usage(), "the extended key usage")?;
     let mut key_ids = (false, false);
     for extension in certificate.extensions() {
         match extension.parsed_extension() {
@@ -78,4 +97,15 @@ fn check_extensions(
         }
     }
     ensure(key_ids == (true, true), "the key identifiers")
+}
+
+fn same(name: &GeneralName<'_>, wanted: &SanType) -> bool {
+    match (name, wanted) {
+        (GeneralName::URI(name), SanType::URI(wanted)) | (GeneralName::DNSName(name), SanType::DnsName(wanted)) => {
+            *name == wanted.as_str()
+        }
+        (GeneralName::IPAddress(octets), SanType::IpAddress(IpAddr::V4(wanted))) => *octets == wanted.octets(),
+        (GeneralName::IPAddress(octets), SanType::IpAddress(IpAddr::V6(wanted))) => *octets == wanted.octets(),
+        _ => false,
+    }
 }

@@ -7,11 +7,12 @@ use super::prepare::{Contents, whole_seconds};
 use crate::certificate;
 use crate::distribution_points::DistributionPoints;
 use crate::error::Error;
-use crate::key::{KeyAlgorithm, PrivateKey};
+use crate::key::{KeyAlgorithm, PrivateKey, PublicKey};
 use crate::name;
 use crate::pem;
 use crate::profile::{Profile, ProfileKind};
 use crate::serial::Serial;
+use crate::signature;
 
 impl Issuer {
     /// Takes up an authority from its certificate, PEM (one block) or DER, and its key.
@@ -23,14 +24,11 @@ impl Issuer {
     /// [`Error::KeyMismatch`]; [`Error::NotAnAuthority`] with the reason; [`Error::OutlivesIssuer`] when it has ended and
     /// [`Error::IssuerNotYetValid`] when it has not begun at `now`; the errors of reading.
     pub fn load(certificate: &[u8], key: PrivateKey, now: OffsetDateTime) -> Result<Self, Error> {
-        let der = match pem::is_der(certificate) {
-            true => certificate.to_vec(),
-            false => match pem::pem_certificates(certificate)?.as_slice() {
-                [one] => one.clone(),
-                _ => return Err(Error::MalformedPem("give exactly one certificate, that of the authority")),
-            },
-        };
+        let der = one_certificate(certificate)?;
         let issuer = Self::assemble(der, key)?;
+        if issuer.is_root() {
+            issuer.check_signed_by(&issuer.der)?;
+        }
         let now = whole_seconds(now)?;
         if now < issuer.facts.not_before {
             return Err(Error::IssuerNotYetValid { not_before: issuer.facts.not_before });
@@ -40,6 +38,23 @@ impl Issuer {
         }
         issuer.probe(now)?;
         Ok(issuer)
+    }
+
+    /// Checks that this authority's certificate was signed by the parent with this certificate, in DER or PEM. The parent may be
+    /// a root whose key is elsewhere.
+    ///
+    /// # Errors
+    /// [`Error::NotAnAuthority`] when name or signature do not fit.
+    pub fn check_signed_by(&self, parent: &[u8]) -> Result<(), Error> {
+        let refuse = |why: &str| Error::NotAnAuthority(why.into());
+        let parent = one_certificate(parent)?;
+        let (parent, own) = (certificate::parse(&parent)?, certificate::parse(&self.der)?);
+        if own.issuer().as_raw() != parent.subject().as_raw() {
+            return Err(refuse("its issuer has another name than the parent"));
+        }
+        let key = PublicKey::from_spki_der(parent.public_key().raw)?;
+        signature::verify(&own.signature_algorithm, &own.signature_value, own.tbs_certificate.as_ref(), &key)
+            .map_err(|_| refuse("its signature does not verify with the parent's key, or uses SHA-1"))
     }
 
     fn probe(&self, now: OffsetDateTime) -> Result<(), Error> {
@@ -66,5 +81,15 @@ impl Issuer {
             probe.verify_signature(Some(authority.public_key())).map_err(|_| Error::Crypto("checking the probe"))
         };
         chains().map_err(|error| Error::NotAnAuthority(format!("what it issues would not chain to it: {error}")))
+    }
+}
+
+fn one_certificate(bytes: &[u8]) -> Result<Vec<u8>, Error> {
+    if pem::is_der(bytes) {
+        return Ok(bytes.to_vec());
+    }
+    match pem::pem_certificates(bytes)?.as_slice() {
+        [one] => Ok(one.clone()),
+        _ => Err(Error::MalformedPem("give exactly one certificate, that of the authority")),
     }
 }

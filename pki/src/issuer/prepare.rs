@@ -29,7 +29,9 @@ const MIN_SERIAL_OCTETS: usize = 8;
 ///
 /// Between [`Issuer::prepare`] and [`Issuer::sign`] belongs the durable record of the serial number: after a crash the register
 /// then knows every certificate that may exist, and can revoke it.
-#[derive(Debug, Clone)]
+///
+/// It cannot be cloned and is used up by signing: two signatures would be two certificates with one serial number.
+#[derive(Debug)]
 pub struct Prepared {
     pub(super) authority: Thumbprint,
     pub(super) issuer_key_id: KeyId,
@@ -136,6 +138,7 @@ impl Issuer {
         let expected = lint::Expected {
             issuer: &self.facts.subject_der,
             issuer_key_id: &self.facts.key_id,
+            profile,
             params: &params,
             serial: contents.serial,
             validity,

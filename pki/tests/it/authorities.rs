@@ -153,6 +153,24 @@ fn keys_that_openssl_writes_are_read() {
 }
 
 #[test]
+fn parents_are_checked() {
+    let (hierarchy, other) = (Hierarchy::new(), Hierarchy::new());
+    hierarchy.clients.check_signed_by(hierarchy.root.certificate_der()).unwrap();
+    hierarchy.clients.check_signed_by(hierarchy.root.certificate_pem().as_bytes()).unwrap();
+    hierarchy.root.check_signed_by(hierarchy.root.certificate_der()).unwrap();
+    assert_eq!(code(hierarchy.clients.check_signed_by(other.root.certificate_der())), "not_an_authority");
+    assert_eq!(code(hierarchy.root.check_signed_by(hierarchy.clients.certificate_der())), "not_an_authority");
+    let openssl = Openssl::new();
+    let (pem, key) = foreign(&openssl, EC, "/CN=a", &[SIGNS]);
+    openssl.must("x509 -in ca.pem -outform DER -out ca.der");
+    let mut der = openssl.read("ca.der");
+    *der.last_mut().unwrap() ^= 1;
+    assert_eq!(code(Issuer::load(&der, key, today())), "not_an_authority", "a damaged root");
+    let (_, key) = foreign(&openssl, EC, "/CN=a", &[SIGNS]);
+    assert_eq!(code(Issuer::load(&pem, key, today())), "key_mismatch");
+}
+
+#[test]
 fn path_lengths_hold() {
     let hierarchy = Hierarchy::new();
     let subordinate = |parent: &Issuer, kind| {

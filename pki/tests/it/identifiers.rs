@@ -96,6 +96,7 @@ fn thumbprints_have_the_forms_of_their_users() {
     assert_eq!(colons.parse(), Ok(print));
     assert_eq!(Thumbprint::from(*print.as_bytes()), print);
     assert_eq!(code(hex[2..].parse::<Thumbprint>()), "invalid_thumbprint");
+    assert_eq!(code(hex[1..].parse::<Thumbprint>()), "invalid_thumbprint", "a digest is no number");
     assert_eq!(code(format!("00{hex}").parse::<Thumbprint>()), "invalid_thumbprint");
     assert_eq!(hex.parse(), Ok(SpkiFingerprint::of(b"abc")));
 }

@@ -247,7 +247,7 @@ fn what_cannot_stand_in_a_certificate_is_refused() {
         };
         issuer.prepare(&profile, request, serial(), urls, now())
     };
-    for name in ["", " ", " acme", "acme\0.evil", "acme\n", &"a".repeat(65)] {
+    for name in ["", " ", " acme", "acme\0.evil", "acme\n", "acme\u{202e}bank", "ac\u{200b}me", &"a".repeat(65)] {
         assert_eq!(
             code(prepare(LeafRequest { common_name: name.into(), ..base.clone() }, &urls())),
             "invalid_name",

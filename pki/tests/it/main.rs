@@ -1,6 +1,7 @@
 //! The authority judged from outside, mostly by the `openssl` program, which must be installed.
 
 #![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic")]
+#![allow(clippy::disallowed_methods, reason = "OpenSSL dates what it makes by the clock")]
 
 /// Roots, authorities below them, foreign authorities that are taken up.
 mod authorities;

@@ -43,8 +43,12 @@ impl IssuedCertificate {
 pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Error> {
     let (rest, certificate) =
         X509Certificate::from_der(der).map_err(|_| Error::MalformedCertificate("it is not X.509"))?;
-    match rest.is_empty() {
-        true => Ok(certificate),
-        false => Err(Error::MalformedCertificate("something follows it")),
+    if !rest.is_empty() {
+        return Err(Error::MalformedCertificate("something follows it"));
     }
+    // RFC 5280 §4.1.1.2: only the inner one is signed.
+    if certificate.signature_algorithm != certificate.tbs_certificate.signature {
+        return Err(Error::MalformedCertificate("its two signature algorithms differ"));
+    }
+    Ok(certificate)
 }

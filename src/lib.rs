@@ -12,6 +12,8 @@
 //! telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
 pub mod clock;
+pub mod config;
 pub mod failure;
 pub mod openapi;
 pub mod store;
+pub mod telemetry;

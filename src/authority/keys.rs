@@ -93,11 +93,11 @@ impl KeyDirectory {
         .await?
     }
 
-    /// Writes a new key file.
+    /// Writes a new key file, and gives the key back.
     ///
     /// # Errors
     /// `key_file_exists`: an authority's key is never overwritten. The caller holds the lock, so that nobody can come in between.
-    pub(super) async fn create(&self, lock: &KeyDirectoryLock, name: &str, key: Arc<PrivateKey>) -> Result<(), Failure> {
+    pub(super) async fn create(&self, lock: &KeyDirectoryLock, name: &str, key: PrivateKey) -> Result<PrivateKey, Failure> {
         if self.holds(name)? {
             let path = self.path.join(name);
             return Err(Refusal::conflict("key_file_exists", format!("{} exists already.", path.display())).into());
@@ -105,17 +105,17 @@ impl KeyDirectory {
         self.replace(lock, name, key).await
     }
 
-    /// Writes a key file, in place of an older one of that name.
-    pub(super) async fn replace(&self, _lock: &KeyDirectoryLock, name: &str, key: Arc<PrivateKey>) -> Result<(), Failure> {
+    /// Writes a key file, in place of an older one of that name, and gives the key back.
+    pub(super) async fn replace(&self, _lock: &KeyDirectoryLock, name: &str, key: PrivateKey) -> Result<PrivateKey, Failure> {
         let (keys, name) = (self.clone(), name.to_owned());
         off_thread("locking a key", move || {
             let pem = key
                 .encrypt(keys.passphrase.expose())
                 .map_err(|error| Fault::new(format!("encrypting {name}: {error}")))?;
-            write_whole(&keys.path, &name, pem.as_bytes())
+            write_whole(&keys.path, &name, pem.as_bytes())?;
+            Ok(key)
         })
-        .await??;
-        Ok(())
+        .await?
     }
 }
 

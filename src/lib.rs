@@ -14,5 +14,6 @@
 pub mod clock;
 pub mod config;
 pub mod failure;
+pub mod snapshot;
 pub mod store;
 pub mod telemetry;

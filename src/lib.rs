@@ -11,6 +11,8 @@
 //! `cli · app · admin · openapi · compare · gateway · oauth · listen · authority · registry · audit · snapshot · store ·
 //! telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
+pub mod admin;
+pub mod audit;
 pub mod authority;
 pub mod clock;
 pub mod config;

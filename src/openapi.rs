@@ -6,6 +6,7 @@
 pub use self::asset::Asset;
 pub use self::docs::GatewayDocs;
 pub use self::document::{PublishedListener, Site, gateway_document};
+pub use self::security_schemes::security_schemes;
 pub use self::swagger::SwaggerUi;
 
 mod asset;

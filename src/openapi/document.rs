@@ -6,7 +6,8 @@ use policies::{Policy, Route};
 use serde_json::{Map, Value, json};
 
 use super::operation::operation;
-use super::{responses, security_schemes, token_endpoint};
+use super::security_schemes::{self, security_schemes};
+use super::{responses, token_endpoint};
 
 /// What OpenAPI 3.1 can say of a path. Other methods are served all the same, and named in words.
 const EXPRESSIBLE_METHODS: [&str; 8] = ["GET", "PUT", "POST", "DELETE", "OPTIONS", "HEAD", "PATCH", "TRACE"];
@@ -57,7 +58,7 @@ pub fn gateway_document(policy: &Policy, site: &Site) -> Value {
 }
 
 fn schemes(policy: &Policy, site: &Site) -> Value {
-    let mut schemes = security_schemes::security_schemes(&site.token_url, security_schemes::scopes(policy));
+    let mut schemes = security_schemes(&site.token_url, security_schemes::scopes(policy));
     schemes[security_schemes::CLIENT_SECRET_BASIC] = token_endpoint::client_secret_basic();
     schemes
 }

@@ -14,10 +14,10 @@ pub(super) fn path_item() -> Value {
             "operationId": "request_token",
             "summary": "Get an access token",
             "description": "The client-credentials grant. The client proves itself with its secret, in `Authorization: Basic` or \
-                in the form, or with its client certificate (RFC 8705); then the token is bound to that certificate. Without \
+                in the form. A client that also shows its certificate gets a token that is bound to it (RFC 8705). Without \
                 `scope`, the token carries every scope of the client.",
             "tags": ["OAuth 2.0"],
-            "security": [{CLIENT_SECRET_BASIC: []}, {"mutualTLS": []}, {}],
+            "security": [{CLIENT_SECRET_BASIC: []}, {}],
             "requestBody": {
                 "required": true,
                 "content": {"application/x-www-form-urlencoded": {"schema": {

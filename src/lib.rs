@@ -14,5 +14,7 @@
 pub mod clock;
 pub mod config;
 pub mod failure;
+pub mod registry;
+pub mod snapshot;
 pub mod store;
 pub mod telemetry;

@@ -18,9 +18,9 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A request head, request line included, may not be longer.
-pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Header lines in one head.
-pub const HEADERS_MAX: usize = 100;
+pub(super) const HEADERS_MAX: usize = 100;
 /// A chunk-size line with its extensions.
 const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// The trailer section.

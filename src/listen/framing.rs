@@ -193,7 +193,9 @@ impl<S> StrictHttp1<S> {
             if self.raw.len() > HEAD_BYTES_MAX {
                 return Err(Violation::TooLarge);
             }
-            self.state = State::Head { scanned: self.raw.len().saturating_sub(1) };
+            // A CR at the end may be half of a line break: it is looked at again with its LF.
+            let half = usize::from(self.raw.last() == Some(&b'\r'));
+            self.state = State::Head { scanned: self.raw.len() - half };
             return Ok(None);
         };
         if end > HEAD_BYTES_MAX {

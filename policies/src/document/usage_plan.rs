@@ -7,7 +7,7 @@ use jiff::civil::Weekday;
 use super::build::Builder;
 use super::fault::Faults;
 use super::reader::Fields;
-use crate::plan::{MAX_BURST, PeriodKind, PlanError, Quota, Throttle, UsagePlan};
+use crate::plan::{MAX_BURST, MAX_QUOTA_LIMIT, PeriodKind, PlanError, Quota, Throttle, UsagePlan};
 use crate::text;
 
 const PERIODS: [(&str, PeriodKind); 3] =
@@ -41,7 +41,6 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let Some(name) = name else { return };
     if !text::is_name(name.text) {
         faults.add(name.at, format!("{:?} is not a usage plan name: {}", name.text, text::NAME_GRAMMAR));
-        return;
     }
     if builder.declare("usage_plan", name.text, name.at) {
         let plan = UsagePlan { name: name.text.to_owned(), throttle, quota };
@@ -62,7 +61,7 @@ fn throttle<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Throt
 }
 
 fn quota<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Quota> {
-    let limit = fields.required("limit").and_then(|value| value.integer(1..=i64::MAX, faults));
+    let limit = fields.required("limit").and_then(|value| value.integer(1..=i64::try_from(MAX_QUOTA_LIMIT).unwrap_or(i64::MAX), faults));
     let period = fields.required("period").and_then(|value| value.one_of(&PERIODS, faults));
     let time_zone = fields.optional("time_zone").and_then(|value| value.string(faults));
     let anchor_day = fields.optional("anchor_day").map(|value| (value.at, value));

@@ -1,6 +1,6 @@
 //! What a signed token must say to be an access token for us (RFC 7519 §4, RFC 9068 §4, Cognito's access tokens).
 
-use policies::{CredentialStatus, Scope, ScopeSet, TokenProfile, UnixSeconds};
+use policies::{CredentialStatus, Scope, ScopeSet, TokenProfile, UnixSeconds, status_at};
 use serde_json::{Map, Value};
 
 use super::json;
@@ -24,8 +24,9 @@ pub struct Expectations<'a> {
     /// Compared byte for byte: no folding of slashes or letters.
     pub issuer: &'a str,
     pub profile: TokenProfile,
-    /// Identifiers that are ours. None: no audience is (only Cognito's tokens, which carry none, can pass).
-    pub audiences: &'a [&'a str],
+    /// Identifiers that are ours; when the list is empty, only Cognito's tokens, which name no audience, can pass. `None`: it
+    /// is not asked whom the token is for.
+    pub audiences: Option<&'a [&'a str]>,
     /// For `exp`, `nbf` and `iat` alike; never more than [`LEEWAY_SECONDS_MAX`].
     pub leeway_seconds: i64,
 }
@@ -47,14 +48,9 @@ impl Lifetime {
 
     /// [`CredentialStatus::Active`] before `exp` plus the leeway and not more than the leeway before `nbf` and `iat`. A token
     /// from the future is as suspect as an old one: its end lies where the forger wants it.
-    pub fn status_at(&self, now: UnixSeconds) -> CredentialStatus {
-        if now.0 >= self.expires_at.0.saturating_add(self.leeway_seconds) {
-            return CredentialStatus::Expired;
-        }
-        if self.starts_at.is_some_and(|start| start.0 > now.0.saturating_add(self.leeway_seconds)) {
-            return CredentialStatus::NotYetValid;
-        }
-        CredentialStatus::Active
+    pub fn status_at(&self, now: UnixSeconds, revoked: bool) -> CredentialStatus {
+        let starts_at = self.starts_at.map(|start| start.plus(-self.leeway_seconds));
+        status_at(starts_at, Some(self.expires_at.plus(self.leeway_seconds)), revoked, now)
     }
 }
 
@@ -88,11 +84,12 @@ pub(super) fn check(
         return Err(TokenFault::Issuer);
     }
     let audiences = audiences(claims)?;
-    match &audiences {
-        Some(audiences) if audiences.iter().any(|audience| expectations.audiences.contains(&audience.as_str())) => {}
-        None if profile == TokenProfile::Cognito => {}
-        None => return Err(TokenFault::MissingClaim("aud")),
-        Some(_) => return Err(TokenFault::Audience),
+    match (&audiences, expectations.audiences) {
+        (_, None) => {}
+        (Some(audiences), Some(ours)) if audiences.iter().any(|audience| ours.contains(&audience.as_str())) => {}
+        (None, _) if profile == TokenProfile::Cognito => {}
+        (None, _) => return Err(TokenFault::MissingClaim("aud")),
+        (Some(_), Some(_)) => return Err(TokenFault::Audience),
     }
     match claims.get("token_use") {
         Some(Value::String(purpose)) if purpose == "access" => {}
@@ -178,7 +175,7 @@ fn scopes(claims: &Map<String, Value>, profile: TokenProfile) -> Result<ScopeSet
 }
 
 /// `scope-token` of RFC 6749 §3.3.
-pub(in crate::oauth) fn is_scope_token(text: &str) -> bool {
+fn is_scope_token(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E))
 }
 

@@ -19,11 +19,11 @@ const API: &str = "https://api.example.com/test";
 const SCOPE: &str = "https://api.example.com/test/hello-world";
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 const OURS: Expectations<'static> =
-    Expectations { issuer: ISSUER, profile: TokenProfile::Rfc9068, audiences: &[API], leeway_seconds: 30 };
+    Expectations { issuer: ISSUER, profile: TokenProfile::Rfc9068, audiences: Some(&[API]), leeway_seconds: 30 };
 const COGNITO: Expectations<'static> =
-    Expectations { issuer: ISSUER, profile: TokenProfile::Cognito, audiences: &[], leeway_seconds: 30 };
+    Expectations { issuer: ISSUER, profile: TokenProfile::Cognito, audiences: Some(&[]), leeway_seconds: 30 };
 const GENERIC: Expectations<'static> =
-    Expectations { issuer: ISSUER, profile: TokenProfile::Generic, audiences: &[API], leeway_seconds: 30 };
+    Expectations { issuer: ISSUER, profile: TokenProfile::Generic, audiences: Some(&[API]), leeway_seconds: 30 };
 
 /// An issuer that signs whatever it is told to.
 struct Forge {
@@ -70,7 +70,7 @@ impl Forge {
 
     /// Whether the gate would take it now.
     fn accepts(&self, token: &str) -> bool {
-        self.judge(token, &OURS).is_ok_and(|claims| claims.lifetime.status_at(NOW) == CredentialStatus::Active)
+        self.judge(token, &OURS).is_ok_and(|claims| claims.lifetime.status_at(NOW, false) == CredentialStatus::Active)
     }
 }
 

@@ -12,5 +12,9 @@
 //! telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
 pub mod clock;
+pub mod config;
 pub mod failure;
+pub mod registry;
+pub mod snapshot;
 pub mod store;
+pub mod telemetry;

@@ -117,7 +117,7 @@ impl Gate {
             .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         let view = self.snapshot.policy();
         if connection.listener.config.serves == Serves::Gateway
-            && let Some(endpoint) = endpoints::find(&target)
+            && let Some(endpoint) = endpoints::find(&self.oauth, &target)
         {
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }

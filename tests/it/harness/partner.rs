@@ -63,7 +63,7 @@ impl Partner {
         assert_eq!(secret.status, 201, "{secret:?}");
         Self {
             client_id: client.to_owned(),
-            identity: Identity::from_pem(text("chain_pem").as_bytes(), text("private_key_pem").as_bytes()),
+            identity: Identity::from_pem(format!("{}{}", text("certificate_pem"), text("chain_pem")).as_bytes(), text("private_key_pem").as_bytes()),
             serial: text("id"),
             api_key: key.json()["api_key"].as_str().unwrap().to_owned(),
             client_secret: secret.json()["client_secret"].as_str().unwrap().to_owned(),

@@ -126,7 +126,7 @@ impl Gate {
         let permit = if route.is_public() {
             policies::admit_public(route, connection.source, &mut ())?
         } else {
-            let principal = authenticate::authenticate(self, &view, &route, &target, now, &mut ()).await?;
+            let principal = authenticate::authenticate(self, &view, &target, now, &mut ()).await?;
             trail.principal(&principal);
             authorize::authorize(self, principal, route, connection.source, now, &mut ()).await?
         };

@@ -133,6 +133,11 @@ impl<'d> Value<'d> {
         Self { is_element: true, ..Self::new(field, document, value) }
     }
 
+    /// The text, if it happens to be a string; never a fault.
+    pub(super) fn as_text(&self) -> Option<Text<'d>> {
+        self.value.as_str().map(|text| Text { text, at: self.at })
+    }
+
     pub(super) fn string(self, faults: &mut Faults<'d>) -> Option<Text<'d>> {
         match self.value {
             DeValue::String(text) => Some(Text { text, at: self.at }),

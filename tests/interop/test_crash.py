@@ -30,7 +30,7 @@ class Crash(GateTest):
 
     def request(self, name):
         """A key and a signing request."""
-        key, request = self.gate.data / f"{name}.key", self.gate.data / f"{name}.csr"
+        key, request = self.gate.scratch / f"{name}.key", self.gate.scratch / f"{name}.csr"
         must_run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                  "-keyout", key, "-out", request)
         return request

@@ -53,7 +53,7 @@ class Policy(GateTest):
         return self.gate.request("GET", path, self.gate.key_header())
 
     def test_five_faults_are_five_faults(self):
-        file = self.gate.data / "faulty.toml"
+        file = self.gate.scratch / "faulty.toml"
         file.write_text(FAULTY)
         done = self.gate.command("policy", "check", file)
         self.assertEqual(1, done.returncode, done.stdout + done.stderr)
@@ -69,7 +69,7 @@ class Policy(GateTest):
 
     def test_a_faulty_document_is_never_stored(self):
         before = self.gate.cli("policy", "history")
-        folder = self.gate.data / "faulty"
+        folder = self.gate.scratch / "faulty"
         folder.mkdir()
         (folder / "faulty.toml").write_text(FAULTY)
         self.assertEqual(1, self.gate.command("policy", "apply", folder).returncode)

@@ -1,0 +1,21 @@
+//! The authority judged from outside, mostly by the `openssl` program, which must be installed.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, reason = "a test that cannot go on should panic")]
+#![allow(clippy::disallowed_methods, reason = "OpenSSL dates what it makes by the clock")]
+
+/// Roots, authorities below them, foreign authorities that are taken up.
+mod authorities;
+/// Revocation lists as OpenSSL sees them.
+mod crl;
+/// Requests made by OpenSSL: which are accepted, and what becomes of them.
+mod csr;
+/// What every test needs: authorities, a time, and OpenSSL.
+mod harness;
+/// Serials, thumbprints, key identifiers, identities: their one text form.
+mod identifiers;
+/// Private keys in files, and PKCS#12.
+mod keys;
+/// What each kind of certificate says, extension by extension.
+mod leaves;
+/// Statements about all inputs, tried on random ones.
+mod properties;

@@ -1,0 +1,224 @@
+//! `Principal → Entitlement → Permit`: may this principal do this, from here, now?
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::credential::{CredentialStatus, Proof};
+use crate::denial::{Denial, alternatives};
+use crate::network::{Allowlist, canonical};
+use crate::principal::Principal;
+use crate::route::Route;
+use crate::trace::{Stage, Trace};
+
+/// Allowed in principle: method, network, status and scope are good; the allowance is still to be spent.
+#[derive(Debug)]
+pub struct Entitlement {
+    principal: Principal,
+    route: Arc<Route>,
+}
+
+/// What became of one unit of the client's allowance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Spend {
+    /// Spent, or there is no limit.
+    Allowed,
+    /// Too fast; nothing was spent.
+    Throttled {
+        /// When one request will pass.
+        retry_after: Duration,
+    },
+    /// The period's count is used up; nothing was spent.
+    QuotaExceeded {
+        /// When the next period begins.
+        retry_after: Duration,
+    },
+}
+
+/// Allowed now: the capability that every action takes by value. No permit, no action.
+///
+/// It has no public constructor; only [`Entitlement::admit`] and [`admit_public`] make one, and it is neither `Clone` nor
+/// `Copy`, so one decision lets one request through:
+///
+/// ```compile_fail,E0451
+/// # fn forge(route: std::sync::Arc<policies::Route>) -> policies::Permit {
+/// policies::Permit { principal: None, route }
+/// # }
+/// ```
+///
+/// ```compile_fail,E0599
+/// # fn twice(permit: policies::Permit) -> (policies::Permit, policies::Permit) {
+/// (permit.clone(), permit)
+/// # }
+/// ```
+#[derive(Debug)]
+pub struct Permit {
+    principal: Option<Principal>,
+    route: Arc<Route>,
+}
+
+/// The route's own allowlist, judged before any credential is looked at, so that a stranger cannot make us verify signatures.
+///
+/// # Errors
+/// [`Denial::SourceNotAllowed`].
+pub fn check_source<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
+    check_network(&route.networks, source, Stage::RouteNetwork, trace, || format!("route {}", route.id))
+}
+
+/// Judges `principal` on `route`, in the order of the house: accepted methods, the client's allowlist, each credential's
+/// allowlist, status of the client and of each credential, scopes. The first step that fails names the denial.
+///
+/// The route's allowlist is asked once more before all, in silence unless it fails: whoever forgets [`check_source`] is closed,
+/// not open.
+///
+/// # Errors
+/// `SourceNotAllowed`, `MethodNotAccepted`, `CredentialRevoked`, `CredentialExpired` or `InsufficientScope`.
+pub fn entitle<T: Trace>(
+    principal: Principal,
+    route: Arc<Route>,
+    source: IpAddr,
+    trace: &mut T,
+) -> Result<Entitlement, Denial> {
+    if !route.networks.contains(source) {
+        check_source(&route, source, trace)?;
+    }
+    check_methods(&principal, &route, trace)?;
+    let client = principal.client();
+    check_network(&client.networks, source, Stage::ClientNetwork, trace, || format!("client {}", client.id))?;
+    for proof in principal.proofs() {
+        if let Some(networks) = &proof.networks {
+            check_network(networks, source, Stage::CredentialNetwork, trace, || proof.credential.to_string())?;
+        }
+    }
+    check_client(&principal, trace)?;
+    for proof in principal.proofs() {
+        check_status(proof, trace)?;
+    }
+    check_scopes(&principal, &route, trace)?;
+    Ok(Entitlement { principal, route })
+}
+
+/// Lets an anonymous request through to a public route.
+///
+/// # Errors
+/// [`Denial::NoCredential`] if the route is not public, [`Denial::SourceNotAllowed`] outside its allowlist.
+pub fn admit_public<T: Trace>(route: Arc<Route>, source: IpAddr, trace: &mut T) -> Result<Permit, Denial> {
+    if !route.networks.contains(source) {
+        check_source(&route, source, trace)?;
+    }
+    let public = route.is_public();
+    trace.step(Stage::Methods, public, || format!("nothing proved, accepted: {}", alternatives(&route.accept)));
+    if public { Ok(Permit { principal: None, route }) } else { Err(Denial::NoCredential) }
+}
+
+impl Entitlement {
+    /// Who.
+    #[must_use]
+    pub fn principal(&self) -> &Principal {
+        &self.principal
+    }
+
+    /// What.
+    #[must_use]
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// The last step, once the allowance has been asked.
+    ///
+    /// # Errors
+    /// [`Denial::Throttled`] or [`Denial::QuotaExceeded`].
+    pub fn admit<T: Trace>(self, spend: Spend, trace: &mut T) -> Result<Permit, Denial> {
+        let plan = || match &self.principal.client().usage_plan {
+            Some(plan) => format!("usage plan {}", plan.name),
+            None => "no usage plan".to_owned(),
+        };
+        let throttled = matches!(spend, Spend::Throttled { .. });
+        trace.step(Stage::Throttle, !throttled, plan);
+        if !throttled {
+            trace.step(Stage::Quota, spend == Spend::Allowed, plan);
+        }
+        match spend {
+            Spend::Allowed => Ok(Permit { principal: Some(self.principal), route: self.route }),
+            Spend::Throttled { retry_after } => Err(Denial::Throttled { retry_after }),
+            Spend::QuotaExceeded { retry_after } => Err(Denial::QuotaExceeded { retry_after }),
+        }
+    }
+}
+
+impl Permit {
+    /// Who; `None` for an anonymous call of a public route.
+    #[must_use]
+    pub fn principal(&self) -> Option<&Principal> {
+        self.principal.as_ref()
+    }
+
+    /// What.
+    #[must_use]
+    pub fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+}
+
+/// Some alternative must be a subset of what was proved. More than asked for is fine: it has already had to name the same client,
+/// and can only narrow.
+fn check_methods<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
+    let proved = principal.methods();
+    let passed = route.accept.iter().any(|alternative| proved.is_superset(*alternative));
+    trace.step(Stage::Methods, passed, || format!("proved {proved}, accepted: {}", alternatives(&route.accept)));
+    if passed { Ok(()) } else { Err(Denial::MethodNotAccepted { accepted: route.accept.clone(), proved }) }
+}
+
+fn check_network<T: Trace>(
+    networks: &Allowlist,
+    source: IpAddr,
+    stage: Stage,
+    trace: &mut T,
+    whose: impl Fn() -> String,
+) -> Result<(), Denial> {
+    let source = canonical(source);
+    let passed = networks.contains(source);
+    let detail = || format!("{} may be called or used from {networks}; called from {source}", whose());
+    trace.step(stage, passed, detail);
+    if passed { Ok(()) } else { Err(Denial::SourceNotAllowed { source, detail: detail() }) }
+}
+
+/// A disabled client, or one of a disabled partner, has no live credential at all.
+fn check_client<T: Trace>(principal: &Principal, trace: &mut T) -> Result<(), Denial> {
+    let client = principal.client();
+    let state = if client.enabled { "enabled" } else { "disabled" };
+    let detail = || format!("client {} of partner {} is {state}", client.id, client.partner);
+    trace.step(Stage::Status, client.enabled, detail);
+    if client.enabled { Ok(()) } else { Err(Denial::CredentialRevoked { detail: detail() }) }
+}
+
+fn check_status<T: Trace>(proof: &Proof, trace: &mut T) -> Result<(), Denial> {
+    let detail = || {
+        let state = match proof.status {
+            CredentialStatus::Active => "active",
+            CredentialStatus::NotYetValid => "not yet valid",
+            CredentialStatus::Expired => "expired",
+            CredentialStatus::Revoked => "revoked",
+        };
+        format!("{} is {state}", proof.credential)
+    };
+    trace.step(Stage::Status, proof.status == CredentialStatus::Active, detail);
+    match proof.status {
+        CredentialStatus::Active => Ok(()),
+        CredentialStatus::NotYetValid | CredentialStatus::Expired => {
+            Err(Denial::CredentialExpired { detail: detail() })
+        }
+        CredentialStatus::Revoked => Err(Denial::CredentialRevoked { detail: detail() }),
+    }
+}
+
+fn check_scopes<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
+    let granted = principal.scopes();
+    let passed = route.scopes.is_met(granted);
+    trace.step(Stage::Scopes, passed, || format!("required {}, granted: {granted}", route.scopes));
+    if passed {
+        Ok(())
+    } else {
+        Err(Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() })
+    }
+}

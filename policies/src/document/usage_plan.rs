@@ -1,0 +1,93 @@
+//! `[[usage_plan]]`
+
+use std::sync::Arc;
+
+use jiff::civil::Weekday;
+
+use super::build::Builder;
+use super::fault::Faults;
+use super::reader::Fields;
+use crate::plan::{MAX_BURST, MAX_QUOTA_LIMIT, PeriodKind, PlanError, Quota, Throttle, UsagePlan};
+use crate::text;
+
+const PERIODS: [(&str, PeriodKind); 3] =
+    [("day", PeriodKind::Day), ("week", PeriodKind::Week), ("month", PeriodKind::Month)];
+
+const WEEKDAYS: [(&str, Weekday); 7] = [
+    ("monday", Weekday::Monday),
+    ("tuesday", Weekday::Tuesday),
+    ("wednesday", Weekday::Wednesday),
+    ("thursday", Weekday::Thursday),
+    ("friday", Weekday::Friday),
+    ("saturday", Weekday::Saturday),
+    ("sunday", Weekday::Sunday),
+];
+
+pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
+    let at = fields.at();
+    let faults = &mut builder.faults;
+    let name = fields.required("name").and_then(|value| value.string(faults));
+    let throttle_value = fields.optional("throttle");
+    let quota_value = fields.optional("quota");
+    if throttle_value.is_none() && quota_value.is_none() {
+        // A plan without limits is mostly a forgotten one: the limit would be off and nobody would know (traefik#8724).
+        faults.add(at, "usage_plan limits nothing; give it a throttle or a quota");
+    }
+    let throttle =
+        throttle_value.and_then(|value| value.table("throttle", faults)).and_then(|table| throttle(table, faults));
+    let quota = quota_value.and_then(|value| value.table("quota", faults)).and_then(|table| quota(table, faults));
+    fields.finish(faults);
+
+    let Some(name) = name else { return };
+    if !text::is_name(name.text) {
+        faults.add(name.at, format!("{:?} is not a usage plan name: {}", name.text, text::NAME_GRAMMAR));
+    }
+    if builder.declare("usage_plan", name.text, name.at) {
+        let plan = UsagePlan { name: name.text.to_owned(), throttle, quota };
+        builder.policy.usage_plans.insert(name.text.to_owned(), Arc::new(plan));
+    }
+}
+
+fn throttle<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Throttle> {
+    let rate_at = fields.required("rate").map(|value| (value.at, value));
+    let rate = rate_at.and_then(|(at, value)| Some((at, value.number(faults)?)));
+    let burst = fields.required("burst").and_then(|value| value.integer(1..=i64::from(MAX_BURST), faults));
+    fields.finish(faults);
+    let (at, rate) = rate?;
+    // The rate is judged even if the burst was no good: two faults, one pass.
+    let checked = Throttle::new(rate, burst.and_then(|burst| u32::try_from(burst).ok()).unwrap_or(1));
+    let throttle = checked.map_err(|error| faults.add(at, error.to_string())).ok()?;
+    burst.map(|_| throttle)
+}
+
+fn quota<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Quota> {
+    let limit = fields.required("limit").and_then(|value| value.integer(1..=i64::try_from(MAX_QUOTA_LIMIT).unwrap_or(i64::MAX), faults));
+    let period = fields.required("period").and_then(|value| value.one_of(&PERIODS, faults));
+    let time_zone = fields.optional("time_zone").and_then(|value| value.string(faults));
+    let anchor_day = fields.optional("anchor_day").map(|value| (value.at, value));
+    let anchor_day = anchor_day.and_then(|(at, value)| Some((at, value.integer(1..=31, faults)?)));
+    let week_start = fields.optional("week_start").map(|value| (value.at, value));
+    let week_start = week_start.and_then(|(at, value)| Some((at, value.one_of(&WEEKDAYS, faults)?)));
+    fields.finish(faults);
+
+    // What could not be read stands in as a harmless value, so that the rest of the quota is judged in the same pass.
+    let is_whole = limit.is_some() && period.is_some();
+    let limit = limit.and_then(|limit| u64::try_from(limit).ok()).unwrap_or(1);
+    let mut quota = Quota::new(limit, period.unwrap_or(PeriodKind::Day)).ok()?;
+    let mut apply = |at, changed: Result<Quota, PlanError>, before: Quota| {
+        changed.unwrap_or_else(|error| {
+            faults.add(at, error.to_string());
+            before
+        })
+    };
+    if let Some(zone) = time_zone {
+        quota = apply(zone.at, quota.clone().in_time_zone(zone.text), quota);
+    }
+    if let (Some((at, day)), Some(_)) = (anchor_day, period) {
+        quota = apply(at, quota.clone().anchored(u8::try_from(day).unwrap_or(0)), quota);
+    }
+    if let (Some((at, first)), Some(_)) = (week_start, period) {
+        quota = apply(at, quota.clone().weeks_from(first), quota);
+    }
+    is_whole.then_some(quota)
+}

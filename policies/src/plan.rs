@@ -1,0 +1,78 @@
+//! How much a client may call: API Gateway's usage plan.
+
+mod quota;
+
+use thiserror::Error;
+
+pub use jiff::civil::Weekday;
+pub use quota::{PeriodKind, Quota, QuotaPeriod};
+
+/// Smallest rate of a throttle, requests per second (about one a fortnight).
+pub const MIN_RATE_PER_SECOND: f64 = 1e-6;
+/// Largest rate of a throttle, requests per second.
+pub const MAX_RATE_PER_SECOND: f64 = 1e6;
+/// Largest burst of a throttle, requests.
+pub const MAX_BURST: u32 = 1_000_000;
+
+/// Largest limit of a quota, requests in one period. Far from the ends of what a database counts in, so that sums do not overflow.
+pub const MAX_QUOTA_LIMIT: u64 = 1_000_000_000_000;
+
+/// A named allowance that clients share by reference, each with its own counters.
+#[derive(Debug, Clone, PartialEq)]
+pub struct UsagePlan {
+    /// The name that clients refer to.
+    pub name: String,
+    /// How fast.
+    pub throttle: Option<Throttle>,
+    /// How much in a calendar period.
+    pub quota: Option<Quota>,
+}
+
+/// A token bucket (API Gateway's rate and burst): `burst` requests at once, refilled at `rate_per_second`.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Throttle {
+    /// Requests per second, [`MIN_RATE_PER_SECOND`] to [`MAX_RATE_PER_SECOND`].
+    pub rate_per_second: f64,
+    /// Requests at once, 1 to [`MAX_BURST`].
+    pub burst: u32,
+}
+
+impl Throttle {
+    /// A checked throttle.
+    ///
+    /// # Errors
+    /// A rate or burst out of range, NaN included: an emission interval of zero, or one that overflows, would switch the
+    /// limit off (traefik#8235).
+    pub fn new(rate_per_second: f64, burst: u32) -> Result<Self, PlanError> {
+        if !(MIN_RATE_PER_SECOND..=MAX_RATE_PER_SECOND).contains(&rate_per_second) {
+            return Err(PlanError::Rate);
+        }
+        if !(1..=MAX_BURST).contains(&burst) {
+            return Err(PlanError::Burst);
+        }
+        Ok(Self { rate_per_second, burst })
+    }
+}
+
+/// Why a throttle or quota was refused.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+pub enum PlanError {
+    /// See [`MIN_RATE_PER_SECOND`] and [`MAX_RATE_PER_SECOND`].
+    #[error("rate must be between 0.000001 and 1000000 requests per second")]
+    Rate,
+    /// See [`MAX_BURST`].
+    #[error("burst must be between 1 and 1000000 requests")]
+    Burst,
+    /// See [`MAX_QUOTA_LIMIT`]. A quota of zero would lock the client out; take its scopes instead.
+    #[error("limit must be between 1 and 1000000000000")]
+    Limit,
+    /// Not in the IANA time zone database.
+    #[error("unknown time zone {0:?}: use an IANA name such as Asia/Dubai")]
+    TimeZone(String),
+    /// Not a day of any month.
+    #[error("anchor_day must be between 1 and 31")]
+    AnchorDay,
+    /// A field that has no meaning for this period.
+    #[error("{0}")]
+    Misplaced(&'static str),
+}

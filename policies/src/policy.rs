@@ -1,0 +1,161 @@
+//! Everything that documents declare, checked whole.
+
+mod difference;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::client::{Client, ClientId, PartnerId};
+use crate::document::{self, Document, DocumentFault};
+use crate::network::{Allowlist, Network};
+use crate::plan::UsagePlan;
+use crate::route::RouteTable;
+use crate::scope::{RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeSet, is_reserved_scope};
+use crate::text::did_you_mean;
+use crate::token_issuer::TokenIssuer;
+
+pub use difference::{Change, ChangeKind, difference};
+
+/// One version of the policy: all documents together. The default is empty and denies everything.
+#[derive(Debug, Clone, Default)]
+pub struct Policy {
+    /// Protected APIs and their scopes.
+    pub resource_servers: Vec<ResourceServer>,
+    /// By name.
+    pub networks: BTreeMap<String, Arc<Network>>,
+    /// By name.
+    pub usage_plans: BTreeMap<String, Arc<UsagePlan>>,
+    /// Declared partners, those that only a client names included.
+    pub partners: Vec<DeclaredPartner>,
+    /// Declared clients.
+    pub clients: Vec<DeclaredClient>,
+    /// Routes.
+    pub routes: RouteTable,
+    /// External issuers.
+    pub token_issuers: Vec<TokenIssuer>,
+}
+
+/// A partner that a document manages.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredPartner {
+    /// Short name.
+    pub id: PartnerId,
+    /// For people; the id if only a client names the partner.
+    pub name: String,
+    /// Whom to call.
+    pub contact: Option<String>,
+}
+
+/// A client that a document manages. Its credentials are issued, never declared.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeclaredClient {
+    /// The client.
+    pub id: ClientId,
+    /// Its partner.
+    pub partner: PartnerId,
+    /// All it may ever be granted.
+    pub scopes: ScopeSet,
+    /// Names of networks; empty is anywhere.
+    pub networks: Vec<String>,
+    /// Name of a usage plan; `None` is unlimited.
+    pub usage_plan: Option<String>,
+    /// For people.
+    pub description: Option<String>,
+}
+
+impl Policy {
+    /// Reads and checks all documents as one policy.
+    ///
+    /// # Errors
+    /// Every fault of every document, sorted by document, line and column.
+    pub fn parse(documents: &[Document]) -> Result<Self, Vec<DocumentFault>> {
+        document::parse(documents)
+    }
+
+    /// A client with its grants looked up in this version of the policy.
+    ///
+    /// `networks` empty is anywhere, as in a document.
+    ///
+    /// # Errors
+    /// Every scope, network or plan that this version does not know. Never taken as "no restriction": a network that was
+    /// renamed would open its clients to the world.
+    pub fn resolve_client(
+        &self,
+        id: ClientId,
+        partner: PartnerId,
+        enabled: bool,
+        scopes: &ScopeSet,
+        networks: &[String],
+        usage_plan: Option<&str>,
+    ) -> Result<Client, Vec<String>> {
+        let mut faults: Vec<String> =
+            scopes.iter().filter(|scope| !self.has_scope(scope)).map(|scope| self.unknown_scope(scope)).collect();
+        let allowlist = match networks {
+            [] => Some(Allowlist::anywhere()),
+            names => self.allowlist(names).map_err(|unknown| faults.extend(unknown)).ok(),
+        };
+        let plan = match usage_plan.map(|name| (name, self.usage_plans.get(name))) {
+            None => None,
+            Some((_, Some(plan))) => Some(Arc::clone(plan)),
+            Some((name, None)) => {
+                faults.push(unknown("usage plan", name, self.usage_plans.keys().map(String::as_str)));
+                None
+            }
+        };
+        match allowlist {
+            Some(networks) if faults.is_empty() => {
+                Ok(Client { id, partner, enabled, scopes: scopes.clone(), networks, usage_plan: plan })
+            }
+            _ => Err(faults),
+        }
+    }
+
+    /// The allowlist of the networks of these names: nowhere if there is none.
+    ///
+    /// # Errors
+    /// Every name that is not a network of this version.
+    pub fn allowlist(&self, names: &[String]) -> Result<Allowlist, Vec<String>> {
+        let (mut found, mut faults) = (Vec::new(), Vec::new());
+        for name in names {
+            match self.networks.get(name) {
+                Some(network) => found.push(Arc::clone(network)),
+                None => faults.push(unknown("network", name, self.networks.keys().map(String::as_str))),
+            }
+        }
+        if faults.is_empty() { Ok(Allowlist::of(found)) } else { Err(faults) }
+    }
+
+    /// Whether a resource server declares `scope`, or it is one of Portcullis's own.
+    #[must_use]
+    pub fn has_scope(&self, scope: &Scope) -> bool {
+        is_reserved_scope(scope)
+            || self.resource_servers.iter().any(|server| {
+                server.identifier == scope.resource_server()
+                    && server.scopes.iter().any(|known| known.name == scope.name())
+            })
+    }
+
+    /// What to say about a scope that is not [known](Policy::has_scope).
+    pub(crate) fn unknown_scope(&self, scope: &Scope) -> String {
+        let identifier = scope.resource_server();
+        let is_declared = identifier == RESERVED_RESOURCE_SERVER
+            || self.resource_servers.iter().any(|server| server.identifier == identifier);
+        let known: Vec<String> = self
+            .resource_servers
+            .iter()
+            .flat_map(|server| server.scopes.iter().map(|known| format!("{}/{}", server.identifier, known.name)))
+            .chain(crate::scope::ADMIN_SCOPES.iter().map(|known| (*known).to_owned()))
+            .collect();
+        let hint = did_you_mean(scope.as_str(), known.iter().map(String::as_str));
+        if is_declared {
+            format!("unknown scope {scope:?}: resource server {identifier:?} has no scope {:?}{hint}", scope.name())
+        } else {
+            format!("unknown scope {scope:?}: no [[resource_server]] has the identifier {identifier:?}{hint}")
+        }
+    }
+}
+
+/// `unknown network "acme-ofices"; did you mean "acme-offices"?`
+pub(crate) fn unknown<'a>(what: &str, name: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    format!("unknown {what} {name:?}{}", did_you_mean(name, known))
+}

@@ -1,0 +1,179 @@
+//! What `policy plan` shows.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use serde::Serialize;
+
+use super::Policy;
+use crate::denial::alternatives;
+use crate::network::Network;
+use crate::plan::UsagePlan;
+use crate::route::Route;
+use crate::scope::ResourceServer;
+use crate::token_issuer::TokenIssuer;
+
+/// What happened to one declared thing between two versions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Change {
+    /// Added, removed or changed.
+    pub kind: ChangeKind,
+    /// The table of the document: `route`, `client`, …
+    pub what: &'static str,
+    /// Its name.
+    pub id: String,
+    /// `field: old -> new` for a change, `field: value` for an addition, empty for a removal.
+    pub details: Vec<String>,
+}
+
+/// The kind of a [`Change`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// Only in the new version.
+    Added,
+    /// Only in the old version.
+    Removed,
+    /// In both, but not the same.
+    Changed,
+}
+
+/// `+ route GET /orders`, `- client acme-orders`, `~ network acme-offices (cidrs: … -> …)`.
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let sign = match self.kind {
+            ChangeKind::Added => '+',
+            ChangeKind::Removed => '-',
+            ChangeKind::Changed => '~',
+        };
+        write!(f, "{sign} {} {}", self.what, self.id)?;
+        if self.details.is_empty() { Ok(()) } else { write!(f, " ({})", self.details.join("; ")) }
+    }
+}
+
+/// The fields of one thing as they are shown. Everything that can change a decision must be among them: a change that the plan
+/// does not show is one that nobody reviews.
+type Fields = Vec<(&'static str, String)>;
+
+/// All changes from `old` to `new`: by table in the order of the document format, then by name.
+#[must_use]
+pub fn difference(old: &Policy, new: &Policy) -> Vec<Change> {
+    let (old, new) = (describe(old), describe(new));
+    old.into_iter().zip(new).flat_map(|((what, old), (_, new))| compare(what, &old, &new)).collect()
+}
+
+fn describe(policy: &Policy) -> [(&'static str, BTreeMap<String, Fields>); 7] {
+    let partners = policy.partners.iter().map(|partner| {
+        let fields = vec![("name", partner.name.clone()), ("contact", optional(partner.contact.as_deref()))];
+        (partner.id.to_string(), fields)
+    });
+    let clients = policy.clients.iter().map(|client| {
+        let networks = if client.networks.is_empty() { "anywhere".to_owned() } else { client.networks.join(", ") };
+        let fields = vec![
+            ("partner", client.partner.to_string()),
+            ("scopes", client.scopes.to_string()),
+            ("networks", networks),
+            ("usage_plan", optional(client.usage_plan.as_deref())),
+            ("description", optional(client.description.as_deref())),
+        ];
+        (client.id.to_string(), fields)
+    });
+    [
+        ("resource_server", policy.resource_servers.iter().map(resource_server).collect()),
+        ("network", policy.networks.values().map(|network| self::network(network)).collect()),
+        ("usage_plan", policy.usage_plans.values().map(|plan| usage_plan(plan)).collect()),
+        ("partner", partners.collect()),
+        ("client", clients.collect()),
+        ("route", policy.routes.routes().iter().map(|route| self::route(route)).collect()),
+        ("token_issuer", policy.token_issuers.iter().map(token_issuer).collect()),
+    ]
+}
+
+fn resource_server(server: &ResourceServer) -> (String, Fields) {
+    let mut scopes: Vec<String> =
+        server.scopes.iter().map(|scope| format!("{} ({})", scope.name, scope.description)).collect();
+    scopes.sort();
+    (server.identifier.clone(), vec![("name", server.name.clone()), ("scopes", scopes.join(", "))])
+}
+
+fn network(network: &Network) -> (String, Fields) {
+    let list = |cidrs: &[ipnet::IpNet]| {
+        let mut cidrs = cidrs.to_vec();
+        cidrs.sort();
+        cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+    };
+    (network.name().to_owned(), vec![("cidrs", list(network.cidrs())), ("except", list(network.except()))])
+}
+
+fn usage_plan(plan: &UsagePlan) -> (String, Fields) {
+    let throttle =
+        plan.throttle.map(|throttle| format!("{} per second, burst {}", throttle.rate_per_second, throttle.burst));
+    let quota = plan.quota.as_ref().map(ToString::to_string);
+    let fields = vec![("throttle", optional(throttle.as_deref())), ("quota", optional(quota.as_deref()))];
+    (plan.name.clone(), fields)
+}
+
+fn route(route: &Route) -> (String, Fields) {
+    let accept = if route.is_public() { "anyone".to_owned() } else { alternatives(&route.accept) };
+    let fields = vec![
+        ("methods", route.methods.join(", ")),
+        ("path", route.path.clone()),
+        ("accept", accept),
+        ("scopes", route.scopes.to_string()),
+        ("networks", route.networks.to_string()),
+        ("listeners", route.listeners.as_ref().map_or_else(|| "all".to_owned(), |names| names.join(", "))),
+        ("errors", route.errors.to_string()),
+        ("action", route.action.to_string()),
+        ("summary", optional(route.summary.as_deref())),
+        ("description", optional(route.description.as_deref())),
+    ];
+    (route.id.to_string(), fields)
+}
+
+fn token_issuer(issuer: &TokenIssuer) -> (String, Fields) {
+    let clients: Vec<String> = issuer.clients.iter().map(|(theirs, ours)| format!("{theirs} = {ours}")).collect();
+    let fields = vec![
+        ("jwks_uri", issuer.jwks_uri.clone()),
+        ("profile", issuer.profile.to_string()),
+        ("audiences", issuer.audiences.join(", ")),
+        ("algorithms", issuer.algorithms.join(", ")),
+        ("clients", clients.join(", ")),
+        ("ca_file", optional(issuer.ca_file.as_deref())),
+        ("leeway_seconds", issuer.leeway_seconds.to_string()),
+    ];
+    (issuer.issuer.clone(), fields)
+}
+
+/// How an absent field is shown.
+const NONE: &str = "none";
+
+fn optional(text: Option<&str>) -> String {
+    text.unwrap_or(NONE).to_owned()
+}
+
+fn compare(what: &'static str, old: &BTreeMap<String, Fields>, new: &BTreeMap<String, Fields>) -> Vec<Change> {
+    let mut ids: Vec<&String> = old.keys().chain(new.keys()).collect();
+    ids.sort_unstable();
+    ids.dedup();
+    let change = |id: &String| {
+        let (kind, details) = match (old.get(id), new.get(id)) {
+            (None, Some(new)) => (ChangeKind::Added, given_fields(new)),
+            (Some(_), None) => (ChangeKind::Removed, Vec::new()),
+            (Some(old), Some(new)) => (ChangeKind::Changed, changed_fields(old, new)),
+            (None, None) => return None,
+        };
+        let is_same = kind == ChangeKind::Changed && details.is_empty();
+        (!is_same).then(|| Change { kind, what, id: id.clone(), details })
+    };
+    ids.into_iter().filter_map(change).collect()
+}
+
+fn given_fields(new: &Fields) -> Vec<String> {
+    let given = new.iter().filter(|(_, value)| !value.is_empty() && value != NONE);
+    given.map(|(field, value)| format!("{field}: {value}")).collect()
+}
+
+fn changed_fields(old: &Fields, new: &Fields) -> Vec<String> {
+    let differing = old.iter().zip(new).filter(|((_, old), (_, new))| old != new);
+    differing.map(|((field, old), (_, new))| format!("{field}: {old} -> {new}")).collect()
+}

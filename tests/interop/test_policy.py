@@ -1,5 +1,7 @@
 """Policy as a file: checked whole, shown before it is stored, stored as a version, taken back."""
 
+import json
+
 from gate import GateTest
 
 # line -> what is wrong there. Everything else in the document is right.
@@ -102,7 +104,8 @@ class Policy(GateTest):
 
     def test_explain(self):
         """What would happen, and why, without a request: the same judgement, and nothing is spent."""
-        allowed = self.gate.command("policy", "explain", "--client", "acme-orders", "--with", "api-key", "GET", self.gate.hello)
+        allowed = self.gate.command("policy", "explain", "GET", self.gate.hello, "--client", "acme-orders")
         self.assertEqual(0, allowed.returncode, allowed.stderr)
-        refused = self.gate.command("policy", "explain", "--client", "acme-orders", "--with", "api-key", "GET", "/test/nowhere")
-        self.assertIn("route_not_found", refused.stdout + refused.stderr)
+        self.assertEqual("allow", json.loads(allowed.stdout)["decision"])
+        refused = self.gate.command("policy", "explain", "GET", "/test/nowhere", "--client", "acme-orders")
+        self.assertEqual("route_not_found", json.loads(refused.stdout)["code"])

@@ -48,7 +48,7 @@ impl NewInstallation {
             serves,
             address: address.to_string(),
             client_certificates,
-            hostnames: if serves == Serves::Pki { Vec::new() } else { self.hostnames.clone() },
+            hostnames: self.hostnames.clone(),
             certificate: None,
             key: None,
         };

@@ -54,7 +54,13 @@ impl<'d> Fields<'d> {
             return value;
         }
         self.missing.push(name);
-        let (_, value) = self.table.iter().find(|(key, _)| nearest(key.get_ref(), [name]).is_some())?;
+        self.misspelt(name)
+    }
+
+    /// What stands under a name that is nearly this one.
+    pub(super) fn misspelt(&self, name: &'static str) -> Option<Value<'d>> {
+        let is_misspelt = |key: &str| nearest(key, [name]).is_some_and(|meant| meant != key);
+        let (_, value) = self.table.iter().find(|(key, _)| is_misspelt(key.get_ref()))?;
         Some(Value::new(name, self.at.document(), value))
     }
 
@@ -225,7 +231,7 @@ impl<'d> Value<'d> {
         let (field, at) = (self.field, self.at);
         let elements = self.elements(faults)?;
         if elements.is_empty() {
-            faults.add(at, format!("{field} is empty; leave the field out or name at least one"));
+            faults.add(at, format!("{field} is empty; name at least one"));
             return None;
         }
         let mut names: Vec<Text<'d>> = Vec::with_capacity(elements.len());

@@ -34,9 +34,7 @@ scopes = { any = ["api/read"] }
 action = { mock = { status = 200 } }
 "#;
 
-/// What replaces what in [`GOOD`], and the one fault that must come of it.
-const ONE_FAULT: &[(&str, &str, &str)] = &[
-];
+const GOLDEN: &str = include_str!("document_faults.txt");
 
 fn told(text: &str) -> Vec<String> {
     parse(text).err().unwrap_or_default().iter().map(ToString::to_string).collect()
@@ -46,8 +44,8 @@ fn told(text: &str) -> Vec<String> {
 fn dump() {
     for line in std::fs::read_to_string("/tmp/cases.txt").unwrap().lines() {
         let (from, to) = line.split_once(" => ").unwrap();
-        let to = to.replace("\\n", "\n").replace("\\0", "\\u0000");
+        let new = to.replace("\\n", "\n");
         assert!(GOOD.contains(from), "{from}");
-        println!("CASE {from} => {to:?}\n   {}", told(&GOOD.replacen(from, &to, 1)).join("\n   "));
+        println!("@{from} => {to}\n@    {}", told(&GOOD.replacen(from, &new, 1)).join("\n    @"));
     }
 }

@@ -213,7 +213,7 @@ impl Authority {
         // What is committed before a transaction begins is all there is; the snapshot has it after this.
         self.inner.snapshot.catch_up(&self.inner.store).await?;
         let policy = self.inner.snapshot.policy();
-        Ok(registry::check_narrowing(&policy, &client, order.scopes.as_deref(), order.networks.as_deref())?)
+        Ok(registry::narrowing::check_narrowing(&policy, &client, order.scopes.as_deref(), order.networks.as_deref())?)
     }
 
     /// One key, one owner. A key that two partners hold lets each be taken for the other by whoever maps keys to names; a key

@@ -60,6 +60,7 @@ CREATE TABLE certificates (
 CREATE INDEX certificates_by_client ON certificates (client_id);
 CREATE INDEX certificates_by_serial ON certificates (serial);
 CREATE INDEX certificates_reserved ON certificates (state) WHERE state = 'reserved';
+CREATE INDEX certificates_with_networks ON certificates (not_after) WHERE networks IS NOT NULL;
 CREATE INDEX certificates_by_key ON certificates (spki_fingerprint);
 CREATE INDEX certificates_by_expiry ON certificates (not_after);
 CREATE INDEX certificates_by_creation ON certificates (created_at);

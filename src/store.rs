@@ -3,6 +3,8 @@
 //! Writes go through one connection and one kind of transaction, [`Tx`], which records what changed in the `changes` feed.
 //! The snapshot follows that feed: a change is in force on a node when the node has read it.
 
+pub mod audit_log;
+
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;

@@ -102,7 +102,8 @@ impl Passphrase {
     }
 
     /// For the key derivation alone.
-    pub(super) fn expose(&self) -> &[u8] {
+    /// For what opens keys; never for a log.
+    pub fn expose(&self) -> &[u8] {
         self.0.expose_secret().as_bytes()
     }
 }

@@ -31,6 +31,13 @@ pub struct ApiKeyRow {
     pub replaced_by: Option<String>,
 }
 
+impl ApiKeyRow {
+    /// Whether it opens the door at `now`.
+    pub fn live_at(&self, now: UnixSeconds) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now.0 < end)
+    }
+}
+
 impl std::fmt::Debug for ApiKeyRow {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter
@@ -77,6 +84,24 @@ pub async fn list(from: impl Read, filter: &ApiKeyFilter) -> Result<Vec<ApiKeyRo
 /// Every key: what the snapshot loads.
 pub async fn all(from: impl Read) -> Result<Vec<ApiKeyRow>, Fault> {
     from.rows(sqlx::query_as(select!("ORDER BY id"))).await
+}
+
+/// How many of the client's keys open the door at `now`.
+pub async fn count_live(from: impl Read, client: &str, now: UnixSeconds) -> Result<i64, Fault> {
+    let select = sqlx::query_as(
+        "SELECT COUNT(*) FROM api_keys
+         WHERE client_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+    );
+    let row: Option<(i64,)> = from.row(select.bind(client).bind(now.0)).await?;
+    Ok(row.map_or(0, |(count,)| count))
+}
+
+/// The keys that open the door at `now`, but only from networks of their own.
+pub async fn live_with_networks(from: impl Read, now: UnixSeconds) -> Result<Vec<ApiKeyRow>, Fault> {
+    let select = sqlx::query_as(select!(
+        "WHERE networks IS NOT NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) ORDER BY id"
+    ));
+    from.rows(select.bind(now.0)).await
 }
 
 /// Adds a key.

@@ -181,6 +181,14 @@ pub async fn list(from: impl Read, filter: &CertificateFilter) -> Result<Vec<Cer
     from.rows(query.build_query_as()).await
 }
 
+/// The certificates that are good at `now`, but only from networks of their own.
+pub async fn live_with_networks(from: impl Read, now: UnixSeconds) -> Result<Vec<CertificateRow>, Fault> {
+    let select = sqlx::query_as(select!(
+        "WHERE c.networks IS NOT NULL AND c.not_after >= $1 AND c.state <> 'orphaned' AND r.revoked_at IS NULL ORDER BY c.serial"
+    ));
+    from.rows(select.bind(now.0)).await
+}
+
 /// Every client certificate, one after another and never all at once: what the snapshot loads.
 pub fn stream_clients(store: &Store) -> impl Stream<Item = Result<CertificateRow, Fault>> + Send + '_ {
     sqlx::query_as(select!("WHERE c.kind = 'client'")).fetch(store.readers()).map(|row| Ok(row?))

@@ -145,3 +145,22 @@ pub async fn revoke_tokens_before(
     tx.changed(ChangeKind::Client, id, now).await?;
     Ok(true)
 }
+
+/// As [`revoke_tokens_before`], for every client of a partner.
+pub async fn revoke_tokens_of_partner_before(
+    tx: &mut Tx,
+    partner: &str,
+    instant: UnixSeconds,
+    now: UnixSeconds,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE clients
+         SET tokens_not_before = CASE WHEN tokens_not_before > $2 THEN tokens_not_before ELSE $2 END
+         WHERE partner_id = $1",
+    )
+    .bind(partner)
+    .bind(instant.0)
+    .execute(tx.connection())
+    .await?;
+    tx.changed(ChangeKind::Partner, partner, now).await
+}

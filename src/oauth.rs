@@ -23,6 +23,7 @@ mod verify;
 mod tests;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -69,6 +70,8 @@ pub struct OAuthConfig {
     pub algorithm: Algorithm,
     /// The token endpoint answers every error with 400 and without description, as Cognito does.
     pub cognito_errors: bool,
+    /// Where the relative `ca_file`s of external issuers lie: the data folder.
+    pub folder: PathBuf,
 }
 
 /// The authorization server and the verifier. Shared as `Arc<OAuth>`.
@@ -98,13 +101,24 @@ impl OAuth {
         pepper: Arc<Pepper>,
         passphrase: &[u8],
     ) -> Result<Self, Fault> {
+        let keys = SigningKeys::open(store.clone(), clock.clone(), config.algorithm, passphrase).await?;
+        Self::with_keys(config, store, snapshot, clock, pepper, keys)
+    }
+
+    fn with_keys(
+        config: OAuthConfig,
+        store: Store,
+        snapshot: Arc<Snapshot>,
+        clock: Clock,
+        pepper: Arc<Pepper>,
+        keys: SigningKeys,
+    ) -> Result<Self, Fault> {
         let issuer = IssuerIdentity::parse(&config.issuer)
             .ok_or_else(|| Fault::new(format!("the issuer {:?} is not a URL without query, fragment and final /", config.issuer)))?;
         if !(TOKEN_TTL_SECONDS_MIN..=TOKEN_TTL_SECONDS_MAX).contains(&config.token_ttl_seconds) {
             return Err(Fault::new(format!("a token life of {} s is not between 300 and 86400", config.token_ttl_seconds)));
         }
-        let keys = SigningKeys::open(store.clone(), clock.clone(), config.algorithm, passphrase).await?;
-        let issuers = Issuers::new(&clock);
+        let issuers = Issuers::new(&clock, &config.folder);
         Ok(Self {
             issuer,
             token_ttl_seconds: config.token_ttl_seconds,

@@ -7,7 +7,7 @@ mod key_set;
 mod tests;
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,25 +32,27 @@ type FetchLimiter = RateLimiter<NotKeyed, InMemoryState, Clock, NoOpMiddleware<N
 /// The keys of every issuer that was asked for.
 pub(super) struct Issuers {
     clock: Clock,
+    /// Where relative files of trust anchors lie.
+    folder: PathBuf,
     fetch_limiter: Arc<FetchLimiter>,
     /// By `jwks_uri`.
     known: papaya::HashMap<String, Arc<IssuerKeys>>,
 }
 
 impl Issuers {
-    pub(super) fn new(clock: &Clock) -> Self {
+    pub(super) fn new(clock: &Clock, folder: &Path) -> Self {
         // A period of zero would be no limit; governor says so with `None`.
         let quota = Quota::with_period(FETCH_PERIOD).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(FETCHES_BURST);
         let fetch_limiter = Arc::new(RateLimiter::direct_with_clock(quota, clock.clone()));
-        Self { clock: clock.clone(), fetch_limiter, known: papaya::HashMap::new() }
+        Self { clock: clock.clone(), folder: folder.to_owned(), fetch_limiter, known: papaya::HashMap::new() }
     }
 
     /// The keys of an issuer of this policy. Nothing is fetched before a token asks for one.
     pub(super) fn keys_of(&self, issuer: &TokenIssuer, policy: &Policy) -> Result<Arc<IssuerKeys>, Fault> {
         let known = self.known.pin();
-        let ca_file = issuer.ca_file.as_deref().map(Path::new);
+        let ca_file = issuer.ca_file.as_ref().map(|file| self.folder.join(file));
         if let Some(keys) = known.get(&issuer.jwks_uri)
-            && keys.trusts(ca_file)
+            && keys.trusts(ca_file.as_deref())
         {
             return Ok(Arc::clone(keys));
         }

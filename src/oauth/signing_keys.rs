@@ -74,6 +74,14 @@ impl SigningKeys {
         Ok(Self { store, clock, algorithm, ring })
     }
 
+    /// A key that nobody derived a passphrase for: that takes half a second.
+    #[cfg(test)]
+    pub(super) fn of_one(key: SigningKey, store: Store, clock: Clock) -> Self {
+        let algorithm = key.algorithm();
+        let ring = Ring::new(1, vec![Retained { key: Arc::new(key), retiring_since: None }]).unwrap();
+        Self { store, clock, algorithm, ring: ArcSwap::from_pointee(ring) }
+    }
+
     /// Puts a new key in the place of the active one, which stays published until its last token has expired
     /// ([`RETIRING_SECONDS`]). Returns the new key's name.
     pub async fn rotate(&self, actor: &Actor, passphrase: &[u8]) -> Result<String, Failure> {

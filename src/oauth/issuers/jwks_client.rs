@@ -37,7 +37,7 @@ pub(super) struct JwksClient {
 
 impl JwksClient {
     /// `https`, or `http` to a loopback address written as a number: keys that came over a readable wire prove nothing.
-    pub(super) fn new(uri: &str, ca_file: Option<&Path>) -> Result<Self, Fault> {
+    pub(super) fn new(uri: &str, ca_file: Option<PathBuf>) -> Result<Self, Fault> {
         let parsed: Uri = uri.parse().map_err(|_| Fault::new(format!("jwks_uri {uri:?} is not a URI")))?;
         let host = parsed.host().unwrap_or_default();
         let has_userinfo = parsed.authority().is_some_and(|authority| authority.as_str().contains('@'));
@@ -49,7 +49,7 @@ impl JwksClient {
         if !secure || has_userinfo {
             return Err(Fault::new(format!("jwks_uri {uri:?} must be https (or http to 127.0.0.1 or [::1]) without user")));
         }
-        Ok(Self { uri: parsed, ca_file: ca_file.map(Path::to_owned), timeout: TIMEOUT })
+        Ok(Self { uri: parsed, ca_file, timeout: TIMEOUT })
     }
 
     /// For tests that wait for the timeout.

@@ -47,7 +47,7 @@ mod problem;
 mod query;
 mod readiness;
 mod status;
-//mod token;
+mod token;
 
 /// Judges a described request as the gate would.
 pub type Explain = Arc<dyn Fn(ExplainRequest) -> ExplainAnswer + Send + Sync>;

@@ -12,6 +12,7 @@ use utoipa_axum::routes;
 use super::problem::ProblemBody;
 use super::{
     AdminState, api_key, audit, certificate, client, client_secret, expiring, explain, issuer, partner, policy, status,
+    token,
 };
 use crate::openapi;
 
@@ -84,9 +85,9 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(api_key::revoke))
         .routes(routes!(client_secret::list, client_secret::create))
         .routes(routes!(client_secret::revoke))
-        //.routes(routes!(token::issue))
-        //.routes(routes!(token::inspect))
-        //.routes(routes!(token::revoke))
+        .routes(routes!(token::issue))
+        .routes(routes!(token::inspect))
+        .routes(routes!(token::revoke))
         .routes(routes!(policy::history, policy::apply))
         .routes(routes!(policy::current))
         .routes(routes!(policy::check))

@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
-use crate::gateway::{self, DecisionIds, Gate, GateParts, Services, Upstreams};
+use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
 use crate::oauth::{OAuth, OAuthConfig};
@@ -172,6 +172,7 @@ impl App {
             pepper: Arc::clone(&foundation.pepper),
             clock: foundation.clock.clone(),
             audit: audit.clone(),
+            meters: Meters::new(),
             addresses: AddressLimits::new(&config.limits, &foundation.clock),
             throttles: ClientThrottles::new(foundation.clock.clone()),
             quotas: Quotas::new(foundation.store.clone()),

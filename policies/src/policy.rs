@@ -77,8 +77,8 @@ impl Policy {
     /// `networks` empty is anywhere, as in a document.
     ///
     /// # Errors
-    /// Every scope, network or plan that this version does not know. Never taken as "no restriction": a network that was
-    /// renamed would open its clients to the world.
+    /// Every scope, network or plan that this version does not know. Never taken as "no restriction": a network that
+    /// was renamed would open its clients to the world.
     pub fn resolve_client(
         &self,
         id: ClientId,

@@ -57,7 +57,9 @@ async fn pages_neither_repeat_nor_skip_while_others_are_issued() {
     all.sort_unstable();
     seen.sort_unstable();
     assert_eq!(seen, all);
-    for (limit, after, expected) in [(0, None, "invalid_limit"), (1001, None, "invalid_limit"), (1, Some("x"), "invalid_cursor")] {
+    for (limit, after, expected) in
+        [(0, None, "invalid_limit"), (1001, None, "invalid_limit"), (1, Some("x"), "invalid_cursor")]
+    {
         let query = CertificateQuery { limit: Some(limit), after: after.map(Into::into), ..Default::default() };
         assert_eq!(code(house.authority.list(&query).await), expected);
     }

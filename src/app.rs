@@ -138,6 +138,7 @@ impl App {
                         SigningAlgorithm::Rs256 => Algorithm::Rs256,
                     },
                     cognito_errors: config.oauth.cognito_errors,
+                    folder: config.data.clone(),
                 },
                 foundation.store.clone(),
                 Arc::clone(&foundation.snapshot),
@@ -163,7 +164,7 @@ impl App {
             },
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
-            endpoints: endpoints.listed(),
+            endpoints: Vec::new(),
         });
         let gate = Arc::new(Gate::new(GateParts {
             snapshot: Arc::clone(&foundation.snapshot),

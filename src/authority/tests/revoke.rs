@@ -16,7 +16,7 @@ async fn what_was_revoked_is_refused_when_the_call_returns_and_its_connections_a
     let revoked = house.revoke(&issued, "key-compromise").await;
     assert_eq!((revoked.connections_closed, revoked.revoked.len()), (2, 1));
     assert!(one.1.is_cancelled() && two.1.is_cancelled() && !untouched.1.is_cancelled());
-    let fact = house.entry(&issued).unwrap().revoked.clone().unwrap();
+    let fact = house.entry(&issued).unwrap().revoked.unwrap();
     assert_eq!((fact.at, fact.reason.as_str()), (NOW, "key-compromise"));
     assert!(house.entry(&other).unwrap().revoked.is_none());
 }

@@ -6,8 +6,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::json;
 
-use super::api_key::Expiry;
-use super::{Actor, Pepper, Registry, base62, bounds, client};
+use super::{Actor, Expiry, Pepper, Registry, base62, bounds, client};
 use crate::failure::{Failure, Refusal};
 use crate::store::client_secret::{self, ClientSecretRow};
 

@@ -4,7 +4,7 @@ mod issuer_keys;
 mod jwks_client;
 mod key_set;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};

@@ -23,11 +23,12 @@ use crate::admin::{self, AdminState};
 use crate::audit::Audit;
 use crate::authority::{Authority, AuthoritySettings, KeyDirectory, Passphrase};
 use crate::clock::Clock;
-use crate::config::{Config, Serves};
+use crate::config::{Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
 use crate::gateway::{self, DecisionIds, Gate, GateParts, Services, Upstreams};
 use crate::listen::{ListenLimits, Listening, Serving};
+use crate::oauth::jwt::Algorithm;
 use crate::oauth::{OAuth, OAuthConfig};
 use crate::openapi;
 use crate::registry::{Pepper, Registry};
@@ -132,14 +133,17 @@ impl App {
                 OAuthConfig {
                     issuer: config.oauth.issuer.clone().unwrap_or_else(|| endpoints.gateway.clone()),
                     token_ttl_seconds: config.oauth.token_ttl_seconds,
-                    algorithm: config.oauth.algorithm.clone(),
+                    algorithm: match config.oauth.algorithm {
+                        SigningAlgorithm::Es256 => Algorithm::Es256,
+                        SigningAlgorithm::Rs256 => Algorithm::Rs256,
+                    },
                     cognito_errors: config.oauth.cognito_errors,
                 },
                 foundation.store.clone(),
                 Arc::clone(&foundation.snapshot),
                 foundation.clock.clone(),
                 Arc::clone(&foundation.pepper),
-                &foundation.passphrase,
+                foundation.passphrase.expose(),
             )
             .await?,
         );

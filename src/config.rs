@@ -44,10 +44,17 @@ pub struct OAuthSettings {
     pub issuer: Option<String>,
     /// Life of an access token, 300 to 86 400.
     pub token_ttl_seconds: u32,
-    /// `ES256`, or `RS256` for verifiers that take RSA only.
-    pub algorithm: String,
+    /// ES256, or RS256 for verifiers that take RSA only.
+    pub algorithm: SigningAlgorithm,
     /// Answer `invalid_client` with 400 as Cognito does, not 401 (RFC 6749 §5.2).
     pub cognito_errors: bool,
+}
+
+/// How our tokens are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningAlgorithm {
+    Es256,
+    Rs256,
 }
 
 /// The certificate authority's public face.

@@ -117,7 +117,7 @@ impl Gate {
             .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         let view = self.snapshot.policy();
         if connection.listener.config.serves == Serves::Gateway
-            && let Some(endpoint) = endpoints::find(&target)
+            && let Some(endpoint) = endpoints::find(&self.oauth, &target)
         {
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
@@ -126,7 +126,7 @@ impl Gate {
         let permit = if route.is_public() {
             policies::admit_public(route, connection.source, &mut ())?
         } else {
-            let principal = authenticate::authenticate(self, &view, &route, &target, now, &mut ()).await?;
+            let principal = authenticate::authenticate(self, &view, &target, now, &mut ()).await?;
             trail.principal(&principal);
             authorize::authorize(self, principal, route, connection.source, now, &mut ()).await?
         };

@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
+use crate::der;
 use crate::error::Error;
 use crate::key_id::KeyId;
 use crate::pem;
@@ -46,9 +47,8 @@ pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Error> {
     if !rest.is_empty() {
         return Err(Error::MalformedCertificate("something follows it"));
     }
-    // RFC 5280 §4.1.1.2: only the inner one is signed.
-    if certificate.signature_algorithm != certificate.tbs_certificate.signature {
-        return Err(Error::MalformedCertificate("its two signature algorithms differ"));
+    if !der::is_canonical_envelope(der) {
+        return Err(Error::MalformedCertificate("its two signature algorithms differ, or it is not DER"));
     }
     Ok(certificate)
 }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::{ClientCertificates, Serves};
+use crate::config::{ClientCertificates, Config, Serves};
 use crate::failure::Fault;
 use crate::listen::Listener;
 
@@ -26,6 +26,16 @@ pub struct ListedListener {
 }
 
 impl Endpoints {
+    /// As the configuration has them, before a socket is bound.
+    pub fn configured(config: &Config) -> Self {
+        let listeners: Vec<Listener> = config
+            .listeners
+            .iter()
+            .map(|listener| Listener { address: listener.address, config: listener.clone() })
+            .collect();
+        Self::of(listeners.iter())
+    }
+
     pub(super) fn of<'a>(listeners: impl Iterator<Item = &'a Listener>) -> Self {
         let mut endpoints = Self {
             gateway: String::new(),

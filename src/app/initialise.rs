@@ -9,7 +9,7 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::{Endpoints, Foundation};
-use crate::authority::{Authority, KeyDirectory, NewCertificate, Passphrase};
+use crate::authority::{Authority, KeyDirectory, Names, NewCertificate, Passphrase};
 use crate::clock::Clock;
 use crate::config::{CONFIG_FILE_NAME, Config, ConfigFile, ListenerFile, Serves};
 use crate::failure::{Failure, Fault, Refusal};
@@ -48,7 +48,7 @@ impl NewInstallation {
             serves,
             address: address.to_string(),
             client_certificates,
-            hostnames: if serves == Serves::Pki { Vec::new() } else { self.hostnames.clone() },
+            hostnames: self.hostnames.clone(),
             certificate: None,
             key: None,
         };
@@ -113,7 +113,9 @@ pub async fn initialise(
     let data = config.data.clone();
     let store = Store::open(&config.database()).await?;
     let keys = KeyDirectory::new(config.keys(), passphrase.clone());
-    Authority::initialise(&Foundation::settings(&config, endpoints), &keys, &store, &clock).await?;
+    let names = Names { common_name: "Portcullis".to_owned(), organization: None };
+    let settings = Foundation::settings(&config, endpoints);
+    Authority::initialise(&store, &keys, &names, &settings, &Actor::local(), &clock).await?;
     store.close().await;
     let foundation = Foundation::open(config, clock, passphrase, endpoints).await?;
     write_atomically(&data.join("ca.pem"), foundation.authority.root_pem().as_bytes(), 0o644)?;
@@ -147,16 +149,16 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
 /// Issues a certificate with a key of ours and writes `NAME.crt` (with chain), `NAME.p12`, its password, and last `NAME.key`,
 /// whose presence says that the rest is there.
 pub(super) async fn issue_into(foundation: &Foundation, client: &str, folder: &Path, name: &str) -> Result<(), Failure> {
-    let issued = foundation
-        .authority
-        .issue(&Actor::local(), NewCertificate { client: client.to_owned(), ..NewCertificate::default() })
-        .await?;
+    let new = NewCertificate { client: client.to_owned(), pkcs12: true, ..NewCertificate::default() };
+    let issued = foundation.authority.issue(new, &Actor::local()).await?;
     let file = |extension: &str| folder.join(format!("{name}.{extension}"));
-    write_atomically(&file("crt"), issued.chain_pem.as_bytes(), 0o644)?;
-    if let Some(key) = &issued.private_key {
-        write_atomically(&file("p12"), &key.pkcs12, 0o600)?;
-        write_secret(&file("p12.password"), key.pkcs12_password.expose_secret().as_bytes())?;
-        write_secret(&file("key"), key.pem.expose_secret().as_bytes())?;
+    write_atomically(&file("crt"), format!("{}{}", issued.certificate_pem, issued.chain_pem).as_bytes(), 0o644)?;
+    if let Some(key) = &issued.key {
+        if let Some(pkcs12) = &key.pkcs12 {
+            write_secret(&file("p12"), &pkcs12.file)?;
+            write_secret(&file("p12.password"), pkcs12.password.expose_secret().as_bytes())?;
+        }
+        write_secret(&file("key"), key.private_key_pem.expose_secret().as_bytes())?;
     }
     Ok(())
 }

@@ -15,8 +15,7 @@ use crate::oauth::OAuth;
 /// The floor under every notice: changes made by another process are in force after this at the latest.
 const FEED_PERIOD: Duration = Duration::from_millis(250);
 const HOUSEKEEPING_PERIOD: Duration = Duration::from_secs(5);
-/// How often the age of our own certificates is looked at.
-const RENEWAL_PERIOD: Duration = Duration::from_secs(600);
+const TIDY_PERIOD: Duration = Duration::from_secs(300);
 
 pub(super) fn spawn(
     tasks: &TaskTracker,
@@ -27,9 +26,11 @@ pub(super) fn spawn(
     draining: &CancellationToken,
 ) {
     tasks.spawn(follow_feed(foundation.clone(), draining.clone()));
-    tasks.spawn(housekeep(foundation.clone(), Arc::clone(gate), Arc::clone(oauth), draining.clone()));
+    tasks.spawn(housekeep(foundation.clone(), Arc::clone(gate), draining.clone()));
+    tasks.spawn(tidy(Arc::clone(oauth), draining.clone()));
     tasks.spawn(renew_tls(foundation.clone(), Arc::clone(tls), draining.clone()));
-    tasks.spawn(foundation.authority.clone().publish_crls(draining.clone()));
+    tasks.spawn(foundation.authority.clone().run_publisher(draining.clone()));
+    tasks.spawn(Arc::clone(tls.own()).run(draining.clone()));
 }
 
 async fn follow_feed(foundation: Foundation, draining: CancellationToken) {
@@ -48,11 +49,16 @@ async fn follow_feed(foundation: Foundation, draining: CancellationToken) {
     }
 }
 
-async fn housekeep(foundation: Foundation, gate: Arc<Gate>, oauth: Arc<OAuth>, draining: CancellationToken) {
+async fn housekeep(foundation: Foundation, gate: Arc<Gate>, draining: CancellationToken) {
     while pause(HOUSEKEEPING_PERIOD, &draining).await {
         gate.housekeep();
         gauge!("portcullis_connections_with_certificate").set(foundation.snapshot.connections().count() as f64);
-        if let Err(fault) = oauth.housekeep().await {
+    }
+}
+
+async fn tidy(oauth: Arc<OAuth>, draining: CancellationToken) {
+    while pause(TIDY_PERIOD, &draining).await {
+        if let Err(fault) = oauth.tidy().await {
             tracing::warn!(fault = fault.inside(), "expired token revocations could not be removed");
         }
     }
@@ -60,10 +66,12 @@ async fn housekeep(foundation: Foundation, gate: Arc<Gate>, oauth: Arc<OAuth>, d
 
 async fn renew_tls(foundation: Foundation, tls: Arc<TlsCells>, draining: CancellationToken) {
     let mut issuers = foundation.snapshot.issuer_changes();
+    let mut own = tls.own().subscribe();
     loop {
         tokio::select! {
-            more = pause(RENEWAL_PERIOD, &draining) => if !more { return },
+            () = draining.cancelled() => return,
             changed = issuers.changed() => if changed.is_err() { return },
+            changed = own.changed() => if changed.is_err() { return },
         }
         if let Err(failure) = tls.renew(&foundation).await {
             tracing::error!(%failure, "the TLS configuration could not be renewed; the old one stays in force");

@@ -12,6 +12,7 @@ use tokio::sync::Mutex;
 use zeroize::Zeroizing;
 
 use super::Foundation;
+use crate::authority::{self, ServerNames};
 use crate::config::{ListenerConfig, Serves};
 use crate::failure::{Failure, Fault};
 use crate::listen::{Listening, ServerIdentity, TlsSettings, TrustAnchors, server_config};
@@ -21,20 +22,28 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 
 pub(super) struct TlsCells {
     cells: HashMap<String, (ListenerConfig, Arc<ArcSwap<ServerConfig>>)>,
+    /// Our own certificate, for the listeners that were given none.
+    own: Arc<authority::ServerIdentity>,
     renewing: Mutex<()>,
 }
 
 impl TlsCells {
     pub(super) async fn new(foundation: &Foundation, sockets: &[Listening]) -> Result<Self, Failure> {
+        let own = Arc::new(authority::ServerIdentity::open(foundation.authority.clone(), names(foundation)).await?);
         let mut cells = HashMap::new();
         for listening in sockets {
             let config = &listening.listener.config;
             if config.serves != Serves::Pki {
-                let made = make(foundation, config).await?;
+                let made = make(foundation, &own, config)?;
                 cells.insert(config.name.clone(), (config.clone(), Arc::new(ArcSwap::from_pointee(made))));
             }
         }
-        Ok(Self { cells, renewing: Mutex::new(()) })
+        Ok(Self { cells, own, renewing: Mutex::new(()) })
+    }
+
+    /// Our own certificate: its renewal, and news of it.
+    pub(super) fn own(&self) -> &Arc<authority::ServerIdentity> {
+        &self.own
     }
 
     pub(super) fn cell(&self, listener: &str) -> Result<Arc<ArcSwap<ServerConfig>>, Fault> {
@@ -48,7 +57,7 @@ impl TlsCells {
         let _one_at_a_time = self.renewing.lock().await;
         let mut made = Vec::with_capacity(self.cells.len());
         for (config, cell) in self.cells.values() {
-            made.push((cell, make(foundation, config).await?));
+            made.push((cell, make(foundation, &self.own, config)?));
         }
         for (cell, config) in made {
             cell.store(Arc::new(config));
@@ -57,28 +66,41 @@ impl TlsCells {
     }
 }
 
-async fn make(foundation: &Foundation, config: &ListenerConfig) -> Result<ServerConfig, Failure> {
+/// One certificate names every host of ours, so that each start issues at most one.
+fn names(foundation: &Foundation) -> ServerNames {
+    let mut names = ServerNames { dns: Vec::new(), ips: Vec::new() };
+    let own = foundation.config.listeners.iter().filter(|listener| listener.certificate.is_none());
+    for hostname in own.filter(|listener| listener.serves != Serves::Pki).flat_map(|listener| &listener.hostnames) {
+        match hostname.parse() {
+            Ok(address) if !names.ips.contains(&address) => names.ips.push(address),
+            Err(_) if !names.dns.contains(hostname) => names.dns.push(hostname.clone()),
+            _ => {}
+        }
+    }
+    names
+}
+
+fn make(
+    foundation: &Foundation,
+    own: &authority::ServerIdentity,
+    config: &ListenerConfig,
+) -> Result<ServerConfig, Failure> {
     let identity = match (&config.certificate, &config.key) {
         (Some(certificate), Some(key)) => from_files(certificate, key)?,
         _ => {
-            // One certificate for all of our listeners, so that each start issues at most one.
-            let mut names: Vec<String> = Vec::new();
-            for listener in &foundation.config.listeners {
-                for hostname in &listener.hostnames {
-                    if listener.certificate.is_none() && !names.contains(hostname) {
-                        names.push(hostname.clone());
-                    }
-                }
+            let current = own.current();
+            ServerIdentity {
+                chain: current.chain.iter().map(|der| der.to_vec()).collect(),
+                key_pkcs8: Zeroizing::new(current.private_key().secret_der().to_vec()),
             }
-            let own = foundation.authority.server_certificate(&names).await?;
-            ServerIdentity { chain: own.chain, key_pkcs8: own.key_pkcs8 }
         }
     };
-    let anchors = TrustAnchors::new(foundation.authority.trust_anchors().client)?;
+    let trusted = foundation.authority.trust_anchors();
+    let anchors = std::iter::once(&trusted.root).chain(&trusted.issuing).map(|der| der.to_vec()).collect();
     Ok(server_config(&TlsSettings {
         mode: config.client_certificates,
         identity: &identity,
-        anchors: &anchors,
+        anchors: &TrustAnchors::new(anchors)?,
         clock: &foundation.clock,
     })?)
 }

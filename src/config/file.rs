@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::listener::{ListenerFile, Serves};
 use super::{
     AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, PkiSettings, Rate,
+    SigningAlgorithm,
 };
 
 /// `portcullis.toml` as written. Unknown fields are errors: a misspelt limit must not be silently off.
@@ -159,10 +160,14 @@ impl OAuthFile {
         if !(300..=86_400).contains(&token_ttl_seconds) {
             faults.push("oauth.token_ttl_seconds must lie between 300 (5 minutes) and 86400 (a day)".to_owned());
         }
-        let algorithm = self.algorithm.unwrap_or_else(|| "ES256".to_owned());
-        if !["ES256", "RS256"].contains(&algorithm.as_str()) {
-            faults.push(format!("oauth.algorithm {algorithm:?} must be \"ES256\" or \"RS256\""));
-        }
+        let algorithm = match self.algorithm.as_deref() {
+            None | Some("ES256") => SigningAlgorithm::Es256,
+            Some("RS256") => SigningAlgorithm::Rs256,
+            Some(other) => {
+                faults.push(format!("oauth.algorithm {other:?} must be \"ES256\" or \"RS256\""));
+                SigningAlgorithm::Es256
+            }
+        };
         if let Some(issuer) = &self.issuer
             && (!issuer.starts_with("https://") || issuer.contains(['?', '#', ' ']) || issuer.ends_with('/'))
         {

@@ -31,7 +31,7 @@ fn check(text: &str) -> Result<super::Config, Vec<String>> {
 fn defaults_fill_what_is_left_out() {
     let config = check(GOOD).unwrap();
     assert_eq!(config.listeners[0].hostnames, ["localhost", "::1"]);
-    assert_eq!(config.oauth.algorithm, "ES256");
+    assert_eq!(config.oauth.algorithm, super::SigningAlgorithm::Es256);
     assert!(config.limits.exempt.is_empty());
 }
 

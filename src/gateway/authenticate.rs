@@ -8,6 +8,7 @@ mod certificate;
 use policies::{Denial, Principal, Proof, Stage, Trace, UnixSeconds};
 
 use super::Gate;
+use super::stop::Stop;
 use super::target::{PresentedAuthorization, Target};
 use crate::snapshot::PolicyView;
 
@@ -18,13 +19,14 @@ pub(super) async fn authenticate<T: Trace>(
     target: &Target<'_>,
     now: UnixSeconds,
     trace: &mut T,
-) -> Result<Principal, Denial> {
+) -> Result<Principal, Stop> {
     let result = prove_all(gate, view, target, now).await;
     match &result {
         Ok(principal) => trace.step(Stage::Authenticate, true, || {
             format!("client {} by {}", principal.client().id, principal.methods())
         }),
-        Err(denial) => trace.step(Stage::Authenticate, false, || denial.to_string()),
+        Err(Stop::Denied(denial)) => trace.step(Stage::Authenticate, false, || denial.to_string()),
+        Err(_) => trace.step(Stage::Authenticate, false, || "the credential could not be judged".to_owned()),
     }
     result
 }
@@ -34,7 +36,7 @@ async fn prove_all(
     view: &PolicyView,
     target: &Target<'_>,
     now: UnixSeconds,
-) -> Result<Principal, Denial> {
+) -> Result<Principal, Stop> {
     let presented = &target.presented;
     let mut proofs: Vec<Proof> = Vec::with_capacity(3);
     if let Some(peer) = presented.certificate {
@@ -50,11 +52,12 @@ async fn prove_all(
         Some(PresentedAuthorization::Other) => {
             return Err(Denial::InvalidToken {
                 detail: "the Authorization header holds another scheme than Bearer".to_owned(),
-            });
+            }
+            .into());
         }
         None => {}
     }
-    resolve(view, proofs)
+    Ok(resolve(view, proofs)?)
 }
 
 /// Brings proofs together; the client must still be there.

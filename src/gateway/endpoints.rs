@@ -15,7 +15,7 @@ use super::stop::{Malformed, Stop};
 use super::target::Target;
 use super::trail::Trail;
 use crate::listen::{Connection, Listener};
-use crate::oauth;
+use crate::oauth::{Authenticated, AuthenticationFailed, OAuth};
 use crate::snapshot::PolicyView;
 
 /// RFC 6749 says nothing of sizes; a client-credentials request is a few hundred bytes.
@@ -32,9 +32,9 @@ pub(super) enum Endpoint {
 }
 
 /// Whether the path is one of ours.
-pub(super) fn find(target: &Target<'_>) -> Option<Endpoint> {
+pub(super) fn find(oauth: &OAuth, target: &Target<'_>) -> Option<Endpoint> {
     let path = target.path.as_str();
-    if oauth::is_endpoint(path) {
+    if oauth.serves(path) {
         return Some(Endpoint::OAuth);
     }
     let page = path == "/docs" || path.starts_with("/docs/") || path == "/openapi.json";
@@ -64,17 +64,17 @@ impl Endpoint {
                 })?;
                 let peer = connection.certificate.as_ref().map(|peer| &peer.certificate);
                 let request = Request::from_parts(parts, bytes.to_bytes());
-                let answer = gate.oauth.handle(request, connection.source, peer, view).await;
-                let failed = answer.extensions().get::<oauth::AuthenticationFailed>().is_some();
-                if failed {
-                    gate.addresses.failure(connection.source);
-                }
-                if let Some(caller) = answer.extensions().get::<oauth::CallerName>() {
-                    trail.client(&caller.0);
+                let answer = gate.oauth.handle(request, connection.source, peer).await;
+                if let Some(caller) = answer.extensions().get::<Authenticated>() {
+                    trail.client(caller.client.as_str());
                 }
                 let status = answer.status();
-                if failed {
-                    trail.outcome("credential_unknown", Some("client authentication failed".to_owned()));
+                if let Some(failed) = answer.extensions().get::<AuthenticationFailed>() {
+                    gate.addresses.failure(connection.source);
+                    if let Some(client) = &failed.client {
+                        trail.client(client.as_str());
+                    }
+                    trail.outcome(failed.denial.code(), Some(failed.denial.to_string()));
                 } else if status.is_server_error() {
                     trail.outcome("internal_error", None);
                 } else if status.is_client_error() {

@@ -16,7 +16,7 @@ const CREDENTIAL_PARAMETERS: &[&str] = &["access_token", "api_key", "apikey", "x
 
 /// The request under judgement.
 #[derive(Debug)]
-pub struct Target<'a> {
+pub(super) struct Target<'a> {
     pub listener: &'a str,
     pub source: IpAddr,
     pub method: &'a Method,
@@ -26,7 +26,7 @@ pub struct Target<'a> {
 
 /// What arrived, not yet believed.
 #[derive(Debug, Default)]
-pub struct Presented<'a> {
+pub(super) struct Presented<'a> {
     pub certificate: Option<&'a PeerCertificate>,
     pub api_key: Option<&'a str>,
     pub authorization: Option<PresentedAuthorization<'a>>,
@@ -34,7 +34,7 @@ pub struct Presented<'a> {
 
 /// The Authorization header.
 #[derive(Clone, Copy)]
-pub enum PresentedAuthorization<'a> {
+pub(super) enum PresentedAuthorization<'a> {
     Bearer(&'a str),
     /// A scheme that no route takes.
     Other,
@@ -52,7 +52,7 @@ impl std::fmt::Debug for PresentedAuthorization<'_> {
 
 impl<'a> Target<'a> {
     /// Reads the target, or says why the request is refused whoever sent it.
-    pub fn read(connection: &'a Connection, parts: &'a Parts) -> Result<Self, Stop> {
+    pub(super) fn read(connection: &'a Connection, parts: &'a Parts) -> Result<Self, Stop> {
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
             return Err(Malformed::Method(parts.method.to_string()).into());
         }

@@ -18,9 +18,9 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 /// A request head, request line included, may not be longer.
-pub const HEAD_BYTES_MAX: usize = 16 * 1024;
+pub(super) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Header lines in one head.
-pub const HEADERS_MAX: usize = 100;
+pub(super) const HEADERS_MAX: usize = 100;
 /// A chunk-size line with its extensions.
 const CHUNK_LINE_BYTES_MAX: usize = 256;
 /// The trailer section.
@@ -193,7 +193,9 @@ impl<S> StrictHttp1<S> {
             if self.raw.len() > HEAD_BYTES_MAX {
                 return Err(Violation::TooLarge);
             }
-            self.state = State::Head { scanned: self.raw.len().saturating_sub(1) };
+            // A CR at the end may be half of a line break: it is looked at again with its LF.
+            let half = usize::from(self.raw.last() == Some(&b'\r'));
+            self.state = State::Head { scanned: self.raw.len() - half };
             return Ok(None);
         };
         if end > HEAD_BYTES_MAX {

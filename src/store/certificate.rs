@@ -73,6 +73,7 @@ pub struct Reservation {
 #[derive(Clone, Debug, Default)]
 pub struct CertificateFilter {
     pub client: Option<String>,
+    pub partner: Option<String>,
     pub issuer_key_id: Option<String>,
     pub kind: Option<CertificateKind>,
     pub state: Option<CertificateState>,
@@ -81,7 +82,17 @@ pub struct CertificateFilter {
     pub ends_from: Option<UnixSeconds>,
     /// Those that end before this instant.
     pub ends_before: Option<UnixSeconds>,
+    /// Those that come after this one in the list. Unlike an offset it neither skips nor repeats while others are issued.
+    pub after: Option<CertificatePlace>,
     pub page: Page,
+}
+
+/// A certificate's place in a list.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificatePlace {
+    pub created_at: i64,
+    pub serial: String,
+    pub issuer_key_id: String,
 }
 
 /// The key of a certificate in the `changes` feed.
@@ -135,6 +146,9 @@ pub async fn list(from: impl Read, filter: &CertificateFilter) -> Result<Vec<Cer
     if let Some(client) = &filter.client {
         query.push(" AND c.client_id = ").push_bind(client);
     }
+    if let Some(partner) = &filter.partner {
+        query.push(" AND c.client_id IN (SELECT id FROM clients WHERE partner_id = ").push_bind(partner).push(")");
+    }
     if let Some(issuer) = &filter.issuer_key_id {
         query.push(" AND c.issuer_key_id = ").push_bind(issuer);
     }
@@ -155,7 +169,14 @@ pub async fn list(from: impl Read, filter: &CertificateFilter) -> Result<Vec<Cer
     if let Some(before) = filter.ends_before {
         query.push(" AND c.not_after < ").push_bind(before.0);
     }
-    query.push(" ORDER BY c.created_at DESC, c.serial LIMIT ").push_bind(filter.page.limit());
+    if let Some(CertificatePlace { created_at, serial, issuer_key_id }) = &filter.after {
+        query.push(" AND (c.created_at < ").push_bind(created_at);
+        query.push(" OR c.created_at = ").push_bind(created_at);
+        query.push(" AND (c.serial > ").push_bind(serial);
+        query.push(" OR c.serial = ").push_bind(serial);
+        query.push(" AND c.issuer_key_id > ").push_bind(issuer_key_id).push("))");
+    }
+    query.push(" ORDER BY c.created_at DESC, c.serial, c.issuer_key_id LIMIT ").push_bind(filter.page.limit());
     query.push(" OFFSET ").push_bind(filter.page.offset());
     from.rows(query.build_query_as()).await
 }
@@ -238,4 +259,20 @@ pub async fn orphan_reserved(tx: &mut Tx, now: UnixSeconds) -> Result<u64, Fault
         tx.changed(ChangeKind::Certificate, &change_key(issuer, serial), now).await?;
     }
     Ok(u64::try_from(orphans.len()).unwrap_or(u64::MAX))
+}
+
+/// Turns one reservation into an orphan, after its issuance failed. `false` when it was not reserved (any more).
+pub async fn orphan(tx: &mut Tx, issuer_key_id: &str, serial: &str, now: UnixSeconds) -> Result<bool, Fault> {
+    let done = sqlx::query(
+        "UPDATE certificates SET state = 'orphaned' WHERE issuer_key_id = $1 AND serial = $2 AND state = 'reserved'",
+    )
+    .bind(issuer_key_id)
+    .bind(serial)
+    .execute(tx.connection())
+    .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    tx.changed(ChangeKind::Certificate, &change_key(issuer_key_id, serial), now).await?;
+    Ok(true)
 }

@@ -38,6 +38,18 @@ pub async fn insert(tx: &mut Tx, row: &IdempotencyRow) -> Result<bool, Fault> {
     Ok(done.rows_affected() == 1)
 }
 
+/// Puts another answer in place of one that turned out to be worth nothing.
+pub async fn replace(tx: &mut Tx, row: &IdempotencyRow) -> Result<(), Fault> {
+    sqlx::query("UPDATE idempotency_keys SET request = $2, answer = $3, created_at = $4 WHERE key = $1")
+        .bind(&row.key)
+        .bind(&row.request)
+        .bind(&row.answer)
+        .bind(row.created_at)
+        .execute(tx.connection())
+        .await?;
+    Ok(())
+}
+
 /// Forgets answers older than `before`; says how many.
 pub async fn prune(tx: &mut Tx, before: UnixSeconds) -> Result<u64, Fault> {
     let done = sqlx::query("DELETE FROM idempotency_keys WHERE created_at < $1")

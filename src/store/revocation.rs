@@ -63,3 +63,23 @@ pub async fn revoked_unexpired(
     )
     .await
 }
+
+/// The certificates that a crash orphaned, as the issuer's next CRL lists them: bytes that may have been signed, and that no
+/// row will ever call good. Those that were also revoked by hand are left to [`revoked_unexpired`], with their reason.
+pub async fn orphaned_unexpired(
+    from: impl Read,
+    issuer_key_id: &str,
+    ends_from: UnixSeconds,
+) -> Result<Vec<RevocationRow>, Fault> {
+    from.rows(
+        sqlx::query_as(
+            "SELECT c.serial, c.created_at AS revoked_at, 'unspecified' AS reason
+         FROM certificates c LEFT JOIN revocations r ON r.issuer_key_id = c.issuer_key_id AND r.serial = c.serial
+         WHERE c.issuer_key_id = $1 AND c.state = 'orphaned' AND c.not_after >= $2 AND r.serial IS NULL
+         ORDER BY c.created_at, c.serial",
+        )
+        .bind(issuer_key_id)
+        .bind(ends_from.0),
+    )
+    .await
+}

@@ -27,6 +27,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let Some(name) = name else { return };
     if !text::is_name(name.text) {
         faults.add(name.at, format!("{:?} is not a network name: {}", name.text, text::NAME_GRAMMAR));
+        builder.misname("network", name.text);
         return;
     }
     if !builder.declare("network", name.text, name.at) {

@@ -1,7 +1,8 @@
-use policies::{AuthMethod, CredentialKind, CredentialRef, Denial, Proof, UnixSeconds};
+use policies::{AuthMethod, CredentialKind, CredentialRef, Proof, UnixSeconds};
 
 use crate::listen::PeerCertificate;
-use crate::oauth::OAuth;
+use crate::gateway::stop::Stop;
+use crate::oauth::{OAuth, TokenRefusal};
 use crate::snapshot::PolicyView;
 
 /// Verifies the token; a bound one (RFC 8705 §3) only together with its certificate.
@@ -11,12 +12,15 @@ pub(super) async fn prove(
     token: &str,
     peer: Option<&PeerCertificate>,
     now: UnixSeconds,
-) -> Result<Proof, Denial> {
+) -> Result<Proof, Stop> {
     let thumbprint = peer.map(|peer| &peer.certificate.thumbprint);
     let verified = oauth
         .verify(token, thumbprint, view, now)
         .await
-        .map_err(|refusal| Denial::invalid_token(refusal.to_string()))?;
+        .map_err(|refusal| match refusal {
+            TokenRefusal::Denied(denial) => Stop::Denied(denial),
+            TokenRefusal::Fault(fault) => Stop::Fault(fault),
+        })?;
     Ok(Proof {
         method: AuthMethod::Bearer,
         credential: CredentialRef {

@@ -9,7 +9,7 @@ use crate::failure::Fault;
 use crate::store::{Store, quota as table};
 
 /// The largest part of a quota that a node takes at once. What a crash loses is at most this, never the limit.
-const LEASE_MAX: u64 = 100;
+const LEASE_MAX: i64 = 100;
 
 /// Calendar quotas by reserve-before-serve: a part of the period's count is taken from the database durably, then served
 /// from memory, so that the limit is never passed, whatever crashes. Near the limit the parts shrink to one.
@@ -21,9 +21,9 @@ pub struct Quotas {
 #[derive(Default)]
 struct Lease {
     period_start: i64,
-    left: u64,
+    left: i64,
     /// The database said that nothing is left of this period at this limit.
-    exhausted_at: Option<u64>,
+    exhausted_at: Option<i64>,
 }
 
 impl Quotas {
@@ -38,6 +38,7 @@ impl Quotas {
         quota: &Quota,
         now: UnixSeconds,
     ) -> Result<Option<Duration>, Fault> {
+        let limit = i64::try_from(quota.limit).unwrap_or(i64::MAX);
         let period = quota.period_at(now);
         let wait = Duration::from_secs(u64::try_from(period.ends_at.0.saturating_sub(now.0)).unwrap_or(0).max(1));
         let lease = Arc::clone(self.leases.pin().get_or_insert_with(client.clone(), Arc::default));
@@ -49,16 +50,16 @@ impl Quotas {
             lease.left -= 1;
             return Ok(None);
         }
-        if lease.exhausted_at == Some(quota.limit) {
+        if lease.exhausted_at == Some(limit) {
             return Ok(Some(wait));
         }
         let used = table::used(&self.store, client.as_str(), period.starts_at).await?;
-        let part = (quota.limit.saturating_sub(used) / 10).clamp(1, LEASE_MAX);
+        let part = (limit.saturating_sub(used) / 10).clamp(1, LEASE_MAX);
         let mut tx = self.store.begin().await?;
-        let taken = table::reserve(&mut tx, client.as_str(), period.starts_at, part, quota.limit).await?;
+        let taken = table::reserve(&mut tx, client.as_str(), period.starts_at, part, limit).await?;
         tx.commit().await?;
         if !taken {
-            lease.exhausted_at = Some(quota.limit);
+            lease.exhausted_at = Some(limit);
             return Ok(Some(wait));
         }
         lease.left = part - 1;

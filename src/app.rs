@@ -138,6 +138,7 @@ impl App {
                         SigningAlgorithm::Rs256 => Algorithm::Rs256,
                     },
                     cognito_errors: config.oauth.cognito_errors,
+                    folder: config.data.clone(),
                 },
                 foundation.store.clone(),
                 Arc::clone(&foundation.snapshot),

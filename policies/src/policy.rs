@@ -144,7 +144,7 @@ impl Policy {
             .resource_servers
             .iter()
             .flat_map(|server| server.scopes.iter().map(|known| format!("{}/{}", server.identifier, known.name)))
-            .chain(crate::scope::ADMIN_SCOPES.iter().map(|known| (*known).to_owned()))
+            .chain(crate::scope::ADMIN_SCOPES.iter().chain([&crate::scope::INTROSPECT]).map(|known| (*known).to_owned()))
             .collect();
         let hint = did_you_mean(scope.as_str(), known.iter().map(String::as_str));
         if is_declared {

@@ -93,7 +93,7 @@ pub use route::{
     Proxy, Route, RouteFault, RouteTable, ScopeRequirement,
 };
 pub use scope::{
-    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, MAX_SCOPE_LIST_BYTES, MAX_SCOPE_PART_BYTES, RESERVED_RESOURCE_SERVER,
+    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, MAX_SCOPE_LIST_BYTES, MAX_SCOPE_PART_BYTES, RESERVED_RESOURCE_SERVER,
     ResourceServer, Scope, ScopeDefinition, ScopeSet, is_reserved_scope,
 };
 pub use text::InvalidText;

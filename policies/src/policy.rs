@@ -147,7 +147,7 @@ impl Policy {
             .chain(others)
             .flat_map(|server| server.scopes.iter().map(|known| format!("{}/{}", server.identifier, known.name)))
             .take(MAX_CANDIDATES)
-            .chain(ADMIN_SCOPES.iter().map(|known| (*known).to_owned()))
+            .chain(ADMIN_SCOPES.iter().chain([&crate::scope::INTROSPECT]).map(|known| (*known).to_owned()))
             .collect();
         let hint = did_you_mean(scope.as_str(), known.iter().map(String::as_str));
         if is_declared {

@@ -12,8 +12,10 @@
 //! telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
 pub mod admin;
+pub mod app;
 pub mod audit;
 pub mod authority;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod failure;

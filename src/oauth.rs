@@ -34,7 +34,6 @@ use pki::ClientCertificate;
 
 pub use self::answer::{Authenticated, AuthenticationFailed};
 pub use self::inspect::{Inspection, Verdict};
-pub use self::introspect::INTROSPECT_SCOPE;
 pub use self::mint::MintedToken;
 pub use self::signing_keys::SigningKeys;
 pub use self::token::TokenIssued;
@@ -62,6 +61,9 @@ pub const TOKEN_TTL_SECONDS_MIN: u32 = 300;
 pub const TOKEN_TTL_SECONDS_MAX: u32 = 86_400;
 /// Life of our tokens when nothing is configured.
 pub const TOKEN_TTL_SECONDS_DEFAULT: u32 = 3600;
+
+/// How many transactions one [`OAuth::tidy`] makes at most.
+const PRUNE_ROUNDS_MAX: u32 = 100;
 
 /// How the authorization server is set up.
 #[derive(Clone, Debug)]
@@ -189,12 +191,16 @@ impl OAuth {
     /// Call it every few minutes.
     pub async fn tidy(&self) -> Result<(), Fault> {
         self.keys.remove_outdated().await?;
-        let mut tx = self.store.begin().await?;
-        let forgotten = revoked_token::prune(&mut tx, self.clock.now()).await?;
-        tx.commit().await?;
-        if forgotten > 0 {
-            self.snapshot.catch_up(&self.store).await?;
+        // Small transactions: a revocation that comes meanwhile waits for one of them at most.
+        for _ in 0..PRUNE_ROUNDS_MAX {
+            let mut tx = self.store.begin().await?;
+            let forgotten = revoked_token::prune(&mut tx, self.clock.now()).await?;
+            tx.commit().await?;
+            if forgotten < u64::from(revoked_token::PRUNE_MAX) {
+                break;
+            }
         }
+        self.snapshot.catch_up(&self.store).await?;
         Ok(())
     }
 

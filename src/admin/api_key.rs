@@ -102,7 +102,7 @@ pub(super) async fn list(
     StrictQuery(query): StrictQuery<ApiKeyQuery>,
 ) -> Result<Json<Listed<ApiKeyView>>, Problem> {
     let page = page::page(query.limit, query.after.as_deref())?;
-    let filter = ApiKeyFilter { client: query.client, page };
+    let filter = ApiKeyFilter { client: query.client, ends_before: None, page };
     Ok(Json(Listed::of(state.registry.api_keys(&filter).await?, page)))
 }
 

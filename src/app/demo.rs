@@ -11,7 +11,9 @@ use serde::{Deserialize, Serialize};
 use super::initialise::{issue_into, write_atomically, write_secret};
 use super::{Endpoints, Foundation};
 use crate::failure::{Failure, Fault};
-use crate::registry::{Actor, NewApiKey, NewClientSecret};
+use crate::registry::Actor;
+use crate::registry::api_key::NewApiKey;
+use crate::registry::client_secret::NewClientSecret;
 
 /// The identifier that the sample policy is written for.
 const SAMPLE_IDENTIFIER: &str = "https://127.0.0.1:8443/test";
@@ -101,11 +103,7 @@ fn read(data: &Path) -> Option<Demo> {
 }
 
 /// Applies the sample policy to a new folder; an old one keeps what is in force. Returns the scope of the demo's route.
-async fn policy(
-    foundation: &Foundation,
-    endpoints: &Endpoints,
-    earlier: Option<&Demo>,
-) -> Result<String, Failure> {
+async fn policy(foundation: &Foundation, endpoints: &Endpoints, earlier: Option<&Demo>) -> Result<String, Failure> {
     if let Some(earlier) = earlier {
         return Ok(earlier.scope.clone());
     }

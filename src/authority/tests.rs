@@ -43,8 +43,7 @@ impl House {
         let store = Store::open(&folder.path().join("portcullis.db")).await.unwrap();
         let snapshot = Snapshot::load(&store, &clock).await.unwrap();
         let (keys, settings) = (keys_in(folder.path()), settings());
-        let authority =
-            Authority::open(settings, keys, store.clone(), snapshot.clone(), clock.clone()).await.unwrap();
+        let authority = Authority::open(settings, keys, store.clone(), snapshot.clone(), clock.clone()).await.unwrap();
         Self { folder, store, snapshot, clock, authority }
     }
 

@@ -4,7 +4,7 @@ mod issuer_keys;
 mod jwks_client;
 mod key_set;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
@@ -35,8 +35,14 @@ pub(super) struct Issuers {
     /// Where relative files of trust anchors lie.
     folder: PathBuf,
     fetch_limiter: Arc<FetchLimiter>,
-    /// By `jwks_uri`.
-    known: papaya::HashMap<String, Arc<IssuerKeys>>,
+    known: papaya::HashMap<Place, Arc<IssuerKeys>>,
+}
+
+/// Where keys come from: the address, and the trust anchors it is asked with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    jwks_uri: String,
+    ca_file: Option<PathBuf>,
 }
 
 impl Issuers {
@@ -50,16 +56,19 @@ impl Issuers {
     /// The keys of an issuer of this policy. Nothing is fetched before a token asks for one.
     pub(super) fn keys_of(&self, issuer: &TokenIssuer, policy: &Policy) -> Result<Arc<IssuerKeys>, Fault> {
         let known = self.known.pin();
-        let ca_file = issuer.ca_file.as_ref().map(|file| self.folder.join(file));
-        if let Some(keys) = known.get(&issuer.jwks_uri)
-            && keys.trusts(ca_file.as_deref())
-        {
+        let place = self.place(issuer);
+        if let Some(keys) = known.get(&place) {
             return Ok(Arc::clone(keys));
         }
-        let client = JwksClient::new(&issuer.jwks_uri, ca_file)?;
-        let keys = Arc::new(IssuerKeys::new(client, self.clock.clone(), Arc::clone(&self.fetch_limiter)));
-        known.retain(|uri, _| policy.token_issuers.iter().any(|issuer| issuer.jwks_uri == *uri));
-        known.insert(issuer.jwks_uri.clone(), Arc::clone(&keys));
-        Ok(keys)
+        let client = JwksClient::new(&place.jwks_uri, place.ca_file.clone())?;
+        let keys = IssuerKeys::new(client, self.clock.clone(), Arc::clone(&self.fetch_limiter));
+        known.retain(|place, _| policy.token_issuers.iter().any(|issuer| self.place(issuer) == *place));
+        // Whoever was first: two of them would fetch twice.
+        Ok(Arc::clone(known.get_or_insert(place, Arc::new(keys))))
+    }
+
+    fn place(&self, issuer: &TokenIssuer) -> Place {
+        let ca_file = issuer.ca_file.as_ref().map(|file| self.folder.join(file));
+        Place { jwks_uri: issuer.jwks_uri.clone(), ca_file }
     }
 }

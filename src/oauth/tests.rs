@@ -74,11 +74,16 @@ scopes = []
 id = "operator"
 partner = "own"
 scopes = ["portcullis/admin.read"]
+
+[[client]]
+id = "api"
+partner = "own"
+scopes = ["portcullis/introspect"]
 "#;
 
 /// An authorization server with [`POLICY`] in force, on a clock that stands still.
 pub(super) struct Fixture {
-    folder: TempDir,
+    _folder: TempDir,
     pub(super) oauth: OAuth,
     registry: Registry,
     actor: Actor,
@@ -120,7 +125,7 @@ impl Fixture {
         let keys = SigningKeys::of_one(new_key(), store.clone(), clock.clone());
         let oauth = OAuth::with_keys(config, store, snapshot, clock, pepper, keys).unwrap();
         let actor = Actor::local();
-        let mut fixture = Self { folder, oauth, registry, actor, secret: String::new() };
+        let mut fixture = Self { _folder: folder, oauth, registry, actor, secret: String::new() };
         fixture.apply(policy).await;
         fixture.secret = fixture.new_secret("acme-orders").await;
         fixture

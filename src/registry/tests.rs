@@ -230,6 +230,7 @@ async fn two_secrets_may_live_at_once() {
     let mut expected = vec![(first.view.id, "active"), (second.view.id, "expired"), (third.view.id, "revoked")];
     expected.sort();
     assert_eq!(statuses, expected);
+    assert_eq!(registry.all_client_secrets(Page::first(2)).await.unwrap().len(), 2);
     assert_eq!(refusal(registry.client_secrets("nobody").await).code, "client_not_found");
     assert_eq!(refusal(registry.revoke_client_secret(actor, "x", "why").await).code, "client_secret_not_found");
 }

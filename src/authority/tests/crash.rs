@@ -57,7 +57,8 @@ async fn no_certificate_without_its_row_and_no_row_that_is_good_by_accident() {
         assert_eq!(rows[0].state, state, "{step}");
         // A revocation that was stored is in force after the crash, although nobody was told.
         let good = state == CertificateState::Issued && step != "after-revoke";
-        let entry = house.snapshot.certificate(&rows[0].issuer_key_id.parse().unwrap(), &rows[0].serial.parse().unwrap());
+        let entry =
+            house.snapshot.certificate(&rows[0].issuer_key_id.parse().unwrap(), &rows[0].serial.parse().unwrap());
         assert_eq!(entry.unwrap().revoked.is_none(), good, "{step}");
         house.issue().await;
     }

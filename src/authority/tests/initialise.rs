@@ -54,7 +54,8 @@ async fn two_at_one_time_make_one_authority() {
     let (folder, store) = empty().await;
     let keys = keys_in(folder.path());
     let (one, two) = tokio::join!(initialise(&store, &keys), initialise(&store, &keys));
-    let created = [&one, &two].iter().filter(|outcome| matches!(outcome, Ok(Initialised { created: true, .. }))).count();
+    let created =
+        [&one, &two].iter().filter(|outcome| matches!(outcome, Ok(Initialised { created: true, .. }))).count();
     assert_eq!(created, 1);
     for outcome in [one, two] {
         if let Err(Failure::Refused(refusal)) = outcome {
@@ -69,7 +70,10 @@ async fn nothing_opens_before_it() {
     let (folder, store) = empty().await;
     let clock = Clock::manual(NOW);
     let snapshot = Snapshot::load(&store, &clock).await.unwrap();
-    assert_eq!(code(Authority::open(settings(), keys_in(folder.path()), store, snapshot, clock).await), "not_initialised");
+    assert_eq!(
+        code(Authority::open(settings(), keys_in(folder.path()), store, snapshot, clock).await),
+        "not_initialised"
+    );
 }
 
 #[tokio::test]

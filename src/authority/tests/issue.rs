@@ -29,7 +29,10 @@ async fn openssl_accepts_the_chain_the_key_and_the_pkcs12() {
     let key = issued.key.unwrap();
     let key_file = house.write("leaf.key", key.private_key_pem.expose_secret());
     let public = said(&openssl(&["pkey", "-in", &key_file, "-pubout"]));
-    assert_eq!(public, said(&openssl(&["x509", "-in", &house.write("leaf.pem", &issued.certificate_pem), "-noout", "-pubkey"])));
+    assert_eq!(
+        public,
+        said(&openssl(&["x509", "-in", &house.write("leaf.pem", &issued.certificate_pem), "-noout", "-pubkey"]))
+    );
 
     let pkcs12 = key.pkcs12.unwrap();
     let file = house.write("leaf.p12", &*pkcs12.file);
@@ -137,7 +140,9 @@ async fn requests_under_one_key_at_one_time_make_one_certificate() {
     for outcome in futures_util::future::join_all(calls).await {
         match outcome {
             Ok(_) => issued += 1,
-            Err(Failure::Refused(refusal)) => assert!(matches!(refusal.code, "in_progress" | "already_issued"), "{refusal}"),
+            Err(Failure::Refused(refusal)) => {
+                assert!(matches!(refusal.code, "in_progress" | "already_issued"), "{refusal}")
+            }
             Err(fault) => panic!("{fault}"),
         }
     }
@@ -152,7 +157,10 @@ async fn a_reservation_that_a_crash_left_is_orphaned_and_its_idempotency_key_is_
     let first = house.authority.issue(new.clone(), &admin()).await.unwrap();
     // As if the process had ended before the signature: the row is only reserved.
     let mut tx = house.store.begin().await.unwrap();
-    sqlx::query("UPDATE certificates SET state = 'reserved', der = NULL, thumbprint = NULL").execute(tx.connection()).await.unwrap();
+    sqlx::query("UPDATE certificates SET state = 'reserved', der = NULL, thumbprint = NULL")
+        .execute(tx.connection())
+        .await
+        .unwrap();
     tx.commit().await.unwrap();
     assert_eq!(code(house.authority.issue(new.clone(), &admin()).await), "in_progress");
 
@@ -182,7 +190,10 @@ async fn narrowing_narrows_or_is_refused() {
     let issued = house.authority.issue(new, &admin()).await.unwrap();
     assert_eq!(issued.certificate.scopes, Some(read));
     let narrowing = &house.entry(&issued).unwrap().narrowing;
-    assert_eq!(narrowing.scopes.as_ref().map(ToString::to_string).as_deref(), Some("https://api.example.com/test/read"));
+    assert_eq!(
+        narrowing.scopes.as_ref().map(ToString::to_string).as_deref(),
+        Some("https://api.example.com/test/read")
+    );
     assert_eq!(narrowing.networks.as_deref(), Some(&["203.0.113.0/24".to_owned()][..]));
 
     let beyond = Some(vec!["https://api.example.com/test/admin".to_owned()]);

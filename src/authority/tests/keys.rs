@@ -99,3 +99,21 @@ async fn bad_settings_are_refused() {
         assert_eq!(code(opened), "invalid_settings");
     }
 }
+
+/// Keys and tokens need no authority: the gate must open for them, and say what is the matter to those who ask for certificates.
+#[tokio::test]
+async fn an_authority_that_has_ended_signs_nothing_and_stops_nothing() {
+    let house = House::new().await;
+    let issued = house.issue().await;
+    house.clock.advance(std::time::Duration::from_secs(4 * 365 * 86_400));
+    let house = house.reopen().await;
+    assert!(house.authority.issuers().iter().all(|issuer| !issuer.signs));
+    assert_eq!(code(house.authority.issue(certificate_for("acme-orders"), &admin()).await), "outlives_issuer");
+    house.revoke(&issued, "key-compromise").await;
+    assert!(house.entry(&issued).unwrap().revoked.is_some());
+    let shutdown = tokio_util::sync::CancellationToken::new();
+    shutdown.cancel();
+    let published =
+        tokio::time::timeout(std::time::Duration::from_secs(5), house.authority.clone().run_publisher(shutdown));
+    published.await.unwrap();
+}

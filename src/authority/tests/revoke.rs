@@ -16,7 +16,7 @@ async fn what_was_revoked_is_refused_when_the_call_returns_and_its_connections_a
     let revoked = house.revoke(&issued, "key-compromise").await;
     assert_eq!((revoked.connections_closed, revoked.revoked.len()), (2, 1));
     assert!(one.1.is_cancelled() && two.1.is_cancelled() && !untouched.1.is_cancelled());
-    let fact = house.entry(&issued).unwrap().revoked.clone().unwrap();
+    let fact = house.entry(&issued).unwrap().revoked.unwrap();
     assert_eq!((fact.at, fact.reason.as_str()), (NOW, "key-compromise"));
     assert!(house.entry(&other).unwrap().revoked.is_none());
 }
@@ -52,7 +52,10 @@ async fn the_first_revocation_stands() {
     assert!(first.revoked[0].newly && !second.revoked[0].newly);
     assert_eq!(second.revoked[0], RevokedCertificate { newly: false, ..first.revoked[0].clone() });
     let shown = house.authority.show(&issued.certificate.id.parse().unwrap()).await.unwrap();
-    assert_eq!((shown.state, shown.revoked_at, shown.reason.as_deref()), (CertificateStatus::Revoked, Some(NOW.0), Some("superseded")));
+    assert_eq!(
+        (shown.state, shown.revoked_at, shown.reason.as_deref()),
+        (CertificateStatus::Revoked, Some(NOW.0), Some("superseded"))
+    );
 }
 
 #[tokio::test]
@@ -132,7 +135,8 @@ async fn a_serial_of_two_authorities_must_be_said_with_its_issuer() {
 async fn a_revocation_overtakes_no_issuance() {
     let house = House::new().await;
     let admin = admin();
-    let issues = futures_util::future::join_all((0..6).map(|_| house.authority.issue(certificate_for("acme-orders"), &admin)));
+    let issues =
+        futures_util::future::join_all((0..6).map(|_| house.authority.issue(certificate_for("acme-orders"), &admin)));
     let cut = async {
         tokio::time::sleep(std::time::Duration::from_millis(15)).await;
         let reason = pki::RevocationReason::PrivilegeWithdrawn;

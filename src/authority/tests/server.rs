@@ -1,5 +1,7 @@
 use std::time::Duration;
 
+use rustls::pki_types::PrivatePkcs8KeyDer;
+
 use super::*;
 
 fn names() -> ServerNames {
@@ -19,7 +21,9 @@ async fn openssl_and_rustls_accept_it() {
     let leaf = house.write("server.pem", pki::pem_certificate(&certificate.chain[0]));
     let chain = house.write("server-chain.pem", pki::pem_certificate(&certificate.chain[1]));
     let at = NOW.0.to_string();
-    for name in [["-verify_hostname", "api.example.com"], ["-verify_hostname", "localhost"], ["-verify_ip", "127.0.0.1"]] {
+    for name in
+        [["-verify_hostname", "api.example.com"], ["-verify_hostname", "localhost"], ["-verify_ip", "127.0.0.1"]]
+    {
         let mut arguments = vec!["verify", "-x509_strict", "-purpose", "sslserver", "-attime", &at];
         arguments.extend(["-CAfile", &root, "-untrusted", &chain]);
         arguments.extend(name);
@@ -28,7 +32,10 @@ async fn openssl_and_rustls_accept_it() {
         assert!(output.status.success(), "{}", said(&output));
     }
     let provider = rustls::crypto::aws_lc_rs::default_provider();
-    let key = provider.key_provider.load_private_key(certificate.private_key()).unwrap();
+    let key = provider
+        .key_provider
+        .load_private_key(PrivatePkcs8KeyDer::from(certificate.key_pkcs8().to_vec()).into())
+        .unwrap();
     rustls::sign::CertifiedKey::new(certificate.chain.clone(), key).keys_match().unwrap();
 }
 

@@ -1,7 +1,7 @@
 //! One GET of one JWK Set (RFC 7517 §5), and nothing that the other side could make more of it.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -57,10 +57,6 @@ impl JwksClient {
     pub(super) fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
-    }
-
-    pub(super) fn ca_file(&self) -> Option<&Path> {
-        self.ca_file.as_deref()
     }
 
     /// The body of the answer, which must be 200: a redirect is not followed, since whoever can make the issuer redirect

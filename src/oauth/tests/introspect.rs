@@ -54,6 +54,9 @@ async fn everything_else_is_just_not_active() {
 #[tokio::test]
 async fn a_resource_server_may_ask_about_others() {
     let fixture = Fixture::new().await;
+    let api_secret = fixture.new_secret("api").await;
+    let about_others = fixture.access_token().await;
+    assert_eq!(body(&ask(&fixture, &basic("api", &api_secret), &about_others).await)["client_id"], "acme-orders");
     let secret = fixture.new_secret("operator").await;
     let operator = basic("operator", &secret);
     let token = fixture.access_token().await;

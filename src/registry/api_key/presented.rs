@@ -48,9 +48,16 @@ impl<'a> PresentedApiKey<'a> {
         if !shaped {
             return None;
         }
-        let (body, checksum) = text.split_at_checked(text.len() - CHECKSUM_CHARS)?;
-        (base62::six_digits(crc32fast::hash(body.as_bytes())) == checksum.as_bytes())
-            .then_some(Self { id, secret: &tail[..SECRET_CHARS] })
+        let (body, end) = text.split_at_checked(text.len() - CHECKSUM_CHARS)?;
+        end.chars().eq(checksum(body)).then_some(Self { id, secret: &tail[..SECRET_CHARS] })
+    }
+
+    /// A well-formed key that no server issues, for documentation and for tests from outside: its id and secret are zeros.
+    /// `environment` must be `[a-z0-9]{1,16}`, else it is not well-formed.
+    pub fn example(environment: &str) -> String {
+        let mut text = format!("{PREFIX}{environment}_{}_{}", "0".repeat(ID_CHARS), "0".repeat(SECRET_CHARS));
+        text.extend(checksum(&text));
+        text
     }
 
     /// The public part, under which the key is looked up.
@@ -77,12 +84,17 @@ pub(super) fn is_environment(text: &str) -> bool {
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }
 
+/// CRC-32 of all that stands before it.
+fn checksum(body: &str) -> [char; CHECKSUM_CHARS] {
+    base62::six_digits(crc32fast::hash(body.as_bytes())).map(char::from)
+}
+
 /// A key that was just made.
 pub(super) struct MintedApiKey {
     pub(super) id: String,
     /// `pc_<env>_<id>`.
     pub(super) prefix: String,
-    /// The end of the checksum: nothing of the secret.
+    /// The end of the checksum. It tells 24 bits about the secret's 190, for people to tell keys apart.
     pub(super) last4: String,
     pub(super) hmac: [u8; 32],
     /// The whole text, to be shown once.
@@ -102,7 +114,7 @@ impl MintedApiKey {
         text.push_str(&prefix);
         text.push('_');
         text.push_str(&secret);
-        let checksum = base62::six_digits(crc32fast::hash(text.as_bytes())).map(char::from);
+        let checksum = checksum(&text);
         text.extend(checksum);
         let hmac = pepper.hmac(DOMAIN, secret.as_bytes());
         Ok(Self { id, prefix, last4: checksum[2..].iter().collect(), hmac, text: SecretString::from(text.as_str()) })

@@ -16,8 +16,6 @@ use super::{
 };
 use crate::openapi;
 
-/// The token endpoint, which the admin listener serves too.
-const TOKEN_URL: &str = "/oauth2/token";
 /// What every operation can answer besides what it is made for.
 const REFUSALS: [(&str, &str); 6] = [
     ("400", "The body or the query cannot be read; the message names the field."),
@@ -98,13 +96,14 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(audit::list))
 }
 
-/// Adds what is the same for every operation: who may ask, and how it refuses.
-pub(super) fn finish(document: Document) -> Value {
+/// Adds what is the same for every operation: who may ask, and how it refuses. Tokens are had on the gateway's listener, not
+/// on this one.
+pub(super) fn finish(document: Document, token_url: &str) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     document["servers"] = json!([{"url": "/", "description": "The admin listener."}]);
     let scopes = [(ADMIN_READ, "Read everything"), (ADMIN_WRITE, "Change everything")];
     let scopes: Map<String, Value> = scopes.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
-    document["components"]["securitySchemes"] = openapi::security_schemes(TOKEN_URL, scopes);
+    document["components"]["securitySchemes"] = openapi::security_schemes(token_url, scopes);
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let reads = method == "get" || QUESTIONS.contains(&path.as_str());

@@ -69,6 +69,9 @@ impl<'d> Builder<'d> {
 
     /// Lists a reference to something that is not declared.
     pub(super) fn check_reference(&mut self, what: &'static str, name: Text<'d>) {
+        if self.faults.is_full() {
+            return;
+        }
         if !self.is_declared(what, name.text) && !self.is_excused(what, name.text) {
             let known = self.declared.get(what).into_iter().flat_map(BTreeMap::keys).map(String::as_str);
             let message = unknown(&what.replace('_', " "), name.text, known);
@@ -101,6 +104,7 @@ impl<'d> Builder<'d> {
         };
         let is_known = is_reserved_scope(&scope)
             || self.scopes.contains(scope.as_str())
+            || self.faults.is_full()
             || self.unreadable_servers.contains(scope.resource_server())
             || self.is_excused("scope", scope.as_str());
         if !is_known {

@@ -10,7 +10,9 @@ use crate::document::{self, Document, DocumentFault};
 use crate::network::{Allowlist, Network};
 use crate::plan::UsagePlan;
 use crate::route::RouteTable;
-use crate::scope::{ADMIN_SCOPES, INTROSPECT, RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeSet, is_reserved_scope};
+use crate::scope::{
+    ADMIN_SCOPES, INTROSPECT, RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeSet, is_reserved_scope,
+};
 use crate::text::did_you_mean;
 use crate::token_issuer::TokenIssuer;
 

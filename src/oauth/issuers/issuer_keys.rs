@@ -78,21 +78,24 @@ impl IssuerKeys {
     }
 
     /// Finds the key that a token names, asking the issuer once when it is not known.
-    pub(in crate::oauth) async fn find(self: &Arc<Self>, key_id: Option<&str>, algorithm: Algorithm) -> Result<Found, NotFound> {
+    pub(in crate::oauth) async fn find(
+        self: &Arc<Self>,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Found, NotFound> {
         let seen = self.fetches.load(Ordering::Acquire);
         if let Some(found) = self.look_up(key_id, algorithm) {
             self.refresh_if_old();
             return Ok(found);
         }
         let under_way = self.fetching.try_lock().is_err();
-        if under_way || self.since(&self.attempted_at_nanos) >= UNKNOWN_KEY_NANOS {
-            if let Ok(_waiting) = self.waiting.try_acquire() {
-                // A task of its own: a caller that hangs up must not take the fetch down with it, else a stranger who asks
-                // and leaves would keep new keys from everybody.
-                let fetch = tokio::spawn(Arc::clone(self).fetch_unless_newer_than(seen, UNKNOWN_KEY_NANOS));
-                if fetch.await.is_err() {
-                    tracing::error!("the task that fetches keys ended early");
-                }
+        let may_ask = under_way || self.since(&self.attempted_at_nanos) >= UNKNOWN_KEY_NANOS;
+        if may_ask && let Ok(_waiting) = self.waiting.try_acquire() {
+            // A task of its own: a caller that hangs up must not take the fetch down with it, else a stranger who asks and
+            // leaves would keep new keys from everybody.
+            let fetch = tokio::spawn(Arc::clone(self).fetch_unless_newer_than(seen, UNKNOWN_KEY_NANOS));
+            if fetch.await.is_err() {
+                tracing::error!("the task that fetches keys ended early");
             }
         }
         self.look_up(key_id, algorithm).ok_or(match self.current.load().as_deref() {
@@ -141,7 +144,10 @@ impl IssuerKeys {
                 "done"
             }
             Err(fault) => {
-                tracing::error!(error = fault.inside(), "the keys of an external issuer could not be fetched; those that are known stay");
+                tracing::error!(
+                    error = fault.inside(),
+                    "the keys of an external issuer could not be fetched; those that are known stay"
+                );
                 "failed"
             }
         };

@@ -241,8 +241,14 @@ async fn no_failure_takes_the_keys_away() {
         ("an error", Answer::Raw("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n".into())),
         ("not found", Answer::Raw("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into())),
         ("no content", Answer::Raw("HTTP/1.1 204 No Content\r\n\r\n".into())),
-        ("a redirect", Answer::Raw(format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", elsewhere.uri))),
-        ("a moved set", Answer::Raw(format!("HTTP/1.1 308 Gone\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", elsewhere.uri))),
+        (
+            "a redirect",
+            Answer::Raw(format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", elsewhere.uri)),
+        ),
+        (
+            "a moved set",
+            Answer::Raw(format!("HTTP/1.1 308 Gone\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", elsewhere.uri)),
+        ),
         ("no HTTP", Answer::Raw("hello".into())),
         ("nothing", Answer::Raw(String::new())),
         ("a cut body", Answer::Raw("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"keys\":[".into())),
@@ -382,7 +388,10 @@ async fn trust_anchors_are_those_of_the_file() {
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from_pem_slice(pair.serialize_pem().as_bytes()).unwrap().into())
+        .with_single_cert(
+            vec![leaf.der().clone()],
+            PrivatePkcs8KeyDer::from_pem_slice(pair.serialize_pem().as_bytes()).unwrap().into(),
+        )
         .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

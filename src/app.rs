@@ -9,10 +9,10 @@ mod readiness;
 mod tasks;
 mod tls_cells;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use http::Response;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,14 +23,14 @@ use crate::admin::{self, AdminState};
 use crate::audit::Audit;
 use crate::authority::{Authority, AuthoritySettings, KeyDirectory, Passphrase};
 use crate::clock::Clock;
-use crate::config::{Config, Serves, SigningAlgorithm};
+use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
-use crate::gateway::{self, DecisionIds, Gate, GateParts, Services, Upstreams};
+use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
 use crate::oauth::{OAuth, OAuthConfig};
-use crate::openapi;
+use crate::openapi::{GatewayDocs, PublishedListener, Site};
 use crate::registry::{Pepper, Registry};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -80,7 +80,7 @@ impl Foundation {
     ) -> Result<Self, Failure> {
         let store = Store::open(&config.database()).await?;
         let snapshot = Snapshot::load(&store, &clock).await?;
-        let pepper = Arc::new(Pepper::load_or_create(&config.keys().join("pepper"))?);
+        let pepper = Arc::new(Pepper::load(&config.pepper())?);
         let registry = Registry {
             store: store.clone(),
             snapshot: Arc::clone(&snapshot),
@@ -172,21 +172,20 @@ impl App {
             pepper: Arc::clone(&foundation.pepper),
             clock: foundation.clock.clone(),
             audit: audit.clone(),
+            meters: Meters::new(),
             addresses: AddressLimits::new(&config.limits, &foundation.clock),
             throttles: ClientThrottles::new(foundation.clock.clone()),
             quotas: Quotas::new(foundation.store.clone()),
             upstreams: Upstreams::new(),
             services: Services::default().with(admin_routes::SERVICE, admin),
             admin_routes: admin_routes::table()?,
-            pages: pages(&endpoints),
+            pages: pages(&endpoints, &config),
             body_bytes_max: config.limits.body_bytes_max,
             ids: DecisionIds::new()?,
             draining: draining.clone(),
         }));
-        let distribution = Arc::new(distribution::Distribution {
-            authority: foundation.authority.clone(),
-            gate: Arc::clone(&gate),
-        });
+        let distribution =
+            Arc::new(distribution::Distribution { authority: foundation.authority.clone(), gate: Arc::clone(&gate) });
         let (connections, background) = (TaskTracker::new(), TaskTracker::new());
         let limits = ListenLimits {
             connections_max: config.limits.connections_max,
@@ -197,31 +196,26 @@ impl App {
         for listening in sockets.0 {
             let name = listening.listener.config.name.clone();
             let url = listening.listener.url();
-            let (snapshot, draining, tasks) =
-                (Arc::clone(&foundation.snapshot), draining.clone(), connections.clone());
+            let (snapshot, draining, tasks) = (Arc::clone(&foundation.snapshot), draining.clone(), connections.clone());
             if listening.listener.config.serves == Serves::Pki {
                 let handler = Arc::clone(&distribution);
                 background.spawn(listening.run(Serving { tls: None, snapshot, limits, handler, draining, tasks }));
             } else {
                 let (cell, handler) = (tls.cell(&name)?, Arc::clone(&gate));
-                background.spawn(listening.run(Serving { tls: Some(cell), snapshot, limits, handler, draining, tasks }));
+                background.spawn(listening.run(Serving {
+                    tls: Some(cell),
+                    snapshot,
+                    limits,
+                    handler,
+                    draining,
+                    tasks,
+                }));
             }
             tracing::info!(listener = %name, url = %url, "listening");
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         endpoints.write(&config.data)?;
-        Ok(Self {
-            endpoints,
-            foundation,
-            gate,
-            oauth,
-            audit,
-            tls,
-            draining,
-            connections,
-            background,
-            audit_writer,
-        })
+        Ok(Self { endpoints, foundation, gate, oauth, audit, tls, draining, connections, background, audit_writer })
     }
 
     /// Reads certificates again and makes new TLS configurations. Open connections stay.
@@ -252,28 +246,37 @@ impl App {
     }
 }
 
-fn pages(endpoints: &Endpoints) -> gateway::Pages {
-    let token_url = format!("{}/oauth2/token", endpoints.gateway);
-    let mtls = endpoints.mtls.clone();
-    Arc::new(move |view, listener, path| {
-        if path == "/openapi.json" {
-            let document = openapi::gateway_document(&openapi::GatewayDescription {
-                policy: &view.policy,
-                policy_version: view.version,
-                listener: &listener.config.name,
-                server_url: &listener.url(),
-                token_url: &token_url,
-                mtls_url: mtls.as_deref(),
-            });
-            let body = serde_json::to_vec(&document).ok()?;
-            return Response::builder()
-                .header(http::header::CONTENT_TYPE, "application/json")
-                .header(http::header::CACHE_CONTROL, "no-cache")
-                .body(body.into())
-                .ok();
-        }
-        openapi::swagger_answer(path)
-    })
+/// Each gateway listener describes itself first: its own address is the one that the reader has reached.
+fn pages(endpoints: &Endpoints, config: &Config) -> gateway::Pages {
+    let published: Vec<PublishedListener> = endpoints
+        .listeners
+        .iter()
+        .filter(|listed| config.listeners.iter().any(|own| own.name == listed.name && own.serves == Serves::Gateway))
+        .map(|listed| PublishedListener {
+            name: listed.name.clone(),
+            url: listed.url.clone(),
+            description: match listed.client_certificates {
+                ClientCertificates::None => "without client certificates",
+                ClientCertificates::Optional => "client certificates optional",
+                ClientCertificates::Required => "a client certificate is required",
+            }
+            .to_owned(),
+        })
+        .collect();
+    let docs: HashMap<String, GatewayDocs> = published
+        .iter()
+        .map(|own| {
+            let others = published.iter().filter(|other| other.name != own.name).cloned();
+            let itself = PublishedListener { url: "/".to_owned(), ..own.clone() };
+            let site = Site {
+                title: "Portcullis: guarded routes".to_owned(),
+                token_url: "/oauth2/token".to_owned(),
+                listeners: std::iter::once(itself).chain(others).collect(),
+            };
+            (own.name.clone(), GatewayDocs::new(site))
+        })
+        .collect();
+    Arc::new(move |view, listener, path, headers| docs.get(listener)?.answer(path, headers, view.version, &view.policy))
 }
 
 /// Finds the passphrase of the CA's keys: the configured file, or a systemd credential. Never an argument or a variable,

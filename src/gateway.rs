@@ -13,6 +13,7 @@ mod endpoints;
 mod explain;
 mod identity_headers;
 pub mod limits;
+mod meters;
 mod path;
 mod respond;
 mod services;
@@ -33,6 +34,7 @@ pub use act::Upstreams;
 pub use decision_id::DecisionIds;
 pub use endpoints::Pages;
 pub use explain::{ExplainAnswer, ExplainRequest, explain};
+pub use meters::Meters;
 pub use services::{Caller, Services};
 
 use crate::audit::Audit;
@@ -42,11 +44,11 @@ use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
 use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
-use tokio_util::sync::CancellationToken;
 use act::Scene;
 use limits::{AddressLimits, ClientThrottles, Quotas};
 use stop::{Malformed, Stop};
 use target::Target;
+use tokio_util::sync::CancellationToken;
 use trail::Trail;
 
 /// What a [`Gate`] is made of; nothing of it waits for the database on the way of a request.
@@ -56,6 +58,7 @@ pub struct GateParts {
     pub pepper: Arc<Pepper>,
     pub clock: Clock,
     pub audit: Audit,
+    pub meters: Meters,
     pub addresses: AddressLimits,
     pub throttles: ClientThrottles,
     pub quotas: Quotas,
@@ -112,9 +115,7 @@ impl Gate {
         }
         let now = self.clock.now();
         let target = Target::read(connection, &parts)?;
-        self.addresses
-            .request(connection.source)
-            .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
+        self.addresses.request(connection.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         let view = self.snapshot.policy();
         if connection.listener.config.serves == Serves::Gateway
             && let Some(endpoint) = endpoints::find(&self.oauth, &target)
@@ -202,7 +203,7 @@ impl Handler for Gate {
         if close && connection.protocol == crate::listen::Protocol::Http1 {
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }
-        trail.finish(&response, &self.clock, &self.audit);
+        trail.finish(&response, &self.clock, &self.meters, &self.audit);
         response
     }
 

@@ -11,14 +11,18 @@
 //! `cli · app · admin · openapi · compare · gateway · oauth · listen · authority · registry · audit · snapshot · store ·
 //! telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
+pub mod admin;
+pub mod app;
 pub mod audit;
 pub mod authority;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod failure;
 pub mod gateway;
 pub mod listen;
 pub mod oauth;
+pub mod openapi;
 pub mod registry;
 pub mod snapshot;
 pub mod store;

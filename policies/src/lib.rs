@@ -18,8 +18,9 @@
 //!   Entitlement ── admit(Spend) ──▶ Permit        Throttled, QuotaExceeded
 //! ```
 //!
-//! The first step that fails names the [`Denial`]. Each type of the chain is made only from the one before it, and actions take
-//! the [`Permit`] by value: no permit, no action. A [`Trace`] overhears every step for `explain`, on the same code path.
+//! The first step that fails names the [`Denial`]. Each type of the chain is made only from the one before it, and
+//! actions take the [`Permit`] by value: no permit, no action. A [`Trace`] overhears every step for `explain`, on the
+//! same code path.
 //!
 //! ```
 //! use policies::{AuthMethod, CredentialKind, CredentialRef, CredentialStatus, Document, Policy, Proof, Spend};

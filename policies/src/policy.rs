@@ -10,9 +10,7 @@ use crate::document::{self, Document, DocumentFault};
 use crate::network::{Allowlist, Network};
 use crate::plan::UsagePlan;
 use crate::route::RouteTable;
-use crate::scope::{
-    ADMIN_SCOPES, INTROSPECT, RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeSet, is_reserved_scope,
-};
+use crate::scope::{ADMIN_SCOPES, RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeSet, is_reserved_scope};
 use crate::text::did_you_mean;
 use crate::token_issuer::TokenIssuer;
 
@@ -79,8 +77,8 @@ impl Policy {
     /// `networks` empty is anywhere, as in a document.
     ///
     /// # Errors
-    /// Every scope, network or plan that this version does not know. Never taken as "no restriction": a network that was
-    /// renamed would open its clients to the world.
+    /// Every scope, network or plan that this version does not know. Never taken as "no restriction": a network that
+    /// was renamed would open its clients to the world.
     pub fn resolve_client(
         &self,
         id: ClientId,
@@ -149,7 +147,7 @@ impl Policy {
             .chain(others)
             .flat_map(|server| server.scopes.iter().map(|known| format!("{}/{}", server.identifier, known.name)))
             .take(MAX_CANDIDATES)
-            .chain(ADMIN_SCOPES.iter().chain([&INTROSPECT]).map(|known| (*known).to_owned()))
+            .chain(ADMIN_SCOPES.iter().chain([&crate::scope::INTROSPECT]).map(|known| (*known).to_owned()))
             .collect();
         let hint = did_you_mean(scope.as_str(), known.iter().map(String::as_str));
         if is_declared {

@@ -4,6 +4,7 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
+use policies::Document;
 use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
@@ -13,7 +14,6 @@ use crate::failure::{Failure, Fault};
 use crate::registry::Actor;
 use crate::registry::api_key::NewApiKey;
 use crate::registry::client_secret::NewClientSecret;
-use crate::store::policy::StoredDocument;
 
 /// The identifier that the sample policy is written for.
 const SAMPLE_IDENTIFIER: &str = "https://127.0.0.1:8443/test";
@@ -103,11 +103,7 @@ fn read(data: &Path) -> Option<Demo> {
 }
 
 /// Applies the sample policy to a new folder; an old one keeps what is in force. Returns the scope of the demo's route.
-async fn policy(
-    foundation: &Foundation,
-    endpoints: &Endpoints,
-    earlier: Option<&Demo>,
-) -> Result<String, Failure> {
+async fn policy(foundation: &Foundation, endpoints: &Endpoints, earlier: Option<&Demo>) -> Result<String, Failure> {
     if let Some(earlier) = earlier {
         return Ok(earlier.scope.clone());
     }
@@ -116,8 +112,8 @@ async fn policy(
     if foundation.snapshot.policy().version == 0 {
         let text = SAMPLE.replace(SAMPLE_IDENTIFIER, &identifier);
         write_atomically(&file, text.as_bytes(), 0o644)?;
-        let documents = vec![StoredDocument { name: POLICY_FILE.to_owned(), text }];
-        let comment = Some("The demo's policy".to_owned());
+        let documents = vec![Document { name: POLICY_FILE.to_owned(), text }];
+        let comment = Some("The demo's policy");
         foundation.registry.apply_policy(&Actor::local(), documents, comment, None).await?;
         return Ok(format!("{identifier}/hello-world"));
     }

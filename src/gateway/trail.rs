@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::request::Parts;
 use hyper::Response;
-use metrics::{counter, histogram};
 use policies::{Principal, Route};
 
 use super::decision_id::DecisionIds;
+use super::meters::Meters;
 use super::stop::{Stop, UpstreamFault};
 use crate::audit::Audit;
 use crate::clock::Clock;
@@ -78,9 +78,10 @@ impl Trail {
         self.client = Some(client.id.to_string());
         self.partner = Some(client.partner.to_string());
         self.auth_methods = Some(principal.methods().to_string());
-        let credentials = principal.proofs().iter().map(|proof| {
-            format!("{}:{}", proof.credential.kind.as_str(), proof.credential.id)
-        });
+        let credentials = principal
+            .proofs()
+            .iter()
+            .map(|proof| format!("{}:{}", proof.credential.kind.as_str(), proof.credential.id));
         self.credentials = Some(credentials.collect::<Vec<_>>().join(" "));
     }
 
@@ -119,18 +120,19 @@ impl Trail {
             Stop::Fault(_) | Stop::Upstream(_) => {
                 tracing::error!(decision_id = %self.decision_id, outcome, detail, "request failed");
             }
-            _ => tracing::debug!(decision_id = %self.decision_id, outcome, detail, source = %self.source, "request denied"),
+            _ => {
+                tracing::debug!(decision_id = %self.decision_id, outcome, detail, source = %self.source, "request denied")
+            }
         }
         self.outcome = outcome;
         self.detail = Some(detail);
     }
 
-    pub(super) fn finish(self, response: &Response<Body>, clock: &Clock, audit: &Audit) {
+    pub(super) fn finish(self, response: &Response<Body>, clock: &Clock, meters: &Meters, audit: &Audit) {
         let ended = self.decided_nanos.unwrap_or_else(|| clock.monotonic_nanos());
         let nanos = ended.saturating_sub(self.started_nanos);
         let listener = &self.listener.config.name;
-        counter!("portcullis_decisions_total", "listener" => listener.clone(), "outcome" => self.outcome).increment(1);
-        histogram!("portcullis_decision_seconds").record(nanos as f64 / 1e9);
+        meters.decided(&self.listener, self.outcome, nanos);
         if !audit.wants(self.outcome == "allowed") {
             return;
         }

@@ -11,7 +11,8 @@ use crate::route::{Route, RouteTable};
 use crate::scope::{Scope, ScopeSet, is_reserved_scope};
 use crate::text::nearest;
 
-/// A policy under construction. As soon as there is one fault it will be thrown away, so what is faulty may be left out of it.
+/// A policy under construction. As soon as there is one fault it will be thrown away, so what is faulty may be left out
+/// of it.
 pub(super) struct Builder<'d> {
     pub(super) faults: Faults<'d>,
     pub(super) policy: Policy,

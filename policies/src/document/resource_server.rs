@@ -66,7 +66,8 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     }
 }
 
-/// A scope and where its name stands. A faulty one is returned too if it has a name: what refers to it is not a second fault.
+/// A scope and where its name stands. A faulty one is returned too if it has a name: what refers to it is not a second
+/// fault.
 fn scope<'d>(element: Value<'d>, faults: &mut Faults<'d>) -> Option<(ScopeDefinition, At)> {
     let bare_name = element.as_text();
     let Some(mut fields) = element.table("a scope", faults) else {

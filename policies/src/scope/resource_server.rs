@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The identifier of Portcullis's own admin API. Its scopes may be granted, but no document may declare it: a document that
-/// could redefine `portcullis/admin.write` would rewrite who is an administrator.
+/// The identifier of Portcullis's own admin API. Its scopes may be granted, but no document may declare it: a document
+/// that could redefine `portcullis/admin.write` would rewrite who is an administrator.
 pub const RESERVED_RESOURCE_SERVER: &str = "portcullis";
 
 /// May read everything in the admin API.

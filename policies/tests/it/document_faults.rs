@@ -34,7 +34,8 @@ scopes = { any = ["api/read"] }
 action = { mock = { status = 200 } }
 "#;
 
-/// `what => by what` is replaced in [`GOOD`] (`\n` is a line break), and below it stands the one fault that comes of it.
+/// `what => by what` is replaced in [`GOOD`] (`\n` is a line break), and below it stands the one fault that comes of
+/// it.
 const ONE_FAULT_EACH: &str = include_str!("document_faults.txt");
 
 fn told(text: &str) -> Vec<String> {

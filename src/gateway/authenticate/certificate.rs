@@ -29,11 +29,12 @@ pub(super) fn prove(
     // A pinned row is pinned to the whole certificate: the same serial over another key is not ours either.
     if entry.thumbprint != Some(certificate.thumbprint) || !certificate.is_client_only() || certificate.is_ca {
         counter!("portcullis_unknown_certificates_total").increment(1);
-        return Err(Denial::CredentialUnknown { detail: format!(
-            "certificate {} differs from the one issued under its serial",
-            certificate.serial
-        ) });
+        return Err(Denial::CredentialUnknown {
+            detail: format!("certificate {} differs from the one issued under its serial", certificate.serial),
+        });
     }
+    // X.509 is still valid in the second that notAfter names (RFC 5280 §4.1.2.5); a policy's end is not.
+    let ends = UnixSeconds(entry.not_after.0.saturating_add(1));
     let revoked = entry.revoked.is_some() || entry.state != CertificateState::Issued;
     Ok(Proof {
         method: AuthMethod::MutualTls,
@@ -42,7 +43,7 @@ pub(super) fn prove(
             id: certificate.serial.to_string().into(),
         },
         client: entry.client.clone(),
-        status: policies::status_at(Some(entry.not_before), Some(entry.not_after), revoked, now),
+        status: policies::status_at(Some(entry.not_before), Some(ends), revoked, now),
         scopes: entry.narrowing.scopes.clone(),
         networks: entry.narrowing.networks.as_ref().map(|names| view.allowlist(names)),
     })

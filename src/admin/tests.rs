@@ -29,7 +29,7 @@ use crate::oauth::OAuthConfig;
 use crate::oauth::jwt::Algorithm;
 use crate::registry::{Actor, Pepper};
 
-const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
+const NOW: UnixSeconds = UnixSeconds(1_795_500_000);
 const PASSPHRASE: &str = "correct horse battery staple";
 const SCOPE: &str = "https://api.example.com/test/read";
 const POLICY: &str = r#"

@@ -33,7 +33,7 @@ async fn everything_that_is_described_is_served() {
     for (path, item) in document["paths"].as_object().unwrap() {
         for method in item.as_object().unwrap().keys() {
             let method: Method = method.to_uppercase().parse().unwrap();
-            let path = path.replace("{version}", "7").replace('{', "").replace('}', "");
+            let path = path.replace("{version}", "7").replace(['{', '}'], "");
             let answer = read(server.send(request(method.clone(), &path, Body::empty())).await).await;
             let code = answer.body["code"].as_str().unwrap_or_default().to_owned();
             assert!(

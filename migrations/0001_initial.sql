@@ -2,12 +2,13 @@
 -- Portable SQL: what stands here runs on SQLite and PostgreSQL.
 
 CREATE TABLE partners (
-    id          TEXT PRIMARY KEY,
-    name        TEXT NOT NULL,
-    contact     TEXT,
-    enabled     BIGINT NOT NULL DEFAULT 1,
-    managed_by  TEXT,                                  -- 'policy' when a document declares it
-    created_at  BIGINT NOT NULL
+    id            TEXT PRIMARY KEY,
+    name          TEXT NOT NULL,
+    contact       TEXT,
+    enabled       BIGINT NOT NULL DEFAULT 1,           -- the operator's switch; no policy turns it
+    managed_by    TEXT,                                -- 'policy' when a document declares it
+    withdrawn_by  BIGINT,                              -- the policy version that stopped declaring it; off until one does again
+    created_at    BIGINT NOT NULL
 );
 
 CREATE TABLE clients (
@@ -16,6 +17,7 @@ CREATE TABLE clients (
     description        TEXT,
     enabled            BIGINT NOT NULL DEFAULT 1,
     managed_by         TEXT,
+    withdrawn_by       BIGINT,
     scopes             TEXT NOT NULL,
     networks           TEXT NOT NULL,
     usage_plan         TEXT,
@@ -57,6 +59,11 @@ CREATE TABLE certificates (
 );
 CREATE INDEX certificates_by_client ON certificates (client_id);
 CREATE INDEX certificates_by_serial ON certificates (serial);
+CREATE INDEX certificates_reserved ON certificates (state) WHERE state = 'reserved';
+CREATE INDEX certificates_with_networks ON certificates (not_after) WHERE networks IS NOT NULL;
+CREATE INDEX certificates_by_key ON certificates (spki_fingerprint);
+CREATE INDEX certificates_by_expiry ON certificates (not_after);
+CREATE INDEX certificates_by_creation ON certificates (created_at);
 CREATE UNIQUE INDEX certificates_by_thumbprint ON certificates (thumbprint);
 
 -- Append-only: no statement updates or deletes a row that is still unexpired (pitfall: renewals that wrote a revocation back to good).
@@ -113,13 +120,15 @@ CREATE TABLE revoked_tokens (
     expires_at  BIGINT NOT NULL,                       -- the row may go only after this plus the leeway
     revoked_at  BIGINT NOT NULL
 );
+CREATE INDEX revoked_tokens_by_expiry ON revoked_tokens (expires_at);
 
 CREATE TABLE signing_keys (
     kid          TEXT PRIMARY KEY,
     algorithm    TEXT NOT NULL,                        -- JWS name: ES256, RS256
     state        TEXT NOT NULL CHECK (state IN ('active', 'retiring', 'removed')),
     private_key  TEXT NOT NULL,                        -- encrypted PKCS#8, PEM
-    created_at   BIGINT NOT NULL
+    created_at   BIGINT NOT NULL,
+    state_since  BIGINT NOT NULL                       -- a retiring key may go when the last token it signed has expired
 );
 
 CREATE TABLE policies (
@@ -164,3 +173,4 @@ CREATE TABLE idempotency_keys (
     answer      TEXT NOT NULL,
     created_at  BIGINT NOT NULL
 );
+CREATE INDEX idempotency_keys_by_creation ON idempotency_keys (created_at);

@@ -11,6 +11,15 @@
 //! `cli · app · admin · openapi · compare · gateway · oauth · listen · authority · registry · audit · snapshot · store ·
 //! telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
+pub mod audit;
+pub mod authority;
 pub mod clock;
+pub mod config;
 pub mod failure;
+pub mod gateway;
+pub mod listen;
+pub mod oauth;
+pub mod registry;
+pub mod snapshot;
 pub mod store;
+pub mod telemetry;

@@ -3,15 +3,67 @@
 //! Writes go through one connection and one kind of transaction, [`Tx`], which records what changed in the `changes` feed.
 //! The snapshot follows that feed: a change is in force on a node when the node has read it.
 
+pub mod audit_log;
+
 use std::path::Path;
 use std::str::FromStr;
 use std::time::Duration;
 
 use policies::UnixSeconds;
-use sqlx::Sqlite;
-use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteRow,
+    SqliteSynchronous,
+};
+use sqlx::{FromRow, Sqlite, SqliteConnection};
 
 use crate::failure::Fault;
+
+pub mod api_key;
+pub mod audit_change;
+pub mod certificate;
+pub mod client;
+pub mod client_secret;
+pub mod crl;
+pub mod idempotency;
+pub mod issuer;
+pub mod partner;
+pub mod policy;
+pub mod quota;
+pub mod revocation;
+pub mod revoked_token;
+pub mod signing_key;
+
+/// An enum that rests in a TEXT column under the names given here.
+macro_rules! stored_names {
+    ($(#[$doc:meta])* $name:ident, $what:literal { $($(#[$variant_doc:meta])* $variant:ident => $text:literal),+ $(,)? }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+        pub enum $name {
+            $($(#[$variant_doc])* $variant,)+
+        }
+
+        impl $name {
+            /// As written in the table.
+            pub fn as_str(self) -> &'static str {
+                match self {
+                    $(Self::$variant => $text,)+
+                }
+            }
+        }
+
+        impl TryFrom<String> for $name {
+            type Error = Fault;
+
+            fn try_from(text: String) -> Result<Self, Fault> {
+                match text.as_str() {
+                    $($text => Ok(Self::$variant),)+
+                    _ => Err(Fault::new(format!("the database holds an unknown {}: {text:?}", $what))),
+                }
+            }
+        }
+    };
+}
+use stored_names;
 
 /// How many connections read at once. Reads never wait for the writer (WAL).
 const READERS_MAX: u32 = 4;
@@ -29,51 +81,22 @@ pub struct Store {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Seq(pub i64);
 
-/// What a row of the `changes` feed is about.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum ChangeKind {
-    Partner,
-    Client,
-    Certificate,
-    Issuer,
-    ApiKey,
-    /// The key of the change is the client's id.
-    ClientSecret,
-    Token,
-    SigningKey,
-    Policy,
-}
-
-impl ChangeKind {
-    /// As written in the table.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Partner => "partner",
-            Self::Client => "client",
-            Self::Certificate => "certificate",
-            Self::Issuer => "issuer",
-            Self::ApiKey => "api-key",
-            Self::ClientSecret => "client-secret",
-            Self::Token => "token",
-            Self::SigningKey => "signing-key",
-            Self::Policy => "policy",
-        }
-    }
-
-    fn parse(text: &str) -> Option<Self> {
-        [
-            Self::Partner,
-            Self::Client,
-            Self::Certificate,
-            Self::Issuer,
-            Self::ApiKey,
-            Self::ClientSecret,
-            Self::Token,
-            Self::SigningKey,
-            Self::Policy,
-        ]
-        .into_iter()
-        .find(|kind| kind.as_str() == text)
+stored_names! {
+    /// What a row of the `changes` feed is about.
+    ChangeKind, "change kind" {
+        Partner => "partner",
+        Client => "client",
+        /// The key of the change is [`certificate::change_key`].
+        Certificate => "certificate",
+        Issuer => "issuer",
+        ApiKey => "api-key",
+        /// The key of the change is the client's id.
+        ClientSecret => "client-secret",
+        /// The key of the change is the token's `jti`.
+        Token => "token",
+        SigningKey => "signing-key",
+        /// The key of the change is the new version.
+        Policy => "policy",
     }
 }
 
@@ -98,7 +121,8 @@ impl Store {
             .statement_cache_capacity(128);
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         MIGRATOR.run(&writer).await.map_err(|error| Fault::new(format!("migrating {}: {error}", path.display())))?;
-        let readers = SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options.read_only(true)).await?;
+        let readers =
+            SqlitePoolOptions::new().max_connections(READERS_MAX).connect_with(options.read_only(true)).await?;
         Ok(Self { readers, writer })
     }
 
@@ -129,8 +153,7 @@ impl Store {
         rows.into_iter()
             .map(|(seq, kind, key)| {
                 // A newer node's kind that we cannot apply must stop us, not be skipped: it may be a revocation.
-                let kind = ChangeKind::parse(&kind).ok_or_else(|| Fault::new(format!("unknown change kind {kind:?}")))?;
-                Ok(Change { seq: Seq(seq), kind, key })
+                Ok(Change { seq: Seq(seq), kind: ChangeKind::try_from(kind)?, key })
             })
             .collect()
     }
@@ -152,7 +175,7 @@ pub struct Tx {
 
 impl Tx {
     /// The connection, for the files of this module.
-    pub(crate) fn connection(&mut self) -> &mut sqlx::SqliteConnection {
+    pub(crate) fn connection(&mut self) -> &mut SqliteConnection {
         &mut self.inner
     }
 
@@ -173,17 +196,97 @@ impl Tx {
     }
 }
 
-/// JSON lists as they rest in TEXT columns.
-pub(crate) fn to_json_list(list: &[String]) -> Result<String, Fault> {
-    Ok(serde_json::to_string(list)?)
+/// A SELECT with its parameters, whose rows are `T`s.
+pub(crate) type Select<'q, T> = sqlx::query::QueryAs<'q, Sqlite, T, SqliteArguments>;
+
+/// Where a statement reads: the store, or a transaction that must see its own writes (and that nobody else can write beside).
+///
+/// The trait carries no lifetime of its own: with one, no caller's future would be `Send`.
+pub trait Read: Send {
+    /// Every row.
+    fn rows<T>(self, select: Select<'_, T>) -> impl Future<Output = Result<Vec<T>, Fault>> + Send
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin;
+
+    /// The row, if there is one.
+    fn row<T>(self, select: Select<'_, T>) -> impl Future<Output = Result<Option<T>, Fault>> + Send
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin;
 }
 
-/// The reverse of [`to_json_list`].
-pub(crate) fn from_json_list(text: &str) -> Result<Vec<String>, Fault> {
-    Ok(serde_json::from_str(text)?)
+impl Read for &Store {
+    async fn rows<T>(self, select: Select<'_, T>) -> Result<Vec<T>, Fault>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        Ok(select.fetch_all(self.readers()).await?)
+    }
+
+    async fn row<T>(self, select: Select<'_, T>) -> Result<Option<T>, Fault>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        Ok(select.fetch_optional(self.readers()).await?)
+    }
+}
+
+impl Read for &mut Tx {
+    async fn rows<T>(self, select: Select<'_, T>) -> Result<Vec<T>, Fault>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        Ok(select.fetch_all(self.connection()).await?)
+    }
+
+    async fn row<T>(self, select: Select<'_, T>) -> Result<Option<T>, Fault>
+    where
+        T: for<'r> FromRow<'r, SqliteRow> + Send + Unpin,
+    {
+        Ok(select.fetch_optional(self.connection()).await?)
+    }
+}
+
+/// The part of a list that is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// At most [`LIST_LIMIT_MAX`]; more is cut to it.
+    pub limit: u32,
+    pub offset: u32,
+}
+
+/// How many rows a list gives at once.
+pub const LIST_LIMIT_MAX: u32 = 1000;
+
+impl Page {
+    /// The first `limit` rows.
+    pub fn first(limit: u32) -> Self {
+        Self { limit, offset: 0 }
+    }
+
+    fn limit(self) -> i64 {
+        i64::from(self.limit.min(LIST_LIMIT_MAX))
+    }
+
+    fn offset(self) -> i64 {
+        i64::from(self.offset)
+    }
+}
+
+impl Default for Page {
+    fn default() -> Self {
+        Self::first(100)
+    }
+}
+
+/// JSON lists as they rest in TEXT columns; `#[sqlx(json)]` reads them back.
+pub(crate) fn to_json_list(list: &[String]) -> Result<String, Fault> {
+    Ok(serde_json::to_string(list)?)
 }
 
 /// Parses a stored value into a checked type; failure means a damaged database, not a bad request.
 pub(crate) fn stored<T: FromStr>(what: &str, text: &str) -> Result<T, Fault> {
     text.parse().map_err(|_| Fault::new(format!("the database holds a {what} that cannot be read: {text:?}")))
 }
+
+#[cfg(test)]
+mod tests;

@@ -4,6 +4,7 @@ use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::prelude::FromDer;
 
+use crate::der;
 use crate::error::Error;
 use crate::key_id::KeyId;
 use crate::pem;
@@ -43,8 +44,11 @@ impl IssuedCertificate {
 pub(crate) fn parse(der: &[u8]) -> Result<X509Certificate<'_>, Error> {
     let (rest, certificate) =
         X509Certificate::from_der(der).map_err(|_| Error::MalformedCertificate("it is not X.509"))?;
-    match rest.is_empty() {
-        true => Ok(certificate),
-        false => Err(Error::MalformedCertificate("something follows it")),
+    if !rest.is_empty() {
+        return Err(Error::MalformedCertificate("something follows it"));
     }
+    if !der::is_canonical_envelope(der) {
+        return Err(Error::MalformedCertificate("its two signature algorithms differ, or it is not DER"));
+    }
+    Ok(certificate)
 }

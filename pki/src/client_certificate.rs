@@ -12,6 +12,7 @@ use x509_parser::oid_registry::{
 };
 use x509_parser::prelude::FromDer;
 
+use crate::der::is_canonical_envelope;
 use crate::error::Error;
 use crate::issuer;
 use crate::key::{self, KeyAlgorithm};
@@ -60,8 +61,8 @@ impl ClientCertificate {
             .with_deep_parse_extensions(false)
             .parse(der)
             .map_err(|_| Error::MalformedCertificate("it is not X.509"))?;
-        if !rest.is_empty() {
-            return Err(Error::MalformedCertificate("something follows it"));
+        if !rest.is_empty() || !is_canonical_envelope(der) {
+            return Err(Error::MalformedCertificate("something follows it, or it is not DER"));
         }
         let mut parsed = Self {
             issuer_key_id: None,

@@ -7,6 +7,8 @@ use crate::error::Error;
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const BIT_STRING: u8 = 0x03;
 pub(crate) const SEQUENCE: u8 = 0x30;
+/// `[0]` constructed: a certificate's version.
+const VERSION: u8 = 0xa0;
 /// `[6]` primitive: a GeneralName that is a URI.
 pub(crate) const CONTEXT_6: u8 = 0x86;
 
@@ -36,12 +38,39 @@ pub(crate) fn signed(tbs: &[u8], algorithm: &[u8], signature: &[u8]) -> Vec<u8> 
 
 /// Takes a signed object apart again: (to-be-signed, signatureAlgorithm), each whole.
 pub(crate) fn unsigned(object: &[u8]) -> Result<(&[u8], &[u8]), Error> {
-    fn split(input: &[u8]) -> Result<(&[u8], &[u8]), Error> {
-        let (rest, _) = Any::from_der(input).map_err(|_| Error::Lint("its encoding"))?;
-        Ok(input.split_at(input.len() - rest.len()))
-    }
-    let (_, outer) = Any::from_der(object).map_err(|_| Error::Lint("its encoding"))?;
-    let (tbs, rest) = split(outer.data)?;
-    let (algorithm, _) = split(rest)?;
-    Ok((tbs, algorithm))
+    let parts = || {
+        let (tbs, rest) = split(content(object)?)?;
+        let (algorithm, _) = split(rest)?;
+        Some((tbs, algorithm))
+    };
+    parts().ok_or(Error::Lint("its encoding"))
+}
+
+/// Whether everything around a TBSCertificate has its one DER form and repeats the algorithm inside (RFC 5280 §4.1.1.2).
+///
+/// No signature covers the envelope, and x509-parser overlooks wrong tags in it: without this check one certificate could have
+/// many thumbprints.
+pub(crate) fn is_canonical_envelope(certificate: &[u8]) -> bool {
+    let check = || {
+        let (tbs, rest) = split(content(certificate)?)?;
+        let (algorithm, signature) = split(rest)?;
+        let mut fields = content(tbs)?;
+        if fields.first() == Some(&VERSION) {
+            fields = split(fields)?.1;
+        }
+        let (_serial, fields) = split(fields)?;
+        let (inner, _) = split(fields)?;
+        Some(certificate.first() == Some(&SEQUENCE) && algorithm == inner && signature.first() == Some(&BIT_STRING))
+    };
+    check().unwrap_or(false)
+}
+
+/// The first element of the input, whole, and what follows it.
+fn split(input: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (rest, _) = Any::from_der(input).ok()?;
+    Some(input.split_at(input.len() - rest.len()))
+}
+
+fn content(element: &[u8]) -> Option<&[u8]> {
+    Any::from_der(element).ok().map(|(_, element)| element.data)
 }

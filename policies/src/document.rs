@@ -139,7 +139,10 @@ fn syntax<'d>(index: usize, document: &'d Document, faults: &mut Faults<'d>) -> 
             faults.mute(index);
         }
         // A key given twice leaves the rest readable.
-        None => errors.iter().for_each(|error| faults.add(at(error), error.message())),
+        None => errors.iter().for_each(|error| {
+            let key = error.span().and_then(|span| document.text.get(span)).unwrap_or_default();
+            faults.add(at(error), format!("{} {key:?}", error.message()));
+        }),
     }
     table
 }

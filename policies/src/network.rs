@@ -111,12 +111,9 @@ pub fn parse_cidr(cidr: &str) -> Result<IpNet, InvalidText> {
 /// Refuses host bits, folds IPv4-mapped networks.
 fn check_cidr(cidr: IpNet) -> Result<IpNet, InvalidText> {
     if cidr.addr() != cidr.network() {
-        let written = cidr.to_string();
-        return Err(InvalidText::new(
-            "CIDR",
-            &written,
-            "host bits are set; use the network address, or /32 or /128 for one host",
-        ));
+        let (network, host) = (cidr.trunc(), IpNet::from(cidr.addr()));
+        let expected = format!("host bits are set; the network is {network}, the one host is {host}");
+        return Err(InvalidText::new("CIDR", &cidr.to_string(), expected));
     }
     const MAPPED_PREFIX_BITS: u8 = 96;
     if let (IpNet::V6(mapped), IpAddr::V4(address)) = (cidr, canonical(cidr.addr()))

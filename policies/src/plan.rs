@@ -14,6 +14,9 @@ pub const MAX_RATE_PER_SECOND: f64 = 1e6;
 /// Largest burst of a throttle, requests.
 pub const MAX_BURST: u32 = 1_000_000;
 
+/// Largest limit of a quota, requests in one period. Far from the ends of what a database counts in, so that sums do not overflow.
+pub const MAX_QUOTA_LIMIT: u64 = 1_000_000_000_000;
+
 /// A named allowance that clients share by reference, each with its own counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsagePlan {
@@ -60,8 +63,8 @@ pub enum PlanError {
     /// See [`MAX_BURST`].
     #[error("burst must be between 1 and 1000000 requests")]
     Burst,
-    /// A quota of zero would lock the client out; take its scopes instead.
-    #[error("limit must be at least 1")]
+    /// See [`MAX_QUOTA_LIMIT`]. A quota of zero would lock the client out; take its scopes instead.
+    #[error("limit must be between 1 and 1000000000000")]
     Limit,
     /// Not in the IANA time zone database.
     #[error("unknown time zone {0:?}: use an IANA name such as Asia/Dubai")]

@@ -1,5 +1,7 @@
 //! What every checked piece of text has in common: one macro for the traits, and the grammar of plain names.
 
+use std::borrow::Cow;
+
 use thiserror::Error;
 
 /// A text that does not follow the grammar of what it should be.
@@ -8,18 +10,18 @@ use thiserror::Error;
 pub struct InvalidText {
     what: &'static str,
     value: String,
-    expected: &'static str,
+    expected: Cow<'static, str>,
 }
 
 impl InvalidText {
     /// Refuses `value`. Only its beginning is kept, so that a message cannot be made megabytes long.
-    pub(crate) fn new(what: &'static str, value: &str, expected: &'static str) -> Self {
+    pub(crate) fn new(what: &'static str, value: &str, expected: impl Into<Cow<'static, str>>) -> Self {
         const SHOWN_CHARACTERS: usize = 80;
         let mut shown: String = value.chars().take(SHOWN_CHARACTERS).collect();
         if shown.len() < value.len() {
             shown.push('…');
         }
-        Self { what, value: shown, expected }
+        Self { what, value: shown, expected: expected.into() }
     }
 
     /// What the text should have been, such as `client id`.
@@ -150,26 +152,31 @@ pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a
     nearest(wanted, known).map(|word| format!("; did you mean {word:?}?")).unwrap_or_default()
 }
 
-/// Levenshtein distance in characters, if it is at most `allowed`.
+/// Distance in characters inserted, left out, changed or swapped with a neighbour, if it is at most `allowed`.
 fn edit_distance(left: &str, right: &str, allowed: usize) -> Option<usize> {
-    let right: Vec<char> = right.chars().collect();
-    if left.chars().count().abs_diff(right.len()) > allowed {
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    if left.len().abs_diff(right.len()) > allowed {
         return None;
     }
+    let mut before: Vec<usize> = Vec::new();
     let mut row: Vec<usize> = (0..=right.len()).collect();
-    for (i, from) in left.chars().enumerate() {
-        let mut next = Vec::with_capacity(row.len());
-        let mut beside = i + 1;
-        next.push(beside);
-        for ((diagonal, above), to) in row.iter().zip(row.iter().skip(1)).zip(&right) {
-            beside = (diagonal + usize::from(from != *to)).min(above + 1).min(beside + 1);
-            next.push(beside);
+    for (i, from) in left.iter().enumerate() {
+        let mut next = vec![i + 1];
+        for (j, to) in right.iter().enumerate() {
+            let cell = |row: &[usize], at: usize| row.get(at).copied().unwrap_or(usize::MAX - 1);
+            let mut best = cell(&row, j) + usize::from(from != to);
+            best = best.min(cell(&row, j + 1) + 1).min(cell(&next, j) + 1);
+            let is_swap = i > 0 && j > 0 && right.get(j - 1) == Some(from) && left.get(i - 1) == Some(to);
+            if is_swap {
+                best = best.min(cell(&before, j - 1) + 1);
+            }
+            next.push(best);
         }
-        // The distance never falls from one row to the next.
-        if next.iter().all(|distance| *distance > allowed) {
+        // Two rows above what is allowed cannot lead back under it.
+        if next.iter().chain(&row).all(|distance| *distance > allowed) {
             return None;
         }
-        row = next;
+        before = std::mem::replace(&mut row, next);
     }
     row.last().copied().filter(|distance| *distance <= allowed)
 }

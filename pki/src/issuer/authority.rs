@@ -4,6 +4,7 @@ use rcgen::PublicKeyData as _;
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::ParsedExtension;
+use x509_parser::x509::RelativeDistinguishedName;
 
 use super::prepare::{Contents, Window, certificate_params};
 use super::template::{Blank, Layout, verification};
@@ -151,8 +152,16 @@ impl Facts {
         let Some(usage) = usage.filter(|usage| usage.key_cert_sign()) else {
             return Err(refuse("its keyUsage lacks keyCertSign"));
         };
-        if certificate.subject().as_raw().len() <= 2 {
+        if certificate.subject().iter_attributes().next().is_none() {
             return Err(refuse("its subject is empty"));
+        }
+        // rcgen panics on an empty RDN and on an attribute type outside the arcs 0.0 to 2.39, which X.500 has none of.
+        let odd_type = |rdn: &RelativeDistinguishedName<'_>| {
+            rdn.iter().next().is_none()
+                || rdn.iter().any(|part| part.attr_type().as_bytes().first().is_none_or(|arc| *arc >= 120))
+        };
+        if certificate.subject().iter_rdn().any(odd_type) {
+            return Err(refuse("its subject has an attribute type that does not exist"));
         }
         let mut key_id = None;
         for extension in certificate.extensions() {

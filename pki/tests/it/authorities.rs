@@ -222,3 +222,15 @@ fn debug_hides_keys() {
     assert!(shown.starts_with("Issuer { subject: \"CN=Example Clients"), "{shown}");
     assert!(!shown.contains("PrivateKey"));
 }
+
+#[test]
+fn a_subject_that_the_encoder_cannot_write_is_refused() {
+    let hierarchy = Hierarchy::new();
+    let key = key(KeyAlgorithm::EcdsaP256);
+    let profile = Profile::builtin(ProfileKind::Issuing);
+    let mut der =
+        hierarchy.root.certify_authority(&profile, "Odd", key.public_key(), serial(), &urls(), now()).unwrap().der;
+    let common_name = der.windows(5).rposition(|window| window == [6, 3, 0x55, 4, 3]).unwrap();
+    der[common_name + 2] = 0x7b;
+    assert_eq!(code(Issuer::load(&der, key, now())), "not_an_authority");
+}

@@ -322,3 +322,17 @@ fn a_profile_may_forbid_a_kind_of_key() {
     assert_eq!(refused.code(), "key_not_allowed");
     assert!(refused.to_string().contains("use ecdsa-p384"), "{refused}");
 }
+
+#[test]
+fn one_certificate_has_one_thumbprint() {
+    let hierarchy = Hierarchy::new();
+    let leaf = hierarchy.issue_client(key(KeyAlgorithm::EcdsaP256).public_key());
+    let ecdsa_with_sha256 = [0x30, 10, 6, 8, 0x2a, 0x86, 0x48, 0xce, 0x3d, 4, 3, 2];
+    let algorithm = leaf.der.windows(12).rposition(|window| window == ecdsa_with_sha256).unwrap();
+    // Everything from here on lies outside what is signed.
+    for (position, tag) in [(algorithm, 0x70), (algorithm + 2, 0x46), (algorithm + 11, 3), (algorithm + 12, 0x43)] {
+        let mut der = leaf.der.clone();
+        der[position] = tag;
+        assert_eq!(code(ClientCertificate::parse(&der)), "malformed_certificate", "{position}");
+    }
+}

@@ -27,9 +27,8 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let Some(name) = name else { return };
     if !text::is_name(name.text) {
         faults.add(name.at, format!("{:?} is not a network name: {}", name.text, text::NAME_GRAMMAR));
-        return;
     }
-    if !builder.declare("network", name.text, name.at) {
+    if !builder.declare("network", name.text, name.at) || !text::is_name(name.text) {
         return;
     }
     let included: Vec<IpNet> = included.unwrap_or_default().into_iter().flatten().collect();

@@ -46,24 +46,42 @@ impl<'d> Fields<'d> {
         self.table.get(name).map(|value| Value::new(name, self.at.document(), value))
     }
 
-    /// A field that must be there.
+    /// A field that must be there. What stands under a misspelt name is read in its place: the misspelling is one fault, and
+    /// whatever refers to, say, the id that was meant shall not be another.
     pub(super) fn required(&mut self, name: &'static str) -> Option<Value<'d>> {
         let value = self.optional(name);
-        if value.is_none() {
-            self.missing.push(name);
+        if value.is_some() {
+            return value;
         }
-        value
+        self.missing.push(name);
+        self.misspelt(name)
+    }
+
+    /// What stands under a name that is nearly this one.
+    pub(super) fn misspelt(&self, name: &'static str) -> Option<Value<'d>> {
+        let is_misspelt = |key: &str| nearest(key, [name]).is_some_and(|meant| meant != key);
+        let (_, value) = self.table.iter().find(|(key, _)| is_misspelt(key.get_ref()))?;
+        Some(Value::new(name, self.at.document(), value))
     }
 
     /// An array of tables, `[[name]]`.
     pub(super) fn tables(&mut self, name: &'static str, faults: &mut Faults<'d>) -> Vec<Fields<'d>> {
-        let Some(value) = self.optional(name) else { return Vec::new() };
-        if let DeValue::Table(_) = value.value {
-            faults.add(value.at, format!("write [[{name}]] with two brackets: there may be several"));
-            return Vec::new();
+        let written = self.optional(name);
+        // `[[netwrok]]` will be listed as unknown, but its networks are known.
+        let is_misspelt = |key: &str| nearest(key, [name]).is_some_and(|meant| meant != key);
+        let misspelt = self.table.iter().filter(|(key, _)| is_misspelt(key.get_ref()));
+        let misspelt = misspelt.map(|(_, value)| Value::new(name, self.at.document(), value));
+        let mut tables = Vec::new();
+        for value in written.into_iter().chain(misspelt) {
+            if let DeValue::Table(table) = value.value {
+                faults.add(value.at, format!("write [[{name}]] with two brackets: there may be several"));
+                tables.push(Fields::new(name, value.at, table));
+                continue;
+            }
+            let elements = value.elements(faults).unwrap_or_default();
+            tables.extend(elements.into_iter().filter_map(|element| element.table(name, faults)));
         }
-        let elements = value.elements(faults).unwrap_or_default();
-        elements.into_iter().filter_map(|element| element.table(name, faults)).collect()
+        tables
     }
 
     /// Lists fields that were never asked for, and required ones that are not there.
@@ -101,13 +119,18 @@ pub(super) struct Text<'d> {
 /// A value, not yet of any type.
 pub(super) struct Value<'d> {
     field: &'static str,
+    is_element: bool,
     pub(super) at: At,
     value: &'d DeValue<'d>,
 }
 
 impl<'d> Value<'d> {
     fn new(field: &'static str, document: usize, value: &'d Spanned<DeValue<'d>>) -> Self {
-        Self { field, at: At::new(document, value.span().start), value: value.get_ref() }
+        Self { field, is_element: false, at: At::new(document, value.span().start), value: value.get_ref() }
+    }
+
+    fn element(field: &'static str, document: usize, value: &'d Spanned<DeValue<'d>>) -> Self {
+        Self { is_element: true, ..Self::new(field, document, value) }
     }
 
     pub(super) fn string(self, faults: &mut Faults<'d>) -> Option<Text<'d>> {
@@ -192,7 +215,7 @@ impl<'d> Value<'d> {
     pub(super) fn elements(self, faults: &mut Faults<'d>) -> Option<Vec<Value<'d>>> {
         match self.value {
             DeValue::Array(array) => {
-                Some(array.iter().map(|value| Value::new(self.field, self.at.document(), value)).collect())
+                Some(array.iter().map(|value| Value::element(self.field, self.at.document(), value)).collect())
             }
             _ => self.wrong_type("a list", faults),
         }
@@ -208,7 +231,7 @@ impl<'d> Value<'d> {
         let (field, at) = (self.field, self.at);
         let elements = self.elements(faults)?;
         if elements.is_empty() {
-            faults.add(at, format!("{field} is empty; leave the field out or name at least one"));
+            faults.add(at, format!("{field} is empty; name at least one"));
             return None;
         }
         let mut names: Vec<Text<'d>> = Vec::with_capacity(elements.len());
@@ -236,14 +259,16 @@ impl<'d> Value<'d> {
         let DeValue::Table(table) = self.value else { return self.wrong_type("a table", faults) };
         let entry = |(key, value): (&'d Spanned<toml::de::DeString<'d>>, &'d Spanned<DeValue<'d>>)| {
             let key = Text { text: key.get_ref().as_ref(), at: At::new(document, key.span().start) };
-            (key, Value::new(field, document, value))
+            (key, Value::element(field, document, value))
         };
         Some(table.iter().map(entry).collect())
     }
 
     fn wrong_type<T>(self, expected: &str, faults: &mut Faults<'d>) -> Option<T> {
         let article = if matches!(self.value, DeValue::Array(_) | DeValue::Integer(_)) { "an" } else { "a" };
-        faults.add(self.at, format!("{} must be {expected}, not {article} {}", self.field, self.value.type_str()));
+        let subject = if self.is_element { "an entry of " } else { "" };
+        let (field, found) = (self.field, self.value.type_str());
+        faults.add(self.at, format!("{subject}{field} must be {expected}, not {article} {found}"));
         None
     }
 }

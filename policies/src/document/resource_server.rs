@@ -33,11 +33,13 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let Some(identifier) = identifier else { return };
     if identifier.text == RESERVED_RESOURCE_SERVER {
         faults.add(identifier.at, format!("{RESERVED_RESOURCE_SERVER:?} is built in and cannot be declared"));
+        builder.unreadable_scopes(identifier.text);
         return;
     }
     if !is_resource_server_identifier(identifier.text) {
         let expected = "1 to 256 visible ASCII characters without '\"' and '\\'";
         faults.add(identifier.at, format!("{:?} is not an identifier: {expected}", identifier.text));
+        builder.unreadable_scopes(identifier.text);
         return;
     }
     if !builder.declare("resource_server", identifier.text, identifier.at) {

@@ -88,9 +88,12 @@ fn methods<'d>(value: Value<'d>, faults: &mut Faults<'d>) -> Option<Vec<String>>
 /// `accept` or `public = true`: exactly one, so that no route is public because a line was forgotten.
 fn accept<'d>(fields: &mut Fields<'d>, faults: &mut Faults<'d>) -> Option<Vec<AuthMethodSet>> {
     let at = fields.at();
-    let public = fields.optional("public").and_then(|value| value.boolean(faults)).unwrap_or(false);
-    match (fields.optional("accept"), public) {
+    let public = fields.optional("public").map_or(Some(false), |value| value.boolean(faults));
+    let accept = fields.optional("accept");
+    let Some(public) = public else { return None }; // neither true nor false, and said so
+    match (accept, public) {
         (None, true) => Some(Route::accept_anyone()),
+        (None, false) if fields.misspelt("accept").is_some() || fields.misspelt("public").is_some() => None,
         (None, false) => {
             faults.add(
                 at,

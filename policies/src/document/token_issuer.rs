@@ -24,7 +24,9 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let profile = fields.required("profile").and_then(|value| value.one_of(&profiles, faults));
     let audiences_value = fields.optional("audiences");
     let clients_value = fields.optional("clients");
-    check_profile(profile, audiences_value.as_ref(), clients_value.as_ref(), at, faults);
+    if fields.misspelt("audiences").is_none() && fields.misspelt("clients").is_none() {
+        check_profile(profile, audiences_value.as_ref(), clients_value.as_ref(), at, faults);
+    }
     let audiences = audiences_value.and_then(|value| audiences(value, faults));
     let algorithms = fields.optional("algorithms").map(|value| algorithms(value, faults));
     let clients = clients_value.and_then(|value| clients(value, faults));

@@ -7,7 +7,7 @@ use jiff::civil::Weekday;
 use super::build::Builder;
 use super::fault::Faults;
 use super::reader::Fields;
-use crate::plan::{MAX_BURST, PeriodKind, PlanError, Quota, Throttle, UsagePlan};
+use crate::plan::{MAX_BURST, MAX_QUOTA_LIMIT, PeriodKind, PlanError, Quota, Throttle, UsagePlan};
 use crate::text;
 
 const PERIODS: [(&str, PeriodKind); 3] =
@@ -29,7 +29,8 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let name = fields.required("name").and_then(|value| value.string(faults));
     let throttle_value = fields.optional("throttle");
     let quota_value = fields.optional("quota");
-    if throttle_value.is_none() && quota_value.is_none() {
+    let is_misspelt = fields.misspelt("throttle").is_some() || fields.misspelt("quota").is_some();
+    if throttle_value.is_none() && quota_value.is_none() && !is_misspelt {
         // A plan without limits is mostly a forgotten one: the limit would be off and nobody would know (traefik#8724).
         faults.add(at, "usage_plan limits nothing; give it a throttle or a quota");
     }
@@ -41,7 +42,6 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let Some(name) = name else { return };
     if !text::is_name(name.text) {
         faults.add(name.at, format!("{:?} is not a usage plan name: {}", name.text, text::NAME_GRAMMAR));
-        return;
     }
     if builder.declare("usage_plan", name.text, name.at) {
         let plan = UsagePlan { name: name.text.to_owned(), throttle, quota };
@@ -62,7 +62,9 @@ fn throttle<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Throt
 }
 
 fn quota<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Quota> {
-    let limit = fields.required("limit").and_then(|value| value.integer(1..=i64::MAX, faults));
+    let limit = fields
+        .required("limit")
+        .and_then(|value| value.integer(1..=i64::try_from(MAX_QUOTA_LIMIT).unwrap_or(i64::MAX), faults));
     let period = fields.required("period").and_then(|value| value.one_of(&PERIODS, faults));
     let time_zone = fields.optional("time_zone").and_then(|value| value.string(faults));
     let anchor_day = fields.optional("anchor_day").map(|value| (value.at, value));

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
-use super::PlanError;
+use super::{MAX_QUOTA_LIMIT, PlanError};
 use crate::time::UnixSeconds;
 
 /// Instants outside year 1 to 9998 are clamped, so that calendar arithmetic never leaves what it can express.
@@ -46,7 +46,7 @@ impl fmt::Display for PeriodKind {
 /// So many requests in each calendar period (API Gateway's quota, with the time zone and anchor it lacks).
 #[derive(Clone, PartialEq)]
 pub struct Quota {
-    /// Requests in one period, at least 1.
+    /// Requests in one period, 1 to [`MAX_QUOTA_LIMIT`].
     pub limit: u64,
     /// Which period.
     pub period: PeriodKind,
@@ -69,9 +69,9 @@ impl Quota {
     /// A quota in UTC; months begin on the 1st, weeks on Monday.
     ///
     /// # Errors
-    /// [`PlanError::Limit`] if `limit` is 0.
+    /// [`PlanError::Limit`] if `limit` is 0 or above [`MAX_QUOTA_LIMIT`].
     pub fn new(limit: u64, period: PeriodKind) -> Result<Self, PlanError> {
-        if limit == 0 {
+        if !(1..=MAX_QUOTA_LIMIT).contains(&limit) {
             return Err(PlanError::Limit);
         }
         Ok(Self {

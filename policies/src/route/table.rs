@@ -58,7 +58,7 @@ impl RouteTable {
     }
 
     fn of(routes: Vec<Arc<Route>>) -> Result<Self, Vec<RouteFault>> {
-        let mut table = Self::default();
+        let mut table = Self { routes: routes.clone(), ..Self::default() };
         let mut faults = Faults { routes: &routes, list: Vec::new() };
         if routes.len() > MAX_ROUTES {
             faults.add(MAX_ROUTES, format!("more than {MAX_ROUTES} routes"));
@@ -85,7 +85,6 @@ impl RouteTable {
             faults.list.sort_by_key(|fault| fault.index);
             return Err(faults.list);
         }
-        table.routes = routes;
         Ok(table)
     }
 
@@ -124,7 +123,11 @@ impl RouteTable {
     fn on_path(&self, path: &str) -> impl Iterator<Item = &Arc<Route>> {
         // An empty segment would match a parameter. The gateway has refused such paths already; this is the second lock.
         let place = if path.contains("//") { None } else { self.places.at(path).ok().map(|found| *found.value) };
-        let indices = place.and_then(|place| self.at_place.get(place)).map(Vec::as_slice).unwrap_or_default();
+        place.into_iter().flat_map(|place| self.routes_at(place))
+    }
+
+    fn routes_at(&self, place: usize) -> impl Iterator<Item = &Arc<Route>> {
+        let indices = self.at_place.get(place).map(Vec::as_slice).unwrap_or_default();
         indices.iter().filter_map(|index| self.routes.get(*index))
     }
 
@@ -134,9 +137,11 @@ impl RouteTable {
             None => {
                 let place = self.at_place.len();
                 self.places.insert(shape.clone(), place).map_err(|error| match error {
-                    matchit::InsertError::Conflict { with } => format!(
-                        "{{name}} and {{*name}} cannot both stand at one place: the path conflicts with that of another route, {with}"
-                    ),
+                    matchit::InsertError::Conflict { with } => {
+                        let other = shapes.get(&with).and_then(|place| self.routes_at(*place).next());
+                        let other = other.map_or(with, |route| route.path.clone());
+                        format!("{{name}} and {{*name}} cannot stand at one place, as here and in {other:?} of another route")
+                    }
                     other => other.to_string(),
                 })?;
                 self.at_place.push(Vec::new());

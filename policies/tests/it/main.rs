@@ -1,0 +1,13 @@
+//! One binary for the whole crate, from outside.
+
+mod addresses; // thirty spellings of addresses, CIDRs
+mod decision_table; // who may do what, as a table
+mod difference; // what `policy plan` shows
+mod document_faults; // every fault, with its place
+mod fixtures; // short ways to write clients, proofs, routes
+mod identifiers; // client and partner ids, methods, status
+mod properties; // what must hold for all inputs
+mod quota_calendar; // periods in time zones
+mod routes; // which route rules a path
+mod samples; // the documents that are shown to people
+mod scope_grammar; // RFC 6749 §3.3 and Cognito's form

@@ -1,0 +1,300 @@
+//! The only place where the parts are put together: start, reload, drain.
+
+mod admin_routes;
+pub mod demo;
+mod distribution;
+mod endpoints;
+pub mod initialise;
+mod readiness;
+mod tasks;
+mod tls_cells;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use http::Response;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+pub use endpoints::Endpoints;
+
+use crate::admin::{self, AdminState};
+use crate::audit::Audit;
+use crate::authority::{Authority, AuthoritySettings, KeyDirectory, Passphrase};
+use crate::clock::Clock;
+use crate::config::{Config, Serves, SigningAlgorithm};
+use crate::failure::{Failure, Fault};
+use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
+use crate::gateway::{self, DecisionIds, Gate, GateParts, Services, Upstreams};
+use crate::listen::{ListenLimits, Listening, Serving};
+use crate::oauth::jwt::Algorithm;
+use crate::oauth::{OAuth, OAuthConfig};
+use crate::openapi;
+use crate::registry::{Pepper, Registry};
+use crate::snapshot::Snapshot;
+use crate::store::Store;
+use crate::store::audit_log::AuditLog;
+use crate::telemetry;
+use tls_cells::TlsCells;
+
+/// Sockets that are bound and not yet served.
+pub struct Sockets(Vec<Listening>);
+
+impl Sockets {
+    /// Binds every listener of the configuration.
+    pub async fn bind(config: &Config) -> Result<Self, Fault> {
+        let mut sockets = Vec::with_capacity(config.listeners.len());
+        for listener in &config.listeners {
+            sockets.push(Listening::bind(listener.clone()).await?);
+        }
+        Ok(Self(sockets))
+    }
+
+    /// Where they are.
+    pub fn endpoints(&self) -> Endpoints {
+        Endpoints::of(self.0.iter().map(|listening| &*listening.listener))
+    }
+}
+
+/// The parts that work on files and the database alone: what `init`, `demo` and `serve` have in common.
+#[derive(Clone)]
+pub struct Foundation {
+    pub config: Arc<Config>,
+    pub clock: Clock,
+    pub store: Store,
+    pub snapshot: Arc<Snapshot>,
+    pub pepper: Arc<Pepper>,
+    pub registry: Registry,
+    pub authority: Authority,
+    pub passphrase: Passphrase,
+}
+
+impl Foundation {
+    /// Opens the data folder. `endpoints` gives the addresses that go into certificates.
+    pub async fn open(
+        config: Config,
+        clock: Clock,
+        passphrase: Passphrase,
+        endpoints: &Endpoints,
+    ) -> Result<Self, Failure> {
+        let store = Store::open(&config.database()).await?;
+        let snapshot = Snapshot::load(&store, &clock).await?;
+        let pepper = Arc::new(Pepper::load_or_create(&config.keys().join("pepper"))?);
+        let registry = Registry {
+            store: store.clone(),
+            snapshot: Arc::clone(&snapshot),
+            clock: clock.clone(),
+            pepper: Arc::clone(&pepper),
+            environment: config.environment.clone(),
+        };
+        let settings = Self::settings(&config, endpoints);
+        let keys = KeyDirectory::new(config.keys(), passphrase.clone());
+        let authority = Authority::open(settings, keys, store.clone(), Arc::clone(&snapshot), clock.clone()).await?;
+        Ok(Self { config: Arc::new(config), clock, store, snapshot, pepper, registry, authority, passphrase })
+    }
+}
+
+impl Foundation {
+    fn settings(config: &Config, endpoints: &Endpoints) -> AuthoritySettings {
+        AuthoritySettings {
+            trust_domain: config.trust_domain.clone(),
+            pki_url: Some(config.pki.public_url.clone().unwrap_or_else(|| endpoints.pki.clone())),
+            crl_lifetime_seconds: config.pki.crl_lifetime_seconds,
+        }
+    }
+}
+
+/// A running server.
+pub struct App {
+    pub endpoints: Endpoints,
+    pub foundation: Foundation,
+    pub gate: Arc<Gate>,
+    pub oauth: Arc<OAuth>,
+    pub audit: Audit,
+    tls: Arc<TlsCells>,
+    draining: CancellationToken,
+    connections: TaskTracker,
+    background: TaskTracker,
+    audit_writer: JoinHandle<()>,
+}
+
+impl App {
+    /// Serves on the sockets until [`App::drain`].
+    pub async fn start(foundation: Foundation, sockets: Sockets) -> Result<Self, Failure> {
+        let config = Arc::clone(&foundation.config);
+        let endpoints = sockets.endpoints();
+        let metrics = telemetry::metrics()?;
+        let draining = CancellationToken::new();
+        let audit_log = AuditLog::open(&config.audit_database()).await?;
+        let (audit, audit_writer) = Audit::start(audit_log.clone(), &config.audit, foundation.clock.clone());
+        let oauth = Arc::new(
+            OAuth::new(
+                OAuthConfig {
+                    issuer: config.oauth.issuer.clone().unwrap_or_else(|| endpoints.gateway.clone()),
+                    token_ttl_seconds: config.oauth.token_ttl_seconds,
+                    algorithm: match config.oauth.algorithm {
+                        SigningAlgorithm::Es256 => Algorithm::Es256,
+                        SigningAlgorithm::Rs256 => Algorithm::Rs256,
+                    },
+                    cognito_errors: config.oauth.cognito_errors,
+                },
+                foundation.store.clone(),
+                Arc::clone(&foundation.snapshot),
+                foundation.clock.clone(),
+                Arc::clone(&foundation.pepper),
+                foundation.passphrase.expose(),
+            )
+            .await?,
+        );
+        let tls = Arc::new(TlsCells::new(&foundation, &sockets.0).await?);
+        let readiness = readiness::Readiness::new(&foundation, audit.clone());
+        let admin = admin::router(AdminState {
+            registry: foundation.registry.clone(),
+            authority: foundation.authority.clone(),
+            oauth: Arc::clone(&oauth),
+            snapshot: Arc::clone(&foundation.snapshot),
+            store: foundation.store.clone(),
+            audit: audit.clone(),
+            audit_log,
+            explain: {
+                let snapshot = Arc::clone(&foundation.snapshot);
+                Arc::new(move |request| gateway::explain(&snapshot, &request))
+            },
+            readiness: readiness.probe(),
+            metrics: Arc::new(move || metrics.render()),
+            endpoints: endpoints.listed(),
+        });
+        let gate = Arc::new(Gate::new(GateParts {
+            snapshot: Arc::clone(&foundation.snapshot),
+            oauth: Arc::clone(&oauth),
+            pepper: Arc::clone(&foundation.pepper),
+            clock: foundation.clock.clone(),
+            audit: audit.clone(),
+            addresses: AddressLimits::new(&config.limits, &foundation.clock),
+            throttles: ClientThrottles::new(foundation.clock.clone()),
+            quotas: Quotas::new(foundation.store.clone()),
+            upstreams: Upstreams::new(),
+            services: Services::default().with(admin_routes::SERVICE, admin),
+            admin_routes: admin_routes::table()?,
+            pages: pages(&endpoints),
+            body_bytes_max: config.limits.body_bytes_max,
+            ids: DecisionIds::new()?,
+            draining: draining.clone(),
+        }));
+        let distribution = Arc::new(distribution::Distribution {
+            authority: foundation.authority.clone(),
+            gate: Arc::clone(&gate),
+        });
+        let (connections, background) = (TaskTracker::new(), TaskTracker::new());
+        let limits = ListenLimits {
+            connections_max: config.limits.connections_max,
+            connections_per_address_max: config.limits.connections_per_address_max,
+            handshake_timeout: config.limits.handshake_timeout,
+            head_timeout: config.limits.head_timeout,
+        };
+        for listening in sockets.0 {
+            let name = listening.listener.config.name.clone();
+            let url = listening.listener.url();
+            let (snapshot, draining, tasks) =
+                (Arc::clone(&foundation.snapshot), draining.clone(), connections.clone());
+            if listening.listener.config.serves == Serves::Pki {
+                let handler = Arc::clone(&distribution);
+                background.spawn(listening.run(Serving { tls: None, snapshot, limits, handler, draining, tasks }));
+            } else {
+                let (cell, handler) = (tls.cell(&name)?, Arc::clone(&gate));
+                background.spawn(listening.run(Serving { tls: Some(cell), snapshot, limits, handler, draining, tasks }));
+            }
+            tracing::info!(listener = %name, url = %url, "listening");
+        }
+        tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
+        endpoints.write(&config.data)?;
+        Ok(Self {
+            endpoints,
+            foundation,
+            gate,
+            oauth,
+            audit,
+            tls,
+            draining,
+            connections,
+            background,
+            audit_writer,
+        })
+    }
+
+    /// Reads certificates again and makes new TLS configurations. Open connections stay.
+    pub async fn reload_tls(&self) -> Result<(), Failure> {
+        self.tls.renew(&self.foundation).await
+    }
+
+    /// Stops accepting, lets open requests finish within the drain timeout, and writes what is still in memory.
+    pub async fn drain(self) {
+        let Self { foundation, gate, audit, draining, connections, background, audit_writer, oauth, tls, .. } = self;
+        tracing::info!("draining");
+        draining.cancel();
+        connections.close();
+        background.close();
+        let timeout = foundation.config.limits.drain_timeout;
+        if tokio::time::timeout(timeout, connections.wait()).await.is_err() {
+            tracing::warn!(open = connections.len(), "connections still open after the drain timeout are cut");
+        }
+        let _ = tokio::time::timeout(timeout, background.wait()).await;
+        if let Err(fault) = gate.quotas().give_back().await {
+            tracing::warn!(fault = fault.inside(), "unused quota could not be given back");
+        }
+        audit.flush().await;
+        drop((gate, audit, oauth, tls));
+        audit_writer.abort();
+        foundation.store.close().await;
+        tracing::info!("stopped");
+    }
+}
+
+fn pages(endpoints: &Endpoints) -> gateway::Pages {
+    let token_url = format!("{}/oauth2/token", endpoints.gateway);
+    let mtls = endpoints.mtls.clone();
+    Arc::new(move |view, listener, path| {
+        if path == "/openapi.json" {
+            let document = openapi::gateway_document(&openapi::GatewayDescription {
+                policy: &view.policy,
+                policy_version: view.version,
+                listener: &listener.config.name,
+                server_url: &listener.url(),
+                token_url: &token_url,
+                mtls_url: mtls.as_deref(),
+            });
+            let body = serde_json::to_vec(&document).ok()?;
+            return Response::builder()
+                .header(http::header::CONTENT_TYPE, "application/json")
+                .header(http::header::CACHE_CONTROL, "no-cache")
+                .body(body.into())
+                .ok();
+        }
+        openapi::swagger_answer(path)
+    })
+}
+
+/// Finds the passphrase of the CA's keys: the configured file, or a systemd credential. Never an argument or a variable,
+/// which other processes can read.
+pub fn find_passphrase(config: &Config) -> Result<Passphrase, Failure> {
+    if let Some(path) = &config.passphrase_file {
+        return Passphrase::from_file(path);
+    }
+    Passphrase::from_credentials_directory()?.ok_or_else(|| {
+        crate::failure::Refusal::invalid(
+            "no_passphrase",
+            format!(
+                "there is no passphrase for the CA's keys: set passphrase_file in {}, or give the systemd credential \
+                 portcullis-passphrase",
+                config.data.join(crate::config::CONFIG_FILE_NAME).display()
+            ),
+        )
+        .into()
+    })
+}
+
+/// Whether `data` holds a configuration already.
+pub fn is_initialised(data: &Path) -> bool {
+    data.join(crate::config::CONFIG_FILE_NAME).exists()
+}

@@ -1,0 +1,47 @@
+//! The PKI listener: CRLs and CA certificates over plain HTTP, for whoever must check our certificates elsewhere.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use crate::authority::Authority;
+use crate::gateway::Gate;
+use crate::listen::{Connection, Handler, Violation};
+
+pub(super) struct Distribution {
+    pub authority: Authority,
+    pub gate: Arc<Gate>,
+}
+
+impl Handler for Distribution {
+    async fn handle(
+        &self,
+        connection: Arc<Connection>,
+        request: Request<Incoming>,
+        violation: Option<Violation>,
+    ) -> Response<Body> {
+        let plain = |status: u16, text: String| {
+            let mut response = Response::new(Body::from(text));
+            *response.status_mut() = http::StatusCode::from_u16(status).unwrap_or(http::StatusCode::BAD_REQUEST);
+            let kind = http::HeaderValue::from_static("text/plain; charset=utf-8");
+            response.headers_mut().insert(http::header::CONTENT_TYPE, kind);
+            response
+        };
+        if let Some(violation) = violation {
+            return plain(400, format!("{violation}\n"));
+        }
+        if self.gate.may_request(connection.source).is_err() {
+            return plain(429, "too many requests from this address\n".to_owned());
+        }
+        let if_none_match =
+            request.headers().get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+        self.authority.answer(request.method(), request.uri().path(), if_none_match).map(Body::from)
+    }
+
+    fn may_handshake(&self, source: IpAddr) -> bool {
+        self.gate.may_handshake(source)
+    }
+}

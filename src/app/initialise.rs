@@ -1,0 +1,198 @@
+//! Makes a data folder: configuration, passphrase, the CA and the first administrator. Each step looks first whether it
+//! has been done, so that a run that was cut short is finished by the next one.
+
+use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+use super::{Endpoints, Foundation};
+use crate::authority::{Authority, KeyDirectory, Names, NewCertificate, Passphrase};
+use crate::clock::Clock;
+use crate::config::{CONFIG_FILE_NAME, Config, ConfigFile, ListenerFile, Serves};
+use crate::failure::{Failure, Fault, Refusal};
+use crate::registry::{Actor, NewClient};
+use crate::store::Store;
+
+/// The partner and client that an installation begins with.
+pub const OPERATOR_PARTNER: &str = "portcullis";
+pub const OPERATOR_CLIENT: &str = "portcullis-admin";
+/// Characters of a passphrase that we make.
+const PASSPHRASE_BYTES: usize = 32;
+/// The first administrator's certificate lives as long as its profile allows; it is renewed like any other.
+const PASSPHRASE_FILE: &str = "keys/passphrase";
+
+/// What a new data folder is to be.
+#[derive(Clone, Debug)]
+pub struct NewInstallation {
+    pub environment: String,
+    pub trust_domain: String,
+    /// Host names and addresses of the listeners, as clients will write them.
+    pub hostnames: Vec<String>,
+    pub gateway: SocketAddr,
+    pub mtls: SocketAddr,
+    pub admin: SocketAddr,
+    pub pki: SocketAddr,
+    /// Absent: one is made in `keys/passphrase`.
+    pub passphrase_file: Option<PathBuf>,
+    /// The demo does not limit the loopback addresses that all of its callers share.
+    pub exempt_loopback: bool,
+}
+
+impl NewInstallation {
+    fn file(&self) -> ConfigFile {
+        let listener = |name: &str, serves, address: SocketAddr, client_certificates| ListenerFile {
+            name: name.to_owned(),
+            serves,
+            address: address.to_string(),
+            client_certificates,
+            hostnames: self.hostnames.clone(),
+            certificate: None,
+            key: None,
+        };
+        use crate::config::ClientCertificates::{Optional, Required};
+        let mut file = ConfigFile {
+            environment: self.environment.clone(),
+            trust_domain: self.trust_domain.clone(),
+            passphrase_file: Some(self.passphrase_file.clone().unwrap_or_else(|| PathBuf::from(PASSPHRASE_FILE))),
+            listener: vec![
+                listener("gateway", Serves::Gateway, self.gateway, Some(Optional)),
+                listener("mtls", Serves::Gateway, self.mtls, Some(Required)),
+                listener("admin", Serves::Admin, self.admin, Some(Optional)),
+                listener("pki", Serves::Pki, self.pki, None),
+            ],
+            oauth: Default::default(),
+            pki: Default::default(),
+            limits: Default::default(),
+            audit: Default::default(),
+            log: Default::default(),
+        };
+        if self.exempt_loopback {
+            file.limits.exempt = ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect();
+        }
+        file
+    }
+}
+
+/// Writes the folder, the configuration and the passphrase. Does nothing where they are.
+pub fn lay_folder(data: &Path, new: &NewInstallation) -> Result<Config, Failure> {
+    for folder in [data.to_owned(), data.join("keys"), data.join("policies"), data.join("admin")] {
+        if !folder.is_dir() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
+                Refusal::invalid("data_folder", format!("cannot make the folder {}: {error}", folder.display()))
+            })?;
+        }
+    }
+    let config_path = data.join(CONFIG_FILE_NAME);
+    if !config_path.exists() {
+        let file = new.file();
+        file.clone()
+            .check(data)
+            .map_err(|faults| Refusal::invalid("invalid_settings", "these settings do not fit").with_details(faults))?;
+        if new.passphrase_file.is_none() && !data.join(PASSPHRASE_FILE).exists() {
+            write_secret(&data.join(PASSPHRASE_FILE), random_words()?.as_bytes())?;
+        }
+        let text = toml::to_string(&file).map_err(|error| Fault::new(format!("configuration: {error}")))?;
+        let text = format!("# Portcullis. Every setting: docs/configuration.md\n{text}");
+        write_atomically(&config_path, text.as_bytes(), 0o600)?;
+    }
+    Ok(Config::load(data).map_err(|faults| {
+        Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
+    })?)
+}
+
+/// Makes the CA and the first administrator, where they are not there yet.
+pub async fn initialise(
+    config: Config,
+    clock: Clock,
+    passphrase: Passphrase,
+    endpoints: &Endpoints,
+) -> Result<Foundation, Failure> {
+    let data = config.data.clone();
+    let store = Store::open(&config.database()).await?;
+    let keys = KeyDirectory::new(config.keys(), passphrase.clone());
+    let names = Names { common_name: "Portcullis".to_owned(), organization: None };
+    let settings = Foundation::settings(&config, endpoints);
+    Authority::initialise(&store, &keys, &names, &settings, &Actor::local(), &clock).await?;
+    store.close().await;
+    let foundation = Foundation::open(config, clock, passphrase, endpoints).await?;
+    write_atomically(&data.join("ca.pem"), foundation.authority.root_pem().as_bytes(), 0o644)?;
+    administrator(&foundation).await?;
+    Ok(foundation)
+}
+
+async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
+    let actor = Actor::local();
+    let registry = &foundation.registry;
+    if is_absent(registry.partner(OPERATOR_PARTNER).await)? {
+        registry.create_partner(&actor, OPERATOR_PARTNER, "Portcullis operators", None).await?;
+    }
+    if is_absent(registry.client(OPERATOR_CLIENT).await)? {
+        let new = NewClient {
+            id: OPERATOR_CLIENT.to_owned(),
+            partner: OPERATOR_PARTNER.to_owned(),
+            description: Some("The first administrator".to_owned()),
+            scopes: policies::ADMIN_SCOPES.iter().map(ToString::to_string).collect(),
+            ..NewClient::default()
+        };
+        registry.create_client(&actor, new).await?;
+    }
+    let folder = foundation.config.data.join("admin");
+    if !folder.join("admin.key").exists() {
+        issue_into(foundation, OPERATOR_CLIENT, &folder, "admin").await?;
+    }
+    Ok(())
+}
+
+/// Issues a certificate with a key of ours and writes `NAME.crt` (with chain), `NAME.p12`, its password, and last `NAME.key`,
+/// whose presence says that the rest is there.
+pub(super) async fn issue_into(foundation: &Foundation, client: &str, folder: &Path, name: &str) -> Result<(), Failure> {
+    let new = NewCertificate { client: client.to_owned(), pkcs12: true, ..NewCertificate::default() };
+    let issued = foundation.authority.issue(new, &Actor::local()).await?;
+    let file = |extension: &str| folder.join(format!("{name}.{extension}"));
+    write_atomically(&file("crt"), format!("{}{}", issued.certificate_pem, issued.chain_pem).as_bytes(), 0o644)?;
+    if let Some(key) = &issued.key {
+        if let Some(pkcs12) = &key.pkcs12 {
+            write_secret(&file("p12"), &pkcs12.file)?;
+            write_secret(&file("p12.password"), pkcs12.password.expose_secret().as_bytes())?;
+        }
+        write_secret(&file("key"), key.private_key_pem.expose_secret().as_bytes())?;
+    }
+    Ok(())
+}
+
+/// Whether the look-up ended in "not found"; any other failure is passed on.
+pub(super) fn is_absent<T>(found: Result<T, Failure>) -> Result<bool, Failure> {
+    match found {
+        Ok(_) => Ok(false),
+        Err(Failure::Refused(refusal)) if refusal.kind == crate::failure::RefusalKind::NotFound => Ok(true),
+        Err(failure) => Err(failure),
+    }
+}
+
+pub(super) fn write_secret(path: &Path, bytes: &[u8]) -> Result<(), Fault> {
+    write_atomically(path, bytes, 0o600)
+}
+
+/// A crash leaves the old file or the new one, never half of either.
+pub(super) fn write_atomically(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Fault> {
+    use std::io::Write;
+    let describe = |error: std::io::Error| Fault::new(format!("cannot write {}: {error}", path.display()));
+    let mut temporary = path.as_os_str().to_owned();
+    temporary.push(".new");
+    let temporary = PathBuf::from(temporary);
+    let _ = std::fs::remove_file(&temporary);
+    let mut file =
+        std::fs::OpenOptions::new().write(true).create_new(true).mode(mode).open(&temporary).map_err(describe)?;
+    file.write_all(bytes).and_then(|()| file.sync_all()).map_err(describe)?;
+    std::fs::rename(&temporary, path).map_err(describe)
+}
+
+fn random_words() -> Result<Zeroizing<String>, Fault> {
+    use base64::Engine;
+    let mut random = Zeroizing::new([0_u8; PASSPHRASE_BYTES]);
+    aws_lc_rs::rand::fill(random.as_mut_slice()).map_err(|_| Fault::new("no randomness"))?;
+    Ok(Zeroizing::new(base64::engine::general_purpose::URL_SAFE_NO_PAD.encode(random.as_slice())))
+}

@@ -1,0 +1,65 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Foundation;
+use crate::admin::{Check, Probe};
+use crate::audit::Audit;
+use crate::authority::Authority;
+use crate::clock::Clock;
+use crate::snapshot::Snapshot;
+
+/// A node that has not read the feed for this long must not call itself ready.
+const STALENESS_MAX: Duration = Duration::from_secs(30);
+/// A CRL with less than this part of its life left is lapsing.
+const CRL_LIFE_LEFT_MIN: f64 = 0.25;
+
+pub(super) struct Readiness {
+    snapshot: Arc<Snapshot>,
+    authority: Authority,
+    clock: Clock,
+    audit: Audit,
+}
+
+impl Readiness {
+    pub(super) fn new(foundation: &Foundation, audit: Audit) -> Self {
+        Self {
+            snapshot: Arc::clone(&foundation.snapshot),
+            authority: foundation.authority.clone(),
+            clock: foundation.clock.clone(),
+            audit,
+        }
+    }
+
+    pub(super) fn probe(self) -> Probe {
+        Arc::new(move || self.checks())
+    }
+
+    fn checks(&self) -> Vec<Check> {
+        let age = self.snapshot.age();
+        let mut checks = vec![
+            Check {
+                name: "snapshot",
+                ok: age <= STALENESS_MAX,
+                detail: format!("changes last read {} ms ago", age.as_millis()),
+            },
+            Check {
+                name: "audit",
+                ok: self.audit.is_alive(),
+                detail: "the audit log's writer".to_owned(),
+            },
+        ];
+        let now = self.clock.now().0;
+        for issuer in self.authority.issuers() {
+            if let Some(crl) = &issuer.crl {
+                let life = (crl.next_update - crl.this_update).max(1) as f64;
+                let left = (crl.next_update - now) as f64 / life;
+                checks.push(Check {
+                    name: "crl",
+                    ok: left >= CRL_LIFE_LEFT_MIN,
+                    detail: format!("CRL {} of {}: {:.0} % of its life left", crl.number, issuer.subject, left * 100.0),
+                });
+            }
+        }
+        checks
+    }
+}

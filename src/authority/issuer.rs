@@ -1,0 +1,218 @@
+//! The authorities of this installation and their keys.
+
+use std::sync::Arc;
+
+use pki::{KeyId, Thumbprint};
+use policies::UnixSeconds;
+use rustls::pki_types::CertificateDer;
+use serde::Serialize;
+
+use super::{Authority, IssuerKind, IssuerState, KeyDirectory, TrustAnchors, instant, off_thread, refused};
+use crate::clock::Clock;
+use crate::failure::{Failure, Fault, Refusal};
+use crate::store::issuer::IssuerRow;
+use crate::store::{self, Store, stored};
+
+/// An authority, as it is shown. Times are seconds since the Unix epoch.
+#[derive(Clone, Debug, Serialize)]
+pub struct IssuerView {
+    /// subjectKeyIdentifier, hex: what `/ca/<id>.cer` and `/crl/<id>.crl` are named after.
+    pub id: String,
+    /// `root`, `issuing` or `server-issuing`.
+    pub kind: &'static str,
+    /// `active`, `retiring` or `removed`.
+    pub state: &'static str,
+    pub subject: String,
+    pub not_after: i64,
+    pub created_at: i64,
+    /// SHA-256 of the DER, hex.
+    pub thumbprint: String,
+    pub certificate_pem: String,
+    /// The file of its key in the keys folder; absent when that is kept elsewhere.
+    pub key_file: Option<String>,
+    /// Whether its key is loaded here.
+    pub signs: bool,
+    /// Its newest revocation list.
+    pub crl: Option<CrlView>,
+}
+
+/// A published revocation list. Times are seconds since the Unix epoch.
+#[derive(Clone, Debug, Serialize)]
+pub struct CrlView {
+    pub number: i64,
+    pub this_update: i64,
+    pub next_update: i64,
+}
+
+impl Authority {
+    /// Every authority: the root first, then the others, oldest first.
+    pub fn issuers(&self) -> Vec<IssuerView> {
+        let issuers = self.inner.issuers.all.iter();
+        issuers
+            .map(|issuer| IssuerView {
+                id: issuer.key_id.to_string(),
+                kind: issuer.kind.as_str(),
+                state: issuer.state.as_str(),
+                subject: issuer.subject.clone(),
+                not_after: issuer.not_after.0,
+                created_at: issuer.created_at.0,
+                thumbprint: Thumbprint::of(&issuer.certificate_der).to_string(),
+                certificate_pem: pki::pem_certificate(&issuer.certificate_der),
+                key_file: issuer.key_file.clone(),
+                signs: issuer.signer.is_ok(),
+                crl: self.inner.publisher.newest(&issuer.key_id).map(|crl| CrlView {
+                    number: crl.number,
+                    this_update: crl.this_update,
+                    next_update: crl.next_update,
+                }),
+            })
+            .collect()
+    }
+}
+
+/// One authority. What is in it never changes; another generation is another one.
+pub(super) struct Issuer {
+    pub(super) key_id: KeyId,
+    pub(super) kind: IssuerKind,
+    pub(super) state: IssuerState,
+    pub(super) subject: String,
+    pub(super) certificate_der: Vec<u8>,
+    pub(super) not_after: UnixSeconds,
+    pub(super) created_at: UnixSeconds,
+    pub(super) key_file: Option<String>,
+    /// Why it cannot sign, where it cannot.
+    signer: Result<Arc<pki::Issuer>, NoSigner>,
+}
+
+#[derive(Clone, Debug)]
+enum NoSigner {
+    /// The root's key is offline; the key of a removed authority is not wanted any more.
+    NotLoaded,
+    /// The certificate does not hold now. The gate still opens: keys and tokens need no authority.
+    NotValid(pki::Error),
+}
+
+impl Issuer {
+    /// The key that signs for it.
+    pub(super) fn signer(&self) -> Result<&Arc<pki::Issuer>, Failure> {
+        match &self.signer {
+            Ok(signer) => Ok(signer),
+            Err(NoSigner::NotValid(error)) => Err(refused(error.clone())),
+            Err(NoSigner::NotLoaded) => {
+                Err(Refusal::conflict("key_not_loaded", format!("The key of {} is not loaded here.", self.subject)).into())
+            }
+        }
+    }
+}
+
+/// All authorities that are not removed. Exactly one of each kind is active.
+pub(super) struct Issuers {
+    all: Vec<Issuer>,
+    root: usize,
+    issuing: usize,
+    server_issuing: usize,
+}
+
+impl Issuers {
+    /// Reads the table and unlocks the keys of those that sign here.
+    pub(super) async fn open(store: &Store, keys: &KeyDirectory, clock: &Clock) -> Result<Self, Failure> {
+        let mut rows = store::issuer::list(store).await?;
+        if rows.is_empty() {
+            return Err(Refusal::conflict(
+                "not_initialised",
+                "There is no certificate authority yet: make one with `portcullis init`.",
+            )
+            .into());
+        }
+        rows.retain(|row| row.state != IssuerState::Removed);
+        rows.sort_by_key(|row| row.kind != IssuerKind::Root);
+        let mut all = Vec::with_capacity(rows.len());
+        for row in rows {
+            all.push(Issuer::open(row, keys, clock).await?);
+        }
+        let active = |kind: IssuerKind| {
+            let mut found = all.iter().enumerate().filter(|(_, issuer)| issuer.kind == kind && issuer.state == IssuerState::Active);
+            match (found.next(), found.next()) {
+                (Some((index, _)), None) => Ok(index),
+                (None, _) => Err(Fault::new(format!("the database has no active {} authority", kind.as_str()))),
+                _ => Err(Fault::new(format!("the database has several active {} authorities", kind.as_str()))),
+            }
+        };
+        let (root, issuing) = (active(IssuerKind::Root)?, active(IssuerKind::Issuing)?);
+        let server_issuing = active(IssuerKind::ServerIssuing)?;
+        Ok(Self { root, issuing, server_issuing, all })
+    }
+
+    pub(super) fn all(&self) -> &[Issuer] {
+        &self.all
+    }
+
+    pub(super) fn root(&self) -> &Issuer {
+        &self.all[self.root]
+    }
+
+    /// The one that issues client certificates now.
+    pub(super) fn issuing(&self) -> &Issuer {
+        &self.all[self.issuing]
+    }
+
+    /// The one that issues the gate's server certificates now.
+    pub(super) fn server_issuing(&self) -> &Issuer {
+        &self.all[self.server_issuing]
+    }
+
+    pub(super) fn find(&self, key_id: &str) -> Option<&Issuer> {
+        self.all.iter().find(|issuer| issuer.key_id.to_string() == key_id)
+    }
+
+    /// Those whose key is loaded, and which so sign revocation lists here.
+    pub(super) fn signing(&self) -> impl Iterator<Item = &KeyId> {
+        self.all.iter().filter(|issuer| issuer.signer.is_ok()).map(|issuer| &issuer.key_id)
+    }
+
+    pub(super) fn trust_anchors(&self) -> TrustAnchors {
+        let der = |issuer: &Issuer| CertificateDer::from(issuer.certificate_der.clone());
+        TrustAnchors {
+            root: der(self.root()),
+            issuing: self.all.iter().filter(|issuer| issuer.kind == IssuerKind::Issuing).map(der).collect(),
+        }
+    }
+}
+
+impl Issuer {
+    async fn open(row: IssuerRow, keys: &KeyDirectory, clock: &Clock) -> Result<Self, Failure> {
+        let signer = match (&row.key_file, row.kind) {
+            (Some(file), IssuerKind::Issuing | IssuerKind::ServerIssuing) => {
+                let (key, certificate, now) = (keys.load(file).await?, row.certificate.clone(), instant(clock.now())?);
+                match off_thread("loading an authority", move || pki::Issuer::load(&certificate, key, now)).await? {
+                    Ok(signer) => Ok(Arc::new(signer)),
+                    Err(error @ (pki::Error::OutlivesIssuer { .. } | pki::Error::IssuerNotYetValid { .. })) => {
+                        tracing::error!(issuer = row.subject, %error, "this authority cannot sign");
+                        Err(NoSigner::NotValid(error))
+                    }
+                    Err(pki::Error::KeyMismatch) => {
+                        let path = keys.path().join(file);
+                        return Err(Refusal::conflict(
+                            "key_mismatch",
+                            format!("{} is not the key of {}: restore the right one.", path.display(), row.subject),
+                        )
+                        .into());
+                    }
+                    Err(error) => return Err(Fault::new(format!("loading {}: {error}", row.subject)).into()),
+                }
+            }
+            _ => Err(NoSigner::NotLoaded),
+        };
+        Ok(Self {
+            key_id: stored("issuer key id", &row.key_id)?,
+            kind: row.kind,
+            state: row.state,
+            subject: row.subject,
+            certificate_der: row.certificate,
+            not_after: UnixSeconds(row.not_after),
+            created_at: UnixSeconds(row.created_at),
+            key_file: row.key_file,
+            signer,
+        })
+    }
+}

@@ -1,0 +1,196 @@
+//! The commands that work on files and serve: `init`, `demo`, `serve`.
+
+mod announce;
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+
+use crate::app::initialise::{self, NewInstallation};
+use crate::app::{App, Endpoints, Foundation, Sockets, demo, find_passphrase, is_initialised};
+use crate::clock::Clock;
+use crate::config::{Config, Serves};
+use crate::failure::{Failure, Refusal};
+use crate::telemetry;
+
+/// Where a demo listens unless told otherwise.
+const DEMO_DATA: &str = "portcullis-demo";
+const GATEWAY: &str = "127.0.0.1:8443";
+const MTLS: &str = "127.0.0.1:8444";
+const ADMIN: &str = "127.0.0.1:9443";
+const PKI: &str = "127.0.0.1:8080";
+
+/// Make a CA, a sample policy, a partner with one credential of each kind, and serve them
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "EXAMPLES:\n  portcullis demo\n  portcullis demo --data /tmp/gate --gateway 127.0.0.1:0 --mtls 127.0.0.1:0 --admin 127.0.0.1:0 --pki 127.0.0.1:0")]
+pub struct DemoArgs {
+    /// Address of the gateway, client certificates optional [default: 127.0.0.1:8443]
+    #[arg(long, value_name = "ADDR")]
+    pub gateway: Option<SocketAddr>,
+    /// Address of the gateway, client certificates required [default: 127.0.0.1:8444]
+    #[arg(long, value_name = "ADDR")]
+    pub mtls: Option<SocketAddr>,
+    /// Address of the admin API and the console [default: 127.0.0.1:9443]
+    #[arg(long, value_name = "ADDR")]
+    pub admin: Option<SocketAddr>,
+    /// Address of CRLs and CA certificates, plain HTTP [default: 127.0.0.1:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub pki: Option<SocketAddr>,
+}
+
+/// Make a data folder: configuration, CA and the first administrator
+#[derive(Args, Clone, Debug)]
+#[command(after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com\n  portcullis --data /var/lib/portcullis serve")]
+pub struct InitArgs {
+    /// Name or address by which clients reach the gateway; repeat for more
+    #[arg(long, value_name = "HOST", required = true)]
+    pub hostname: Vec<String>,
+    /// SPIFFE trust domain of the client identities [default: the first hostname]
+    #[arg(long, value_name = "DOMAIN")]
+    pub trust_domain: Option<String>,
+    /// Short word in API keys: pc_WORD_…
+    #[arg(long, value_name = "WORD", default_value = "live")]
+    pub environment: String,
+    /// File with the passphrase of the CA's keys [default: made in DATA/keys/passphrase]
+    #[arg(long, value_name = "FILE")]
+    pub passphrase_file: Option<PathBuf>,
+    /// Address of the gateway, client certificates optional
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
+    pub gateway: SocketAddr,
+    /// Address of the gateway, client certificates required
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8444")]
+    pub mtls: SocketAddr,
+    /// Address of the admin API and the console
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443")]
+    pub admin: SocketAddr,
+    /// Address of CRLs and CA certificates, plain HTTP
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
+    pub pki: SocketAddr,
+}
+
+/// `demo`: prepares what is missing, says how to call it, and serves until it is told to stop.
+pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
+    let data = data.unwrap_or(Path::new(DEMO_DATA));
+    let given = |address: Option<SocketAddr>, default: &str| {
+        address.map_or_else(|| default.parse().map_err(|_| Refusal::invalid("address", default)), Ok)
+    };
+    let new = NewInstallation {
+        environment: "demo".to_owned(),
+        trust_domain: "portcullis.internal".to_owned(),
+        hostnames: hostnames(args),
+        gateway: given(args.gateway, GATEWAY)?,
+        mtls: given(args.mtls, MTLS)?,
+        admin: given(args.admin, ADMIN)?,
+        pki: given(args.pki, PKI)?,
+        passphrase_file: None,
+        exempt_loopback: true,
+    };
+    let fresh = !is_initialised(data);
+    let mut config = initialise::lay_folder(data, &new)?;
+    telemetry::start_logging(&config.log)?;
+    override_addresses(&mut config, args);
+    let passphrase = find_passphrase(&config)?;
+    let sockets = Sockets::bind(&config).await?;
+    let endpoints = sockets.endpoints();
+    if fresh {
+        announce::making(data);
+    }
+    let foundation = initialise::initialise(config, Clock::system(), passphrase, &endpoints).await?;
+    let demo = demo::prepare(&foundation, &endpoints).await?;
+    let app = App::start(foundation, sockets).await?;
+    announce::demo(data, &demo);
+    until_told(app).await
+}
+
+/// `init`.
+pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
+    if is_initialised(data) {
+        announce::already(data);
+    }
+    let trust_domain = match (&args.trust_domain, args.hostname.first()) {
+        (Some(domain), _) | (None, Some(domain)) => domain.to_ascii_lowercase(),
+        (None, None) => return Err(Refusal::invalid("hostname", "give at least one --hostname").into()),
+    };
+    let passphrase_file = match &args.passphrase_file {
+        Some(path) => Some(std::path::absolute(path).map_err(crate::failure::Fault::from)?),
+        None => None,
+    };
+    let new = NewInstallation {
+        environment: args.environment.clone(),
+        trust_domain,
+        hostnames: args.hostname.clone(),
+        gateway: args.gateway,
+        mtls: args.mtls,
+        admin: args.admin,
+        pki: args.pki,
+        passphrase_file,
+        exempt_loopback: false,
+    };
+    let config = initialise::lay_folder(data, &new)?;
+    let passphrase = find_passphrase(&config)?;
+    let endpoints = Endpoints::configured(&config);
+    let foundation = initialise::initialise(config, Clock::system(), passphrase, &endpoints).await?;
+    announce::initialised(data, &foundation);
+    foundation.store.close().await;
+    Ok(())
+}
+
+/// `serve`.
+pub async fn serve(data: &Path) -> Result<(), Failure> {
+    let config = Config::load(data).map_err(|faults| {
+        Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
+    })?;
+    telemetry::start_logging(&config.log)?;
+    let passphrase = find_passphrase(&config)?;
+    let sockets = Sockets::bind(&config).await?;
+    let endpoints = sockets.endpoints();
+    let foundation = Foundation::open(config, Clock::system(), passphrase, &endpoints).await?;
+    until_told(App::start(foundation, sockets).await?).await
+}
+
+/// SIGTERM and SIGINT drain; SIGHUP reads certificates again.
+async fn until_told(app: App) -> Result<(), Failure> {
+    use tokio::signal::unix::{SignalKind, signal};
+    let mut terminate = signal(SignalKind::terminate()).map_err(crate::failure::Fault::from)?;
+    let mut interrupt = signal(SignalKind::interrupt()).map_err(crate::failure::Fault::from)?;
+    let mut hangup = signal(SignalKind::hangup()).map_err(crate::failure::Fault::from)?;
+    loop {
+        tokio::select! {
+            _ = terminate.recv() => break,
+            _ = interrupt.recv() => break,
+            _ = hangup.recv() => match app.reload_tls().await {
+                Ok(()) => tracing::info!("certificates read again"),
+                Err(failure) => tracing::error!(%failure, "certificates could not be read again; the old ones stay"),
+            },
+        }
+    }
+    app.drain().await;
+    Ok(())
+}
+
+fn hostnames(args: &DemoArgs) -> Vec<String> {
+    let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
+    for address in [args.gateway, args.mtls, args.admin].into_iter().flatten() {
+        let name = address.ip().to_string();
+        if !address.ip().is_unspecified() && !names.contains(&name) {
+            names.push(name);
+        }
+    }
+    names
+}
+
+/// What is given on the command line counts for this run; the file stays as its owner left it.
+fn override_addresses(config: &mut Config, args: &DemoArgs) {
+    for listener in &mut config.listeners {
+        let given = match (listener.name.as_str(), listener.serves) {
+            ("mtls", Serves::Gateway) => args.mtls,
+            (_, Serves::Gateway) => args.gateway,
+            (_, Serves::Admin) => args.admin,
+            (_, Serves::Pki) => args.pki,
+        };
+        if let Some(address) = given {
+            listener.address = address;
+        }
+    }
+}

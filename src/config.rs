@@ -1,0 +1,163 @@
+//! What the operator sets in `portcullis.toml`: checked whole before any port is opened, every fault listed.
+//!
+//! The file lies in the data folder; relative paths in it are relative to that folder.
+
+mod file;
+mod listener;
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+
+pub use file::ConfigFile;
+pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
+
+/// The name of the file in the data folder.
+pub const CONFIG_FILE_NAME: &str = "portcullis.toml";
+/// Larger files are refused unread.
+const CONFIG_BYTES_MAX: u64 = 256 * 1024;
+
+/// The configuration, valid by construction.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The data folder.
+    pub data: PathBuf,
+    /// Short word in API keys: `pc_<environment>_…`.
+    pub environment: String,
+    /// SPIFFE trust domain of the identities in client certificates.
+    pub trust_domain: String,
+    pub listeners: Vec<ListenerConfig>,
+    /// File that holds the passphrase of the CA's keys.
+    pub passphrase_file: Option<PathBuf>,
+    pub oauth: OAuthSettings,
+    pub pki: PkiSettings,
+    pub limits: LimitSettings,
+    pub audit: AuditSettings,
+    pub log: LogSettings,
+}
+
+/// The authorization server.
+#[derive(Clone, Debug)]
+pub struct OAuthSettings {
+    /// `iss` of our tokens. Absent: the URL of the first listener that serves the gateway.
+    pub issuer: Option<String>,
+    /// Life of an access token, 300 to 86 400.
+    pub token_ttl_seconds: u32,
+    /// ES256, or RS256 for verifiers that take RSA only.
+    pub algorithm: SigningAlgorithm,
+    /// Answer `invalid_client` with 400 as Cognito does, not 401 (RFC 6749 §5.2).
+    pub cognito_errors: bool,
+}
+
+/// How our tokens are signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SigningAlgorithm {
+    Es256,
+    Rs256,
+}
+
+/// The certificate authority's public face.
+#[derive(Clone, Debug)]
+pub struct PkiSettings {
+    /// What is written into certificates as the address of CRLs and CA certificates. Absent: the PKI listener's own.
+    pub public_url: Option<String>,
+    /// `nextUpdate` − `thisUpdate` of our CRLs.
+    pub crl_lifetime_seconds: u32,
+}
+
+/// A rate with a burst.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rate {
+    pub per_second: f64,
+    pub burst: u32,
+}
+
+/// The static limits: what one address, one connection, one request may cost us before it is known who asks.
+#[derive(Clone, Debug)]
+pub struct LimitSettings {
+    pub handshakes_per_address: Rate,
+    pub requests_per_address: Rate,
+    /// Failed authentications; when they are spent the address waits, whatever it presents.
+    pub failures_per_address: Rate,
+    /// Addresses that the three limits above do not count: a load balancer's health checks, the demo's loopback.
+    pub exempt: Vec<IpNet>,
+    pub connections_max: usize,
+    pub connections_per_address_max: usize,
+    pub handshake_timeout: Duration,
+    /// How long a connection may take over a request head, and stay idle between two.
+    pub head_timeout: Duration,
+    /// Largest request body passed to an upstream.
+    pub body_bytes_max: u64,
+    /// How long open requests may go on after SIGTERM.
+    pub drain_timeout: Duration,
+}
+
+/// What becomes a row of the audit log. Denials and administrative changes always do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AuditAllowed {
+    All,
+    None,
+}
+
+#[derive(Clone, Debug)]
+pub struct AuditSettings {
+    pub allowed: AuditAllowed,
+    pub retention_days: u32,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+#[derive(Clone, Debug)]
+pub struct LogSettings {
+    pub format: LogFormat,
+    /// A `tracing` filter: `info`, `portcullis=debug`.
+    pub filter: String,
+}
+
+impl Config {
+    /// Reads and checks `portcullis.toml` in `data`. The errors are sentences for the operator.
+    pub fn load(data: &Path) -> Result<Self, Vec<String>> {
+        let path = data.join(CONFIG_FILE_NAME);
+        let describe = |error: std::io::Error| {
+            vec![format!(
+                "cannot read {}: {error}. `portcullis init --data DIR` or `portcullis demo` makes a data folder",
+                path.display()
+            )]
+        };
+        let length = std::fs::metadata(&path).map_err(describe)?.len();
+        if length > CONFIG_BYTES_MAX {
+            return Err(vec![format!("{} is larger than {CONFIG_BYTES_MAX} bytes", path.display())]);
+        }
+        let text = std::fs::read_to_string(&path).map_err(describe)?;
+        let file: ConfigFile =
+            toml::from_str(&text).map_err(|error| vec![format!("{}: {error}", path.display())])?;
+        file.check(data).map_err(|faults| {
+            faults.into_iter().map(|fault| format!("{}: {fault}", path.display())).collect()
+        })
+    }
+
+    /// The listener of that kind which comes first in the file.
+    pub fn first(&self, serves: Serves) -> Option<&ListenerConfig> {
+        self.listeners.iter().find(|listener| listener.serves == serves)
+    }
+
+    pub fn database(&self) -> PathBuf {
+        self.data.join("portcullis.db")
+    }
+
+    pub fn audit_database(&self) -> PathBuf {
+        self.data.join("audit.db")
+    }
+
+    pub fn keys(&self) -> PathBuf {
+        self.data.join("keys")
+    }
+}
+
+#[cfg(test)]
+mod tests;

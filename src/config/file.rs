@@ -1,0 +1,267 @@
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use ipnet::IpNet;
+use serde::{Deserialize, Serialize};
+
+use super::listener::{ListenerFile, Serves};
+use super::{
+    AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, PkiSettings, Rate,
+    SigningAlgorithm,
+};
+
+/// `portcullis.toml` as written. Unknown fields are errors: a misspelt limit must not be silently off.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ConfigFile {
+    pub environment: String,
+    pub trust_domain: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub passphrase_file: Option<PathBuf>,
+    pub listener: Vec<ListenerFile>,
+    #[serde(default)]
+    pub oauth: OAuthFile,
+    #[serde(default)]
+    pub pki: PkiFile,
+    #[serde(default)]
+    pub limits: LimitsFile,
+    #[serde(default)]
+    pub audit: AuditFile,
+    #[serde(default)]
+    pub log: LogFile,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct OAuthFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuer: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub token_ttl_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub algorithm: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub cognito_errors: Option<bool>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PkiFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub public_url: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crl_lifetime_seconds: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RateFile {
+    pub rate: f64,
+    pub burst: u32,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LimitsFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshakes_per_address: Option<RateFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests_per_address: Option<RateFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub failures_per_address: Option<RateFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exempt: Vec<IpNet>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_max: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_per_address_max: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub handshake_timeout_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub head_timeout_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub body_bytes_max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub drain_timeout_seconds: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AuditFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub allowed: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retention_days: Option<u32>,
+}
+
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LogFile {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub format: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+impl ConfigFile {
+    /// Checks everything and lists every fault.
+    pub fn check(self, data: &Path) -> Result<Config, Vec<String>> {
+        let mut faults = Vec::new();
+        let word = |text: &str, max: usize| {
+            (1..=max).contains(&text.len())
+                && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+        };
+        if !word(&self.environment, 16) {
+            faults.push("environment must be 1 to 16 of a-z and 0-9: it becomes part of every API key".to_owned());
+        }
+        if super::listener::canonical_hostname(&self.trust_domain).as_deref() != Some(self.trust_domain.as_str()) {
+            faults.push(format!("trust_domain {:?} must be a lower-case DNS name", self.trust_domain));
+        }
+        let mut listeners = Vec::new();
+        for listener in self.listener {
+            listeners.extend(listener.check(data, &mut faults));
+        }
+        for (index, listener) in listeners.iter().enumerate() {
+            if listeners.iter().take(index).any(|earlier| earlier.name == listener.name) {
+                faults.push(format!("two listeners are named {:?}", listener.name));
+            }
+        }
+        for (serves, word) in [(Serves::Gateway, "gateway"), (Serves::Admin, "admin"), (Serves::Pki, "pki")] {
+            if !listeners.iter().any(|listener| listener.serves == serves) {
+                faults.push(format!("no [[listener]] has serves = {word:?}"));
+            }
+        }
+        let oauth = self.oauth.check(&mut faults);
+        let pki = self.pki.check(&mut faults);
+        let limits = self.limits.check(&mut faults);
+        let audit = self.audit.check(&mut faults);
+        let log = self.log.check(&mut faults);
+        if !faults.is_empty() {
+            return Err(faults);
+        }
+        Ok(Config {
+            data: data.to_owned(),
+            environment: self.environment,
+            trust_domain: self.trust_domain,
+            listeners,
+            passphrase_file: self.passphrase_file.map(|path| data.join(path)),
+            oauth,
+            pki,
+            limits,
+            audit,
+            log,
+        })
+    }
+}
+
+impl OAuthFile {
+    fn check(self, faults: &mut Vec<String>) -> OAuthSettings {
+        let token_ttl_seconds = self.token_ttl_seconds.unwrap_or(3600);
+        if !(300..=86_400).contains(&token_ttl_seconds) {
+            faults.push("oauth.token_ttl_seconds must lie between 300 (5 minutes) and 86400 (a day)".to_owned());
+        }
+        let algorithm = match self.algorithm.as_deref() {
+            None | Some("ES256") => SigningAlgorithm::Es256,
+            Some("RS256") => SigningAlgorithm::Rs256,
+            Some(other) => {
+                faults.push(format!("oauth.algorithm {other:?} must be \"ES256\" or \"RS256\""));
+                SigningAlgorithm::Es256
+            }
+        };
+        if let Some(issuer) = &self.issuer
+            && (!issuer.starts_with("https://") || issuer.contains(['?', '#', ' ']) || issuer.ends_with('/'))
+        {
+            faults.push("oauth.issuer must be an https URL without query, fragment or final '/' (RFC 8414 §2)".to_owned());
+        }
+        OAuthSettings {
+            issuer: self.issuer,
+            token_ttl_seconds,
+            algorithm,
+            cognito_errors: self.cognito_errors.unwrap_or(false),
+        }
+    }
+}
+
+impl PkiFile {
+    fn check(self, faults: &mut Vec<String>) -> PkiSettings {
+        if let Some(url) = &self.public_url
+            && (!url.starts_with("http://") || url.ends_with('/') || url.contains(['?', '#', ' ']))
+        {
+            faults.push("pki.public_url must be a plain http:// URL without final '/': CRLs are fetched without TLS".to_owned());
+        }
+        let crl_lifetime_seconds = self.crl_lifetime_seconds.unwrap_or(86_400);
+        if !(600..=864_000).contains(&crl_lifetime_seconds) {
+            faults.push("pki.crl_lifetime_seconds must lie between 600 (10 minutes) and 864000 (10 days)".to_owned());
+        }
+        PkiSettings { public_url: self.public_url, crl_lifetime_seconds }
+    }
+}
+
+impl LimitsFile {
+    fn check(self, faults: &mut Vec<String>) -> LimitSettings {
+        let mut rate = |name: &str, given: Option<RateFile>, per_second: f64, burst: u32| {
+            let rate = given.map_or(Rate { per_second, burst }, |file| Rate { per_second: file.rate, burst: file.burst });
+            if !(1e-3..=1e6).contains(&rate.per_second) || !(1..=1_000_000).contains(&rate.burst) {
+                faults.push(format!("limits.{name}: rate must lie in 0.001..=1000000 and burst in 1..=1000000"));
+            }
+            rate
+        };
+        let handshakes_per_address = rate("handshakes_per_address", self.handshakes_per_address, 100.0, 400);
+        let requests_per_address = rate("requests_per_address", self.requests_per_address, 5_000.0, 10_000);
+        let failures_per_address = rate("failures_per_address", self.failures_per_address, 1.0, 60);
+        if self.exempt.iter().any(|network| network.prefix_len() == 0) {
+            faults.push("limits.exempt: 0.0.0.0/0 or ::/0 would switch the limits off for everyone".to_owned());
+        }
+        let mut seconds = |name: &str, given: Option<u32>, default: u32| {
+            let value = given.unwrap_or(default);
+            if !(1..=3600).contains(&value) {
+                faults.push(format!("limits.{name} must lie between 1 and 3600"));
+            }
+            Duration::from_secs(u64::from(value))
+        };
+        LimitSettings {
+            handshakes_per_address,
+            requests_per_address,
+            failures_per_address,
+            exempt: self.exempt,
+            connections_max: self.connections_max.unwrap_or(20_000).max(1),
+            connections_per_address_max: self.connections_per_address_max.unwrap_or(2_000).max(1),
+            handshake_timeout: seconds("handshake_timeout_seconds", self.handshake_timeout_seconds, 10),
+            head_timeout: seconds("head_timeout_seconds", self.head_timeout_seconds, 60),
+            body_bytes_max: self.body_bytes_max.unwrap_or(10 * 1024 * 1024),
+            drain_timeout: seconds("drain_timeout_seconds", self.drain_timeout_seconds, 30),
+        }
+    }
+}
+
+impl AuditFile {
+    fn check(self, faults: &mut Vec<String>) -> AuditSettings {
+        let allowed = match self.allowed.as_deref() {
+            None | Some("all") => AuditAllowed::All,
+            Some("none") => AuditAllowed::None,
+            Some(other) => {
+                faults.push(format!("audit.allowed {other:?} must be \"all\" or \"none\" (denials are always recorded)"));
+                AuditAllowed::All
+            }
+        };
+        let retention_days = self.retention_days.unwrap_or(90);
+        if !(1..=3650).contains(&retention_days) {
+            faults.push("audit.retention_days must lie between 1 and 3650".to_owned());
+        }
+        AuditSettings { allowed, retention_days }
+    }
+}
+
+impl LogFile {
+    fn check(self, faults: &mut Vec<String>) -> LogSettings {
+        let format = match self.format.as_deref() {
+            None | Some("text") => LogFormat::Text,
+            Some("json") => LogFormat::Json,
+            Some(other) => {
+                faults.push(format!("log.format {other:?} must be \"text\" or \"json\""));
+                LogFormat::Text
+            }
+        };
+        LogSettings { format, filter: self.filter.unwrap_or_else(|| "info".to_owned()) }
+    }
+}

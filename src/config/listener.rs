@@ -1,0 +1,124 @@
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+/// What a listener is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Serves {
+    /// The guarded routes, the token endpoint and `/docs`, over TLS.
+    Gateway,
+    /// The control plane, over TLS.
+    Admin,
+    /// CRLs and CA certificates, over plain HTTP: a CRL behind TLS could need itself.
+    Pki,
+}
+
+/// Whether the TLS handshake asks for a client certificate. One mode for the whole listener: choosing it by server name
+/// is how six gateways were bypassed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ClientCertificates {
+    None,
+    Optional,
+    Required,
+}
+
+/// One listener, checked.
+#[derive(Clone, Debug)]
+pub struct ListenerConfig {
+    pub name: String,
+    pub serves: Serves,
+    pub address: SocketAddr,
+    pub client_certificates: ClientCertificates,
+    /// Names and addresses it answers to, lower case, without port. Another Host or SNI gets 421.
+    pub hostnames: Vec<String>,
+    /// Certificate chain and key from outside (a public CA), PEM. Absent: from our own CA.
+    pub certificate: Option<PathBuf>,
+    pub key: Option<PathBuf>,
+}
+
+/// One `[[listener]]` as written.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ListenerFile {
+    pub name: String,
+    pub serves: Serves,
+    pub address: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub client_certificates: Option<ClientCertificates>,
+    #[serde(default)]
+    pub hostnames: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<PathBuf>,
+}
+
+impl ListenerFile {
+    pub(super) fn check(self, data: &Path, faults: &mut Vec<String>) -> Option<ListenerConfig> {
+        let name = self.name;
+        let mut fault = |text: String| faults.push(format!("listener {name:?}: {text}"));
+        let good_name = !name.is_empty()
+            && name.len() <= 64
+            && name.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-');
+        if !good_name {
+            fault("the name must be 1 to 64 of a-z, 0-9 and '-'".to_owned());
+        }
+        let address = self.address.parse::<SocketAddr>();
+        if address.is_err() {
+            fault(format!("address {:?} is not an IP address and port, like \"0.0.0.0:8443\"", self.address));
+        }
+        if self.certificate.is_some() != self.key.is_some() {
+            fault("certificate and key go together: give both files, or neither".to_owned());
+        }
+        let mode = self.client_certificates.unwrap_or(match self.serves {
+            Serves::Pki => ClientCertificates::None,
+            Serves::Gateway | Serves::Admin => ClientCertificates::Optional,
+        });
+        if self.serves == Serves::Pki && (mode != ClientCertificates::None || self.certificate.is_some()) {
+            fault("the PKI listener is plain HTTP: it takes no certificates".to_owned());
+        }
+        if self.serves == Serves::Admin && mode == ClientCertificates::None {
+            fault("the admin listener needs client_certificates = \"optional\" or \"required\"".to_owned());
+        }
+        if self.serves != Serves::Pki && self.hostnames.is_empty() {
+            fault("hostnames must name at least one host, as clients will write it in their URLs".to_owned());
+        }
+        let mut hostnames = Vec::with_capacity(self.hostnames.len());
+        for hostname in &self.hostnames {
+            match canonical_hostname(hostname) {
+                Some(hostname) => hostnames.push(hostname),
+                None => fault(format!("hostname {hostname:?} is neither a DNS name nor an IP address without port")),
+            }
+        }
+        Some(ListenerConfig {
+            serves: self.serves,
+            address: address.ok()?,
+            client_certificates: mode,
+            hostnames,
+            certificate: self.certificate.map(|path| data.join(path)),
+            key: self.key.map(|path| data.join(path)),
+            name,
+        })
+    }
+}
+
+/// Lower case, no trailing dot, IPv6 without brackets. `None` if it is neither a DNS name nor an address.
+pub fn canonical_hostname(text: &str) -> Option<String> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(text);
+    if let Ok(address) = bare.parse::<std::net::IpAddr>() {
+        return Some(address.to_string());
+    }
+    let name = bare.strip_suffix('.').unwrap_or(bare).to_ascii_lowercase();
+    let good = !name.is_empty()
+        && name.len() <= 253
+        && name.split('.').all(|label| {
+            (1..=63).contains(&label.len())
+                && label.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-')
+                && !label.starts_with('-')
+                && !label.ends_with('-')
+        });
+    good.then_some(name)
+}

@@ -1,0 +1,225 @@
+//! The data plane. [`Gate::handle`] is the road of a request:
+//!
+//! ```text
+//! Target::read -> routes.find -> authenticate -> authorize -> act -> respond -> audit
+//!     Proof -> Principal -> Entitlement -> Permit
+//! ```
+
+mod act;
+mod authenticate;
+mod authorize;
+mod decision_id;
+mod endpoints;
+mod explain;
+mod identity_headers;
+pub mod limits;
+mod path;
+mod respond;
+mod services;
+mod stop;
+mod target;
+mod trail;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::request::Parts;
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+use policies::{Denial, Route, RouteTable, Stage, Trace};
+
+pub use act::Upstreams;
+pub use decision_id::DecisionIds;
+pub use endpoints::Pages;
+pub use explain::{ExplainAnswer, ExplainRequest, explain};
+pub use services::{Caller, Services};
+
+use crate::audit::Audit;
+use crate::clock::Clock;
+use crate::config::Serves;
+use crate::listen::{Connection, Handler, Violation};
+use crate::oauth::OAuth;
+use crate::registry::Pepper;
+use crate::snapshot::{PolicyView, Snapshot};
+use tokio_util::sync::CancellationToken;
+use act::Scene;
+use limits::{AddressLimits, ClientThrottles, Quotas};
+use stop::{Malformed, Stop};
+use target::Target;
+use trail::Trail;
+
+/// What a [`Gate`] is made of; nothing of it waits for the database on the way of a request.
+pub struct GateParts {
+    pub snapshot: Arc<Snapshot>,
+    pub oauth: Arc<OAuth>,
+    pub pepper: Arc<Pepper>,
+    pub clock: Clock,
+    pub audit: Audit,
+    pub addresses: AddressLimits,
+    pub throttles: ClientThrottles,
+    pub quotas: Quotas,
+    pub upstreams: Upstreams,
+    pub services: Services,
+    /// The control plane's own routes: not in any document, so no document can open them.
+    pub admin_routes: RouteTable,
+    pub pages: Pages,
+    pub body_bytes_max: u64,
+    pub ids: DecisionIds,
+    pub draining: CancellationToken,
+}
+
+/// The gate.
+pub struct Gate(GateParts);
+
+impl std::ops::Deref for Gate {
+    type Target = GateParts;
+
+    fn deref(&self) -> &GateParts {
+        &self.0
+    }
+}
+
+impl Gate {
+    pub fn new(parts: GateParts) -> Self {
+        Self(parts)
+    }
+
+    pub fn quotas(&self) -> &Quotas {
+        &self.0.quotas
+    }
+
+    /// The limits of an address, for listeners that have no routes.
+    pub fn may_request(&self, source: IpAddr) -> Result<(), std::time::Duration> {
+        self.addresses.request(source)
+    }
+
+    /// Forgets what needs no remembering.
+    pub fn housekeep(&self) {
+        self.addresses.housekeep();
+    }
+
+    async fn judge(
+        &self,
+        connection: &Connection,
+        parts: Parts,
+        body: Incoming,
+        violation: Option<Violation>,
+        trail: &mut Trail,
+    ) -> Result<Response<Body>, Stop> {
+        if let Some(violation) = violation {
+            return Err(Malformed::Framing(violation).into());
+        }
+        let now = self.clock.now();
+        let target = Target::read(connection, &parts)?;
+        self.addresses
+            .request(connection.source)
+            .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
+        let view = self.snapshot.policy();
+        if connection.listener.config.serves == Serves::Gateway
+            && let Some(endpoint) = endpoints::find(&self.oauth, &target)
+        {
+            return endpoint.answer(self, connection, &view, parts, body, trail).await;
+        }
+        let route = self.route(&view, connection, &target, &mut ())?;
+        trail.route(&route);
+        let permit = if route.is_public() {
+            policies::admit_public(route, connection.source, &mut ())?
+        } else {
+            let principal = authenticate::authenticate(self, &view, &route, &target, now, &mut ()).await?;
+            trail.principal(&principal);
+            authorize::authorize(self, principal, route, connection.source, now, &mut ()).await?
+        };
+        let decision_id = trail.decision_id();
+        let scene = Scene {
+            connection,
+            upstreams: &self.upstreams,
+            services: &self.services,
+            decision_id: &decision_id,
+            body_bytes_max: self.body_bytes_max,
+        };
+        trail.decided(self.clock.monotonic_nanos());
+        act::act(permit, parts, body, scene).await
+    }
+
+    /// Finds the route and asks its allowlist, before any credential costs work. No route: no.
+    fn route<T: Trace>(
+        &self,
+        view: &PolicyView,
+        connection: &Connection,
+        target: &Target<'_>,
+        trace: &mut T,
+    ) -> Result<Arc<Route>, Denial> {
+        let table = match connection.listener.config.serves {
+            Serves::Admin => &self.admin_routes,
+            Serves::Gateway | Serves::Pki => &view.policy.routes,
+        };
+        find_route(table, target.listener, target.method.as_str(), target.path.as_str(), connection.source, trace)
+    }
+}
+
+fn find_route<T: Trace>(
+    table: &RouteTable,
+    listener: &str,
+    method: &str,
+    path: &str,
+    source: IpAddr,
+    trace: &mut T,
+) -> Result<Arc<Route>, Denial> {
+    let Some(route) = table.find(listener, method, path) else {
+        trace.step(Stage::Route, false, || format!("no route for {method} {path} on listener {listener}"));
+        return Err(Denial::RouteNotFound { detail: format!("no route for {method} {path} on listener {listener}") });
+    };
+    trace.step(Stage::Route, true, || format!("route {}", route.id));
+    policies::check_source(route, source, trace)?;
+    Ok(Arc::clone(route))
+}
+
+impl Handler for Gate {
+    async fn handle(
+        &self,
+        connection: Arc<Connection>,
+        request: Request<Incoming>,
+        violation: Option<Violation>,
+    ) -> Response<Body> {
+        let (parts, body) = request.into_parts();
+        let mut trail = Trail::begin(&connection, &parts, &self.clock, &self.ids);
+        let close = violation.is_some() || self.draining.is_cancelled() || connection.closing.is_cancelled();
+        let asked = respond::Asked::of(&parts);
+        let outcome = self.judge(&connection, parts, body, violation, &mut trail).await;
+        if let Err(Stop::Denied(denial)) = &outcome
+            && counts_as_failure(denial)
+        {
+            self.addresses.failure(connection.source);
+        }
+        let mut response = match outcome {
+            Ok(answer) => respond::pass(answer, &trail.decision_id()),
+            Err(stop) => {
+                trail.stopped(&stop);
+                respond::respond(&stop, &asked, trail.found_route(), &trail.decision_id())
+            }
+        };
+        if close && connection.protocol == crate::listen::Protocol::Http1 {
+            response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
+        }
+        trail.finish(&response, &self.clock, &self.audit);
+        response
+    }
+
+    fn may_handshake(&self, source: IpAddr) -> bool {
+        self.addresses.handshake(source).is_ok()
+    }
+}
+
+/// Whether the address showed something that is not good. Showing nothing is not a failure, and neither is a good
+/// credential that may not do this.
+fn counts_as_failure(denial: &Denial) -> bool {
+    matches!(
+        denial,
+        Denial::CredentialUnknown { .. }
+            | Denial::CredentialExpired { .. }
+            | Denial::CredentialRevoked { .. }
+            | Denial::CredentialMismatch { .. }
+            | Denial::InvalidToken { .. }
+    )
+}

@@ -1,0 +1,35 @@
+//! What a permitted request gets. Every action takes the [`Permit`] by value: without one there is nothing to call.
+
+mod mock;
+mod proxy;
+
+use axum::body::Body;
+use http::request::Parts;
+use hyper::Response;
+use hyper::body::Incoming;
+use policies::{Action, Permit};
+
+use super::services::Services;
+use super::stop::Stop;
+use crate::listen::Connection;
+
+pub use proxy::Upstreams;
+
+/// What an action may need to know beside the request.
+pub struct Scene<'a> {
+    pub connection: &'a Connection,
+    pub upstreams: &'a Upstreams,
+    pub services: &'a Services,
+    pub decision_id: &'a str,
+    pub body_bytes_max: u64,
+}
+
+/// Carries out the route's action.
+pub async fn act(permit: Permit, parts: Parts, body: Incoming, scene: Scene<'_>) -> Result<Response<Body>, Stop> {
+    let route = std::sync::Arc::clone(permit.route());
+    match &route.action {
+        Action::Mock(mock) => mock::answer(&permit, mock, parts.method == http::Method::HEAD),
+        Action::Proxy(proxy) => proxy::forward(&permit, proxy, parts, body, &scene).await,
+        Action::Service(name) => scene.services.call(name, &permit, parts, body, &scene).await,
+    }
+}

@@ -1,0 +1,70 @@
+//! Who is asking. Everything presented must verify; everything must name the same client. A credential that is presented
+//! but bad fails the request, whatever else was presented: there is no downgrade to a weaker method.
+
+mod api_key;
+mod bearer;
+mod certificate;
+
+use policies::{Denial, Principal, Proof, Stage, Trace, UnixSeconds};
+
+use super::Gate;
+use super::stop::Stop;
+use super::target::{PresentedAuthorization, Target};
+use crate::snapshot::PolicyView;
+
+/// Proves each credential and resolves them to one principal.
+pub(super) async fn authenticate<T: Trace>(
+    gate: &Gate,
+    view: &PolicyView,
+    target: &Target<'_>,
+    now: UnixSeconds,
+    trace: &mut T,
+) -> Result<Principal, Stop> {
+    let result = prove_all(gate, view, target, now).await;
+    match &result {
+        Ok(principal) => trace.step(Stage::Authenticate, true, || {
+            format!("client {} by {}", principal.client().id, principal.methods())
+        }),
+        Err(Stop::Denied(denial)) => trace.step(Stage::Authenticate, false, || denial.to_string()),
+        Err(_) => trace.step(Stage::Authenticate, false, || "the credential could not be judged".to_owned()),
+    }
+    result
+}
+
+async fn prove_all(
+    gate: &Gate,
+    view: &PolicyView,
+    target: &Target<'_>,
+    now: UnixSeconds,
+) -> Result<Principal, Stop> {
+    let presented = &target.presented;
+    let mut proofs: Vec<Proof> = Vec::with_capacity(3);
+    if let Some(peer) = presented.certificate {
+        proofs.push(certificate::prove(&gate.snapshot, view, peer, now)?);
+    }
+    if let Some(text) = presented.api_key {
+        proofs.push(api_key::prove(&gate.snapshot, view, &gate.pepper, text, now)?);
+    }
+    match presented.authorization {
+        Some(PresentedAuthorization::Bearer(token)) => {
+            proofs.push(bearer::prove(&gate.oauth, view, token, presented.certificate, now).await?);
+        }
+        Some(PresentedAuthorization::Other) => {
+            return Err(Denial::InvalidToken {
+                detail: "the Authorization header holds another scheme than Bearer".to_owned(),
+            }
+            .into());
+        }
+        None => {}
+    }
+    Ok(resolve(view, proofs)?)
+}
+
+/// Brings proofs together; the client must still be there.
+pub(super) fn resolve(view: &PolicyView, proofs: Vec<Proof>) -> Result<Principal, Denial> {
+    let Some(first) = proofs.first() else { return Err(Denial::NoCredential) };
+    let entry = view
+        .client(first.client.as_str())
+        .ok_or_else(|| Denial::CredentialRevoked { detail: format!("client {} is no longer registered", first.client) })?;
+    policies::resolve(proofs, entry.client.clone())
+}

@@ -1,0 +1,94 @@
+//! What the gateway answers itself, before any route: the authorization server and the documents for people. They stand
+//! behind the same limits by address as every route.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use bytes::Bytes;
+use http::request::Parts;
+use http_body_util::{BodyExt, Limited};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use super::Gate;
+use super::stop::{Malformed, Stop};
+use super::target::Target;
+use super::trail::Trail;
+use crate::listen::{Connection, Listener};
+use crate::oauth::{Authenticated, AuthenticationFailed, OAuth};
+use crate::snapshot::PolicyView;
+
+/// RFC 6749 says nothing of sizes; a client-credentials request is a few hundred bytes.
+const FORM_BYTES_MAX: usize = 16 * 1024;
+
+/// The pages for people: given the policy in force, the listener and the path, an answer or nothing.
+pub type Pages = Arc<dyn Fn(&PolicyView, &Listener, &str) -> Option<Response<Bytes>> + Send + Sync>;
+
+/// One of our own endpoints.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Endpoint {
+    OAuth,
+    Page,
+}
+
+/// Whether the path is one of ours.
+pub(super) fn find(oauth: &OAuth, target: &Target<'_>) -> Option<Endpoint> {
+    let path = target.path.as_str();
+    if oauth.serves(path) {
+        return Some(Endpoint::OAuth);
+    }
+    let page = path == "/docs" || path.starts_with("/docs/") || path == "/openapi.json";
+    let reading = matches!(target.method.as_str(), "GET" | "HEAD");
+    (page && reading).then_some(Endpoint::Page)
+}
+
+impl Endpoint {
+    pub(super) async fn answer(
+        self,
+        gate: &Gate,
+        connection: &Connection,
+        view: &PolicyView,
+        parts: Parts,
+        body: Incoming,
+        trail: &mut Trail,
+    ) -> Result<Response<Body>, Stop> {
+        match self {
+            Self::OAuth => {
+                let limited = Limited::new(body, FORM_BYTES_MAX);
+                let bytes = limited.collect().await.map_err(|error| {
+                    if error.is::<http_body_util::LengthLimitError>() {
+                        Malformed::BodyTooLarge { bytes_max: FORM_BYTES_MAX as u64 }
+                    } else {
+                        Malformed::BodyUnreadable
+                    }
+                })?;
+                let peer = connection.certificate.as_ref().map(|peer| &peer.certificate);
+                let request = Request::from_parts(parts, bytes.to_bytes());
+                let answer = gate.oauth.handle(request, connection.source, peer).await;
+                if let Some(caller) = answer.extensions().get::<Authenticated>() {
+                    trail.client(caller.client.as_str());
+                }
+                let status = answer.status();
+                if let Some(failed) = answer.extensions().get::<AuthenticationFailed>() {
+                    gate.addresses.failure(connection.source);
+                    if let Some(client) = &failed.client {
+                        trail.client(client.as_str());
+                    }
+                    trail.outcome(failed.denial.code(), Some(failed.denial.to_string()));
+                } else if status.is_server_error() {
+                    trail.outcome("internal_error", None);
+                } else if status.is_client_error() {
+                    trail.outcome("malformed_request", None);
+                }
+                Ok(answer.map(Body::from))
+            }
+            Self::Page => {
+                let path = parts.uri.path();
+                let page = (gate.pages)(view, &connection.listener, path);
+                page.map(|page| page.map(Body::from)).ok_or_else(|| {
+                    policies::Denial::RouteNotFound { detail: format!("no page {path}") }.into()
+                })
+            }
+        }
+    }
+}

@@ -1,0 +1,84 @@
+use std::sync::Arc;
+use std::time::Duration;
+
+use papaya::HashMap;
+use policies::{ClientId, Quota, UnixSeconds};
+use tokio::sync::Mutex;
+
+use crate::failure::Fault;
+use crate::store::{Store, quota as table};
+
+/// The largest part of a quota that a node takes at once. What a crash loses is at most this, never the limit.
+const LEASE_MAX: u64 = 100;
+
+/// Calendar quotas by reserve-before-serve: a part of the period's count is taken from the database durably, then served
+/// from memory, so that the limit is never passed, whatever crashes. Near the limit the parts shrink to one.
+pub struct Quotas {
+    leases: HashMap<ClientId, Arc<Mutex<Lease>>>,
+    store: Store,
+}
+
+#[derive(Default)]
+struct Lease {
+    period_start: i64,
+    left: u64,
+    /// The database said that nothing is left of this period at this limit.
+    exhausted_at: Option<u64>,
+}
+
+impl Quotas {
+    pub fn new(store: Store) -> Self {
+        Self { leases: HashMap::new(), store }
+    }
+
+    /// Takes one from the client's quota; `Ok(Some(wait))` when the period's count is spent.
+    pub async fn spend(
+        &self,
+        client: &ClientId,
+        quota: &Quota,
+        now: UnixSeconds,
+    ) -> Result<Option<Duration>, Fault> {
+        let period = quota.period_at(now);
+        let wait = Duration::from_secs(u64::try_from(period.ends_at.0.saturating_sub(now.0)).unwrap_or(0).max(1));
+        let lease = Arc::clone(self.leases.pin().get_or_insert_with(client.clone(), Arc::default));
+        let mut lease = lease.lock().await;
+        if lease.period_start != period.starts_at.0 {
+            *lease = Lease { period_start: period.starts_at.0, left: 0, exhausted_at: None };
+        }
+        if lease.left > 0 {
+            lease.left -= 1;
+            return Ok(None);
+        }
+        if lease.exhausted_at == Some(quota.limit) {
+            return Ok(Some(wait));
+        }
+        let used = table::used(&self.store, client.as_str(), period.starts_at).await?;
+        let part = (quota.limit.saturating_sub(used) / 10).clamp(1, LEASE_MAX);
+        let mut tx = self.store.begin().await?;
+        let taken = table::reserve(&mut tx, client.as_str(), period.starts_at, part, quota.limit).await?;
+        tx.commit().await?;
+        if !taken {
+            lease.exhausted_at = Some(quota.limit);
+            return Ok(Some(wait));
+        }
+        lease.left = part - 1;
+        Ok(None)
+    }
+
+    /// Gives back what was taken and not served: at shutdown.
+    pub async fn give_back(&self) -> Result<(), Fault> {
+        let leases: Vec<_> =
+            self.leases.pin().iter().map(|(client, lease)| (client.clone(), Arc::clone(lease))).collect();
+        for (client, lease) in leases {
+            let mut lease = lease.lock().await;
+            if lease.left > 0 {
+                let mut tx = self.store.begin().await?;
+                let start = UnixSeconds(lease.period_start);
+                table::give_back(&mut tx, client.as_str(), start, lease.left).await?;
+                tx.commit().await?;
+                lease.left = 0;
+            }
+        }
+        Ok(())
+    }
+}

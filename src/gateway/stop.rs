@@ -1,0 +1,106 @@
+//! Every way the road can end before its action has answered. `respond` alone turns these into HTTP.
+
+use std::time::Duration;
+
+use policies::Denial;
+
+use super::path::PathFault;
+use crate::failure::Fault;
+use crate::listen::Violation;
+
+/// The first step that failed.
+#[derive(Debug)]
+pub enum Stop {
+    /// The request itself is not acceptable, whoever sent it.
+    Malformed(Malformed),
+    /// The caller may not.
+    Denied(Denial),
+    /// One address asks too much, or has failed too often; nobody knows yet who it is.
+    AddressLimited { retry_after: Duration },
+    /// The upstream failed.
+    Upstream(UpstreamFault),
+    /// We failed.
+    Fault(Fault),
+}
+
+/// Why a request is refused before anyone asks who sent it. `Display` is fit for the client.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Malformed {
+    #[error("{0}")]
+    Framing(Violation),
+    #[error("{0}")]
+    Path(PathFault),
+    #[error("the method {0} is not allowed here")]
+    Method(String),
+    #[error("this server does not answer for that host name")]
+    Misdirected,
+    #[error("the Host header and the request target name different hosts")]
+    HostMismatch,
+    #[error("more than one {0} was sent; send one")]
+    DuplicateCredential(&'static str),
+    #[error("the {0} header holds characters that it may not")]
+    CredentialEncoding(&'static str),
+    #[error("credentials are taken from headers only, never from the URL")]
+    CredentialInUrl,
+    #[error("the request body is larger than {bytes_max} bytes")]
+    BodyTooLarge { bytes_max: u64 },
+    #[error("the request body could not be read")]
+    BodyUnreadable,
+}
+
+impl Malformed {
+    /// Stable.
+    pub fn code(&self) -> &'static str {
+        match self {
+            Self::Framing(Violation::TooLarge) => "head_too_large",
+            Self::Framing(_) => "malformed_request",
+            Self::Path(_) => "malformed_path",
+            Self::Method(_) => "method_not_allowed",
+            Self::Misdirected => "misdirected_request",
+            Self::HostMismatch => "malformed_request",
+            Self::DuplicateCredential(_) => "duplicate_credential",
+            Self::CredentialEncoding(_) => "malformed_credential",
+            Self::CredentialInUrl => "credential_in_url",
+            Self::BodyTooLarge { .. } => "body_too_large",
+            Self::BodyUnreadable => "malformed_request",
+        }
+    }
+}
+
+/// What went wrong between us and an upstream. The address and reason are for the log alone.
+#[derive(Debug)]
+pub enum UpstreamFault {
+    Unreachable { upstream: String, reason: String },
+    Broken { upstream: String, reason: String },
+    Timeout { upstream: String, timeout: Duration },
+}
+
+impl From<Malformed> for Stop {
+    fn from(malformed: Malformed) -> Self {
+        Self::Malformed(malformed)
+    }
+}
+
+impl From<Denial> for Stop {
+    fn from(denial: Denial) -> Self {
+        Self::Denied(denial)
+    }
+}
+
+impl From<UpstreamFault> for Stop {
+    fn from(fault: UpstreamFault) -> Self {
+        Self::Upstream(fault)
+    }
+}
+
+impl From<Fault> for Stop {
+    fn from(fault: Fault) -> Self {
+        Self::Fault(fault)
+    }
+}
+
+impl From<PathFault> for Stop {
+    fn from(fault: PathFault) -> Self {
+        Self::Malformed(Malformed::Path(fault))
+    }
+}

@@ -1,0 +1,155 @@
+//! What is remembered of a request while it is judged, and becomes its audit record, its metrics and its decision id.
+
+use std::sync::Arc;
+
+use axum::body::Body;
+use http::request::Parts;
+use hyper::Response;
+use metrics::{counter, histogram};
+use policies::{Principal, Route};
+
+use super::decision_id::DecisionIds;
+use super::stop::{Stop, UpstreamFault};
+use crate::audit::Audit;
+use crate::clock::Clock;
+use crate::listen::Connection;
+use crate::store::audit_log::DecisionRow;
+
+/// Longest path that is recorded.
+const PATH_BYTES_MAX: usize = 512;
+
+pub(super) struct Trail {
+    decision_id: Arc<str>,
+    at_millis: i64,
+    started_nanos: u64,
+    decided_nanos: Option<u64>,
+    listener: Arc<crate::listen::Listener>,
+    source: std::net::IpAddr,
+    http_method: http::Method,
+    path: String,
+    route: Option<Arc<Route>>,
+    client: Option<String>,
+    partner: Option<String>,
+    auth_methods: Option<String>,
+    credentials: Option<String>,
+    outcome: &'static str,
+    detail: Option<String>,
+}
+
+impl Trail {
+    pub(super) fn begin(connection: &Connection, parts: &Parts, clock: &Clock, ids: &DecisionIds) -> Self {
+        let at_millis = clock.now_millis();
+        let mut path = parts.uri.path().to_owned();
+        // A request target is ASCII: no character is cut in two.
+        path.truncate(PATH_BYTES_MAX);
+        Self {
+            decision_id: ids.next(at_millis).into(),
+            at_millis,
+            started_nanos: clock.monotonic_nanos(),
+            decided_nanos: None,
+            listener: Arc::clone(&connection.listener),
+            source: connection.source,
+            http_method: parts.method.clone(),
+            path,
+            route: None,
+            client: None,
+            partner: None,
+            auth_methods: None,
+            credentials: None,
+            outcome: "allowed",
+            detail: None,
+        }
+    }
+
+    pub(super) fn decision_id(&self) -> Arc<str> {
+        Arc::clone(&self.decision_id)
+    }
+
+    pub(super) fn route(&mut self, route: &Arc<Route>) {
+        self.route = Some(Arc::clone(route));
+    }
+
+    pub(super) fn found_route(&self) -> Option<&Route> {
+        self.route.as_deref()
+    }
+
+    pub(super) fn principal(&mut self, principal: &Principal) {
+        let client = principal.client();
+        self.client = Some(client.id.to_string());
+        self.partner = Some(client.partner.to_string());
+        self.auth_methods = Some(principal.methods().to_string());
+        let credentials = principal.proofs().iter().map(|proof| {
+            format!("{}:{}", proof.credential.kind.as_str(), proof.credential.id)
+        });
+        self.credentials = Some(credentials.collect::<Vec<_>>().join(" "));
+    }
+
+    /// The token endpoint and its siblings name their caller themselves.
+    pub(super) fn client(&mut self, client: &str) {
+        self.client = Some(client.to_owned());
+    }
+
+    pub(super) fn outcome(&mut self, outcome: &'static str, detail: Option<String>) {
+        self.outcome = outcome;
+        self.detail = detail;
+    }
+
+    /// The decision stands; what follows is the action.
+    pub(super) fn decided(&mut self, now_nanos: u64) {
+        self.decided_nanos = Some(now_nanos);
+    }
+
+    pub(super) fn stopped(&mut self, stop: &Stop) {
+        let (outcome, detail) = match stop {
+            Stop::Malformed(malformed) => (malformed.code(), malformed.to_string()),
+            Stop::Denied(denial) => (denial.code(), denial.to_string()),
+            Stop::AddressLimited { .. } => ("throttled", "the limit of the source address".to_owned()),
+            Stop::Upstream(UpstreamFault::Unreachable { upstream, reason }) => {
+                ("upstream_unreachable", format!("{upstream}: {reason}"))
+            }
+            Stop::Upstream(UpstreamFault::Broken { upstream, reason }) => {
+                ("upstream_broken", format!("{upstream}: {reason}"))
+            }
+            Stop::Upstream(UpstreamFault::Timeout { upstream, timeout }) => {
+                ("upstream_timeout", format!("{upstream}: no answer in {} s", timeout.as_secs()))
+            }
+            Stop::Fault(fault) => ("internal_error", fault.inside().to_owned()),
+        };
+        match stop {
+            Stop::Fault(_) | Stop::Upstream(_) => {
+                tracing::error!(decision_id = %self.decision_id, outcome, detail, "request failed");
+            }
+            _ => tracing::debug!(decision_id = %self.decision_id, outcome, detail, source = %self.source, "request denied"),
+        }
+        self.outcome = outcome;
+        self.detail = Some(detail);
+    }
+
+    pub(super) fn finish(self, response: &Response<Body>, clock: &Clock, audit: &Audit) {
+        let ended = self.decided_nanos.unwrap_or_else(|| clock.monotonic_nanos());
+        let nanos = ended.saturating_sub(self.started_nanos);
+        let listener = &self.listener.config.name;
+        counter!("portcullis_decisions_total", "listener" => listener.clone(), "outcome" => self.outcome).increment(1);
+        histogram!("portcullis_decision_seconds").record(nanos as f64 / 1e9);
+        if !audit.wants(self.outcome == "allowed") {
+            return;
+        }
+        audit.record(DecisionRow {
+            id: self.decision_id.to_string(),
+            at: self.at_millis,
+            listener: listener.clone(),
+            source: self.source.to_string(),
+            http_method: self.http_method.to_string(),
+            path: self.path,
+            route: self.route.map(|route| route.id.to_string()),
+            client: self.client,
+            partner: self.partner,
+            auth_methods: self.auth_methods,
+            credentials: self.credentials,
+            outcome: self.outcome.to_owned(),
+            status: i64::from(response.status().as_u16()),
+            detail: self.detail,
+            micros: i64::try_from(nanos / 1000).unwrap_or(i64::MAX),
+        });
+    }
+}

@@ -1,0 +1,39 @@
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
+
+use pki::ClientCertificate;
+use tokio_util::sync::CancellationToken;
+
+use super::accept::Listener;
+
+/// The HTTP version that ALPN settled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Protocol {
+    Http1,
+    Http2,
+}
+
+/// A client certificate whose key was proved in the handshake and whose chain ended at one of our anchors. Whether it may
+/// do anything is asked again on every request: a resumed session never saw the verifier.
+#[derive(Debug)]
+pub struct PeerCertificate {
+    pub certificate: ClientCertificate,
+    /// Leaf first, as the peer sent it (DER).
+    pub chain: Vec<Vec<u8>>,
+}
+
+/// One accepted connection.
+#[derive(Debug)]
+pub struct Connection {
+    pub id: u64,
+    pub listener: Arc<Listener>,
+    /// The address that is judged: the peer's, IPv4-mapped IPv6 folded.
+    pub source: IpAddr,
+    pub peer: SocketAddr,
+    pub protocol: Protocol,
+    /// Canonical SNI; `None` when the client sent none (it does not for IP addresses).
+    pub server_name: Option<String>,
+    pub certificate: Option<PeerCertificate>,
+    /// Cancelled when the connection must go: its certificate was revoked.
+    pub closing: CancellationToken,
+}

@@ -1,0 +1,108 @@
+//! HTTP over an accepted connection, until it ends, its certificate is revoked, or the server drains.
+
+use std::convert::Infallible;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio_util::sync::CancellationToken;
+
+use super::Handler;
+use super::connection::Connection;
+use super::framing::{HEAD_BYTES_MAX, HEADERS_MAX, StrictHttp1};
+
+/// How long a connection whose certificate was revoked may take to end politely before it is cut.
+const CLOSE_GRACE: Duration = Duration::from_secs(2);
+/// Requests at once on one HTTP/2 connection.
+const STREAMS_MAX: u32 = 100;
+/// Resets that a peer may have pending before it is cut off (rapid reset, CVE-2023-44487).
+const PENDING_RESETS_MAX: usize = 20;
+const LOCAL_RESETS_MAX: usize = 256;
+
+pub(super) struct Served<'a, H> {
+    pub handler: &'a Arc<H>,
+    pub draining: &'a CancellationToken,
+    pub head_timeout: Duration,
+}
+
+impl<H: Handler> Served<'_, H> {
+    pub(super) async fn plain<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        connection: Arc<Connection>,
+        stream: S,
+    ) {
+        self.http1(connection, stream).await;
+    }
+
+    pub(super) async fn http1<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        connection: Arc<Connection>,
+        stream: S,
+    ) {
+        let (stream, verdicts) = StrictHttp1::new(stream);
+        let number = AtomicU64::new(0);
+        let handler = Arc::clone(self.handler);
+        let inner = Arc::clone(&connection);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let violation = verdicts.of(number.fetch_add(1, Ordering::Relaxed));
+            let handler = Arc::clone(&handler);
+            let connection = Arc::clone(&inner);
+            async move { Ok::<_, Infallible>(handler.handle(connection, request, violation).await) }
+        });
+        let served = hyper::server::conn::http1::Builder::new()
+            .timer(TokioTimer::new())
+            .header_read_timeout(self.head_timeout)
+            .max_buf_size(HEAD_BYTES_MAX * 2)
+            .max_headers(HEADERS_MAX + 4)
+            .serve_connection(TokioIo::new(stream), service);
+        self.drive(&connection, pin!(served), |served| served.graceful_shutdown()).await;
+    }
+
+    pub(super) async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
+        &self,
+        connection: Arc<Connection>,
+        stream: S,
+    ) {
+        let handler = Arc::clone(self.handler);
+        let inner = Arc::clone(&connection);
+        let service = service_fn(move |request: Request<Incoming>| {
+            let handler = Arc::clone(&handler);
+            let connection = Arc::clone(&inner);
+            async move { Ok::<_, Infallible>(handler.handle(connection, request, None).await) }
+        });
+        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS_MAX)
+            .max_header_list_size(HEAD_BYTES_MAX as u32)
+            .max_pending_accept_reset_streams(PENDING_RESETS_MAX)
+            .max_local_error_reset_streams(LOCAL_RESETS_MAX)
+            .keep_alive_interval(self.head_timeout)
+            .keep_alive_timeout(self.head_timeout)
+            .serve_connection(TokioIo::new(stream), service);
+        self.drive(&connection, pin!(served), |served| served.graceful_shutdown()).await;
+    }
+
+    /// Runs the connection to its end. Draining lets open requests finish; a revoked certificate gives them two seconds.
+    async fn drive<C: Future>(&self, connection: &Connection, mut served: Pin<&mut C>, goodbye: fn(Pin<&mut C>)) {
+        tokio::select! {
+            _ = &mut served => return,
+            () = first_of(connection.closing.cancelled(), self.draining.cancelled()) => goodbye(served.as_mut()),
+        }
+        tokio::select! {
+            _ = &mut served => {}
+            () = async { connection.closing.cancelled().await; tokio::time::sleep(CLOSE_GRACE).await; } => {}
+        }
+    }
+}
+
+async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
+    tokio::select! { () = one => {}, () = other => {} }
+}
+

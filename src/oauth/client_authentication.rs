@@ -1,0 +1,154 @@
+//! Is this the client it says it is, from an address it may call from (RFC 6749 §2.3)?
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use pki::{ClientCertificate, Thumbprint};
+use policies::{ClientId, CredentialStatus, Denial, ScopeSet, UnixSeconds, status_at};
+use subtle::{Choice, ConstantTimeEq as _};
+
+use super::answer::ErrorAnswer;
+use super::presented::{Presented, Reading};
+use crate::snapshot::{CertificateState, ClientEntry, ClientSecretEntry, PolicyView, Snapshot};
+
+/// How many stored HMACs each guess is compared with at least, known client or not. Clients have two live secrets.
+const COMPARISONS_MIN: usize = 4;
+
+/// A client that has proved its secret, is in force, and calls from where it may.
+pub(super) struct AuthenticatedClient {
+    pub(super) entry: Arc<ClientEntry>,
+    /// The id of the secret.
+    pub(super) secret: Arc<str>,
+    pub(super) certificate: Option<PresentedCertificate>,
+}
+
+/// The live certificate of the same client that the connection was made with.
+pub(super) struct PresentedCertificate {
+    pub(super) thumbprint: Thumbprint,
+    /// It may take scopes away.
+    pub(super) scopes: Option<ScopeSet>,
+}
+
+impl AuthenticatedClient {
+    /// What it may have at most on this connection: a certificate with fewer scopes than its client leaves only those.
+    pub(super) fn allowed_scopes(&self) -> ScopeSet {
+        let scopes = &self.entry.client.scopes;
+        let narrowing = self.certificate.as_ref().and_then(|certificate| certificate.scopes.as_ref());
+        narrowing.map_or_else(|| scopes.clone(), |narrowing| scopes.intersection(narrowing))
+    }
+}
+
+/// Where and when a request is judged.
+pub(super) struct Scene<'a> {
+    pub(super) snapshot: &'a Snapshot,
+    pub(super) view: &'a PolicyView,
+    pub(super) source: IpAddr,
+    pub(super) peer: Option<&'a ClientCertificate>,
+    pub(super) now: UnixSeconds,
+}
+
+/// Judges what the client presented. `mac` is the HMAC under which secrets are stored; it is computed once for each reading of
+/// what was presented, whether or not the client exists.
+///
+/// # Errors
+/// `invalid_client`, the same for everything that can be wrong; what it was goes to the audit.
+pub(super) fn authenticate(
+    scene: &Scene<'_>,
+    presented: &Presented,
+    mac: impl Fn(&str) -> [u8; 32],
+) -> Result<AuthenticatedClient, ErrorAnswer> {
+    let mut outcome = Err(ErrorAnswer::invalid_client(None, unknown("no such client")));
+    for reading in &presented.readings {
+        // Every reading is worked through, also after one that fits: the time taken says nothing.
+        let judged = judge(scene, reading, &mac);
+        if outcome.is_err() {
+            outcome = judged;
+        }
+    }
+    let (entry, secret) = outcome?;
+    let client = &entry.client;
+    let refuse = |denial| ErrorAnswer::invalid_client(Some(client.id.clone()), denial);
+    if !client.networks.contains(scene.source) {
+        let detail = format!("client {}", client.id);
+        return Err(refuse(Denial::SourceNotAllowed { source: scene.source, detail }));
+    }
+    if !client.enabled {
+        return Err(refuse(Denial::CredentialRevoked { detail: format!("client {} is disabled", client.id) }));
+    }
+    let certificate = scene.peer.map(|peer| certificate_of(scene, peer, &client.id)).transpose().map_err(refuse)?;
+    Ok(AuthenticatedClient { entry, secret, certificate })
+}
+
+fn judge(
+    scene: &Scene<'_>,
+    reading: &Reading,
+    mac: &impl Fn(&str) -> [u8; 32],
+) -> Result<(Arc<ClientEntry>, Arc<str>), ErrorAnswer> {
+    let guess = mac(&reading.secret);
+    let secrets = scene.snapshot.client_secrets(&reading.client);
+    let matching = find(&secrets, &guess);
+    let Some(entry) = scene.view.client(&reading.client) else {
+        return Err(ErrorAnswer::invalid_client(None, unknown("no such client")));
+    };
+    let refuse = |denial| ErrorAnswer::invalid_client(Some(entry.client.id.clone()), denial);
+    let Some(secret) = matching else {
+        return Err(refuse(unknown("a wrong client secret")));
+    };
+    let detail = format!("client secret {}", secret.id);
+    match status_at(None, secret.expires_at, secret.revoked, scene.now) {
+        CredentialStatus::Active => Ok((Arc::clone(&entry), Arc::clone(&secret.id))),
+        CredentialStatus::Revoked => Err(refuse(Denial::CredentialRevoked { detail })),
+        CredentialStatus::Expired | CredentialStatus::NotYetValid => Err(refuse(Denial::CredentialExpired { detail })),
+    }
+}
+
+/// The secret with this HMAC. Every one is compared, in constant time, and strangers' guesses with as many that match nothing.
+fn find<'a>(secrets: &'a [ClientSecretEntry], guess: &[u8; 32]) -> Option<&'a ClientSecretEntry> {
+    const NO_SECRET: [u8; 32] = [0; 32];
+    let mut found = None;
+    for index in 0..secrets.len().max(COMPARISONS_MIN) {
+        let candidate = secrets.get(index);
+        let hmac = candidate.map_or(&NO_SECRET, |candidate| &candidate.hmac);
+        let equal: Choice = guess.ct_eq(hmac);
+        if bool::from(equal) && candidate.is_some() {
+            found = candidate;
+        }
+    }
+    found
+}
+
+/// A certificate that comes along must be good, and this client's: what is presented and bad fails the request. Else a token
+/// could be fetched with a stolen secret over the attacker's own certificate, and be bound to that.
+fn certificate_of(
+    scene: &Scene<'_>,
+    peer: &ClientCertificate,
+    client: &ClientId,
+) -> Result<PresentedCertificate, Denial> {
+    let name = format!("client certificate {}", peer.serial);
+    let entry = peer.issuer_key_id.as_ref().and_then(|issuer| scene.snapshot.certificate(issuer, &peer.serial));
+    let Some(entry) = entry else {
+        return Err(unknown(&format!("{name} was not issued here")));
+    };
+    if entry.thumbprint != Some(peer.thumbprint) || entry.state != CertificateState::Issued {
+        return Err(unknown(&format!("{name} is not the one that was issued here")));
+    }
+    if entry.client != *client {
+        return Err(Denial::CredentialMismatch { detail: format!("{name} belongs to client {}, not to {client}", entry.client) });
+    }
+    // notAfter is the last second that is valid (RFC 5280 §4.1.2.5).
+    let end = entry.not_after.plus(1);
+    match status_at(Some(entry.not_before), Some(end), entry.revoked.is_some(), scene.now) {
+        CredentialStatus::Active => {}
+        CredentialStatus::Revoked => return Err(Denial::CredentialRevoked { detail: name }),
+        CredentialStatus::Expired | CredentialStatus::NotYetValid => return Err(Denial::CredentialExpired { detail: name }),
+    }
+    let networks = entry.narrowing.networks.as_deref().map(|networks| scene.view.allowlist(networks));
+    if networks.is_some_and(|networks| !networks.contains(scene.source)) {
+        return Err(Denial::SourceNotAllowed { source: scene.source, detail: name });
+    }
+    Ok(PresentedCertificate { thumbprint: peer.thumbprint, scopes: entry.narrowing.scopes.clone() })
+}
+
+fn unknown(detail: &str) -> Denial {
+    Denial::CredentialUnknown { detail: detail.to_owned() }
+}

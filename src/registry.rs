@@ -1,0 +1,62 @@
+//! Life cycles: partners, clients, API keys, client secrets and policies, from creation to the end.
+//!
+//! Every operation that changes something takes the [`Actor`] who asks, writes its audit row in the same transaction, and
+//! returns only when this node enforces it.
+
+use std::sync::Arc;
+
+pub use self::actor::Actor;
+pub use self::pepper::Pepper;
+
+use crate::clock::Clock;
+use crate::failure::{Failure, Fault};
+use crate::snapshot::{PolicyView, Snapshot};
+use crate::store::{Store, Tx};
+
+pub mod actor;
+pub mod api_key;
+mod base62;
+mod bounds;
+pub mod client;
+pub mod client_secret;
+mod expiry;
+pub mod narrowing;
+pub mod partner;
+pub mod pepper;
+pub mod policy;
+
+/// The administrator's side of partners, clients, keys, secrets and policies.
+#[derive(Clone, Debug)]
+pub struct Registry {
+    pub store: Store,
+    pub snapshot: Arc<Snapshot>,
+    pub clock: Clock,
+    pub pepper: Arc<Pepper>,
+    /// The `<env>` of API keys, `[a-z0-9]{1,16}`: tells people (and leak scanners) which installation a key opens.
+    pub environment: String,
+}
+
+impl Registry {
+    /// Begins a write, with the policy that is in force while it lasts: writers wait for each other, so what is committed
+    /// before the transaction began is all there is, and the snapshot has just taken it in.
+    async fn begin(&self) -> Result<(Tx, Arc<PolicyView>), Failure> {
+        let tx = self.store.begin().await?;
+        self.snapshot.catch_up(&self.store).await?;
+        Ok((tx, self.snapshot.policy()))
+    }
+
+    /// Makes the write durable, and returns when this node enforces it.
+    async fn commit(&self, tx: Tx) -> Result<(), Failure> {
+        tx.commit().await?;
+        self.snapshot.catch_up(&self.store).await.map_err(|fault| {
+            Fault::with_outside(
+                format!("committed, but not in force on this node: {}", fault.inside()),
+                "The change was stored, but this node could not take it up yet.",
+            )
+        })?;
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,216 @@
+//! What the data plane reads: the policy with its clients, swapped whole, and the credentials, kept up by the `changes` feed.
+//! No request waits for the database.
+//!
+//! The feed is applied in order and by one task at a time. A change only says *look again at this row*, so that applying one
+//! twice does no harm, and a row that is newer than its change is simply right earlier.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use futures_util::TryStreamExt;
+use pki::{KeyId, Serial};
+use tokio::sync::{Mutex, watch};
+
+pub use self::certificate::{CertificateEntry, RevocationFact};
+pub use self::connections::{Connections, Registration};
+pub use self::narrowing::Narrowing;
+pub use self::policy_view::{ClientEntry, PolicyView};
+pub use self::secret::{ApiKeyEntry, ClientSecretEntry};
+pub use crate::store::certificate::CertificateState;
+
+use self::certificate::Certificates;
+use self::secret::secrets_by_client;
+use crate::clock::Clock;
+use crate::failure::Fault;
+use crate::store::{self, Seq, Store};
+
+mod apply;
+mod certificate;
+mod connections;
+mod narrowing;
+mod policy_view;
+pub(crate) mod resolve;
+mod secret;
+
+/// How many changes are read from the feed at once.
+const FEED_BATCH: u32 = 500;
+
+/// The data plane's memory. Shared as `Arc<Snapshot>`; every read is lock-free.
+pub struct Snapshot {
+    policy: ArcSwap<PolicyView>,
+    certificates: Certificates,
+    api_keys: papaya::HashMap<Arc<str>, Arc<ApiKeyEntry>>,
+    client_secrets: papaya::HashMap<Arc<str>, Arc<[ClientSecretEntry]>>,
+    no_secrets: Arc<[ClientSecretEntry]>,
+    revoked_tokens: papaya::HashSet<Arc<str>>,
+    connections: Connections,
+    issuers: watch::Sender<u64>,
+    signing_keys: watch::Sender<u64>,
+    /// Held while changes are applied: how far the feed was followed.
+    progress: Mutex<Seq>,
+    seq: AtomicI64,
+    /// On the clock's monotonic scale: since when nothing that was committed before is missing here.
+    confirmed_nanos: AtomicU64,
+    clock: Clock,
+}
+
+/// What a [`Snapshot::catch_up`] did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Applied {
+    /// How far the feed was followed.
+    pub seq: Seq,
+    /// Live connections that were closed because their certificate is no longer good.
+    pub connections_closed: usize,
+}
+
+impl Snapshot {
+    /// Reads everything into memory.
+    ///
+    /// # Errors
+    /// A fault when the database cannot be read or the stored policy cannot be understood: there is no older one to keep.
+    pub async fn load(store: &Store, clock: &Clock) -> Result<Arc<Self>, Fault> {
+        // The place in the feed first: what changes while the tables are read is then read again below.
+        let started_nanos = clock.monotonic_nanos();
+        let seq = store.newest_change().await?;
+        let snapshot = Self {
+            policy: ArcSwap::from_pointee(PolicyView::load(store).await?),
+            certificates: Certificates::default(),
+            api_keys: papaya::HashMap::new(),
+            client_secrets: papaya::HashMap::new(),
+            no_secrets: Arc::new([]),
+            revoked_tokens: papaya::HashSet::new(),
+            connections: Connections::default(),
+            issuers: watch::Sender::new(0),
+            signing_keys: watch::Sender::new(0),
+            progress: Mutex::new(seq),
+            seq: AtomicI64::new(seq.0),
+            confirmed_nanos: AtomicU64::new(started_nanos),
+            clock: clock.clone(),
+        };
+        snapshot.load_certificates(store).await?;
+        for row in store::api_key::all(store).await? {
+            snapshot.put_api_key(&row);
+        }
+        for (client, entries) in secrets_by_client(store::client_secret::all(store).await?) {
+            snapshot.client_secrets.pin().insert(client, entries);
+        }
+        for jti in store::revoked_token::all(store).await? {
+            snapshot.revoked_tokens.pin().insert(jti.into());
+        }
+        snapshot.catch_up(store).await?;
+        Ok(Arc::new(snapshot))
+    }
+
+    /// Reads the feed to its end and applies it, in order. When it returns, every change that was committed before the call is
+    /// in force here. Every life-cycle operation ends with this, after its commit.
+    ///
+    /// # Errors
+    /// A fault when the database cannot be read, when the feed has an entry that this binary does not know, or when the newest
+    /// policy cannot be understood (it was written by a newer one). The policy that stood is then kept, what comes after it in
+    /// the feed (revocations, say) is still applied, and the snapshot does not count as fresh until the policy can be read.
+    pub async fn catch_up(&self, store: &Store) -> Result<Applied, Fault> {
+        let mut progress = self.progress.lock().await;
+        let started_nanos = self.clock.monotonic_nanos();
+        let mut read_to = *progress;
+        let mut connections_closed = 0;
+        let mut stuck = None;
+        loop {
+            let changes = store.changes_since(read_to, FEED_BATCH).await?;
+            let Some(last) = changes.last() else { break };
+            let batch_end = last.seq;
+            for change in &changes {
+                let outcome = self.apply(store, change).await?;
+                connections_closed += outcome.connections_closed;
+                if let Some(fault) = outcome.policy_not_understood {
+                    stuck.get_or_insert(fault);
+                }
+                // Behind a policy that cannot be read the place stands still, so that the next call tries it again.
+                if stuck.is_none() {
+                    *progress = change.seq;
+                    self.seq.store(change.seq.0, Ordering::Release);
+                }
+            }
+            read_to = batch_end;
+        }
+        match stuck {
+            Some(fault) => Err(fault),
+            None => {
+                self.confirmed_nanos.fetch_max(started_nanos, Ordering::AcqRel);
+                Ok(Applied { seq: *progress, connections_closed })
+            }
+        }
+    }
+
+    /// The policy and the clients in force. Take it once per request: both are then of one version.
+    pub fn policy(&self) -> Arc<PolicyView> {
+        self.policy.load_full()
+    }
+
+    /// How far the feed was followed.
+    pub fn seq(&self) -> Seq {
+        Seq(self.seq.load(Ordering::Acquire))
+    }
+
+    /// How long ago it was last certain that no committed change is missing here. A node whose database is away grows old.
+    pub fn age(&self) -> Duration {
+        let confirmed = self.confirmed_nanos.load(Ordering::Acquire);
+        Duration::from_nanos(self.clock.monotonic_nanos().saturating_sub(confirmed))
+    }
+
+    /// The row of a client certificate. `None`: we never issued it, whatever its signature says.
+    pub fn certificate(&self, issuer: &KeyId, serial: &Serial) -> Option<Arc<CertificateEntry>> {
+        self.certificates.get(issuer, serial)
+    }
+
+    /// The key with this public part.
+    pub fn api_key(&self, id: &str) -> Option<Arc<ApiKeyEntry>> {
+        self.api_keys.pin().get(id).cloned()
+    }
+
+    /// The client's secrets, dead ones too; empty when it has none.
+    pub fn client_secrets(&self, client: &str) -> Arc<[ClientSecretEntry]> {
+        self.client_secrets.pin().get(client).unwrap_or(&self.no_secrets).clone()
+    }
+
+    /// Whether this token was revoked by its `jti`. Its client's [`ClientEntry::tokens_not_before`] must be asked too.
+    pub fn token_revoked(&self, jti: &str) -> bool {
+        self.revoked_tokens.pin().contains(jti)
+    }
+
+    /// The live connections, by client certificate.
+    pub fn connections(&self) -> &Connections {
+        &self.connections
+    }
+
+    /// Counts up each time an issuer comes, goes or changes state: trust anchors must be built anew.
+    pub fn issuer_changes(&self) -> watch::Receiver<u64> {
+        self.issuers.subscribe()
+    }
+
+    /// Counts up each time a token signing key comes, goes or changes state.
+    pub fn signing_key_changes(&self) -> watch::Receiver<u64> {
+        self.signing_keys.subscribe()
+    }
+
+    async fn load_certificates(&self, store: &Store) -> Result<(), Fault> {
+        // One id a client in memory, not one a certificate.
+        let mut ids = HashMap::new();
+        let mut rows = std::pin::pin!(store::certificate::stream_clients(store));
+        while let Some(row) = rows.try_next().await? {
+            self.certificates.put(&row, &mut ids);
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Snapshot {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Snapshot").field("seq", &self.seq()).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,114 @@
+//! What each kind of change does to the memory.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use super::policy_view::PolicyView;
+use super::secret::{ApiKeyEntry, secrets_by_client};
+use super::{Snapshot, certificate};
+use crate::failure::Fault;
+use crate::store::api_key::ApiKeyRow;
+use crate::store::{self, Change, ChangeKind, Store};
+
+/// What came of one change.
+#[derive(Default)]
+pub(super) struct Outcome {
+    pub(super) connections_closed: usize,
+    /// The newest policy was written by a newer binary; the one that stood is kept.
+    pub(super) policy_not_understood: Option<Fault>,
+}
+
+impl Snapshot {
+    /// Looks again at the row that the change names. Only a database that cannot be read makes it fail: a damaged row is
+    /// taken out of memory (so nothing is let in by it) and logged, and must not hold up the revocations behind it.
+    pub(super) async fn apply(&self, store: &Store, change: &Change) -> Result<Outcome, Fault> {
+        let key = change.key.as_str();
+        match change.kind {
+            ChangeKind::Certificate => {
+                return Ok(Outcome {
+                    connections_closed: self.look_at_certificate(store, key).await?,
+                    ..Outcome::default()
+                });
+            }
+            ChangeKind::Policy => return self.look_at_policy(store).await,
+            ChangeKind::Partner => self.policy().reload_partner(store, key).await?,
+            ChangeKind::Client => self.policy().reload_client(store, key).await?,
+            ChangeKind::ApiKey => match store::api_key::get(store, key).await? {
+                Some(row) => self.put_api_key(&row),
+                None => _ = self.api_keys.pin().remove(key),
+            },
+            ChangeKind::ClientSecret => {
+                let found = secrets_by_client(store::client_secret::of_client(store, key).await?);
+                let secrets = self.client_secrets.pin();
+                match found.into_iter().next() {
+                    Some((client, entries)) => _ = secrets.insert(client, entries),
+                    None => _ = secrets.remove(key),
+                }
+            }
+            ChangeKind::Token => match store::revoked_token::get(store, key).await? {
+                Some(row) => _ = self.revoked_tokens.pin().insert(row.jti.into()),
+                None => _ = self.revoked_tokens.pin().remove(key),
+            },
+            ChangeKind::Issuer => self.issuers.send_modify(|count| *count += 1),
+            ChangeKind::SigningKey => self.signing_keys.send_modify(|count| *count += 1),
+        }
+        Ok(Outcome::default())
+    }
+
+    pub(super) fn put_api_key(&self, row: &ApiKeyRow) {
+        match ApiKeyEntry::from_row(row) {
+            Ok(entry) => _ = self.api_keys.pin().insert(entry.id.clone(), Arc::new(entry)),
+            Err(fault) => {
+                tracing::error!(id = row.id, error = fault.inside(), "an API key cannot be read and is refused");
+                self.api_keys.pin().remove(row.id.as_str());
+            }
+        }
+    }
+
+    /// Returns how many connections it closed.
+    async fn look_at_certificate(&self, store: &Store, key: &str) -> Result<usize, Fault> {
+        let Some((issuer, serial)) = key.split_once('/') else {
+            tracing::error!(key, "a change names no certificate");
+            return Ok(0);
+        };
+        let row = store::certificate::get(store, issuer, serial).await?;
+        if row.as_ref().is_some_and(|row| row.kind != store::certificate::CertificateKind::Client) {
+            return Ok(0);
+        }
+        // The entry first and the connections then: whoever registers in between finds the new entry when it looks itself up.
+        let good = row.is_some_and(|row| self.certificates.put(&row, &mut HashMap::new()));
+        match certificate::place(issuer, serial) {
+            Ok((issuer, serial)) if !good => Ok(self.connections.close(&issuer, &serial)),
+            Ok(_) => Ok(0),
+            Err(fault) => {
+                tracing::error!(key, error = fault.inside(), "a change names no certificate");
+                Ok(0)
+            }
+        }
+    }
+
+    async fn look_at_policy(&self, store: &Store) -> Result<Outcome, Fault> {
+        let newest = store::policy::newest(store).await?;
+        let version = newest.as_ref().map_or(0, |row| row.version);
+        if version == self.policy().version {
+            // A burst of versions: the first of these changes already brought the newest.
+            return Ok(Outcome::default());
+        }
+        match PolicyView::parse(newest) {
+            Ok((version, policy)) => {
+                let view = PolicyView::build(version, policy, store).await?;
+                self.policy.store(Arc::new(view));
+                tracing::info!(version, "policy in force");
+                Ok(Outcome::default())
+            }
+            Err(fault) => {
+                tracing::error!(
+                    version,
+                    error = fault.inside(),
+                    "the newest policy cannot be read; the one before stays"
+                );
+                Ok(Outcome { policy_not_understood: Some(fault), ..Outcome::default() })
+            }
+        }
+    }
+}

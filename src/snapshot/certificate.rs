@@ -1,0 +1,120 @@
+//! The positive list in memory: by issuer, then by serial.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use pki::{KeyId, RevocationReason, Serial, Thumbprint};
+use policies::{ClientId, UnixSeconds};
+
+use super::narrowing::Narrowing;
+use crate::failure::Fault;
+use crate::store::certificate::{CertificateRow, CertificateState};
+use crate::store::stored;
+
+/// What the gate knows of a client certificate.
+#[derive(Clone, Debug)]
+pub struct CertificateEntry {
+    pub client: ClientId,
+    pub not_before: UnixSeconds,
+    pub not_after: UnixSeconds,
+    /// `None` until it is issued. A presented certificate must match it: a second certificate under one serial means that
+    /// the CA key is in other hands.
+    pub thumbprint: Option<Thumbprint>,
+    pub state: CertificateState,
+    /// Also set when the certificate was reserved and never issued: nobody was ever given such a one.
+    pub revoked: Option<RevocationFact>,
+    pub narrowing: Narrowing,
+}
+
+/// Since when, and why, it is no longer good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationFact {
+    pub at: UnixSeconds,
+    pub reason: RevocationReason,
+}
+
+/// Two maps deep: there are few issuers, and a look-up then copies no key.
+#[derive(Default)]
+pub(super) struct Certificates {
+    by_issuer: papaya::HashMap<KeyId, Arc<BySerial>>,
+}
+
+type BySerial = papaya::HashMap<Serial, Arc<CertificateEntry>>;
+
+impl Certificates {
+    pub(super) fn get(&self, issuer: &KeyId, serial: &Serial) -> Option<Arc<CertificateEntry>> {
+        self.by_issuer.pin().get(issuer)?.pin().get(serial).cloned()
+    }
+
+    /// Takes the row in; `true` when the certificate is good but for its dates. A row that cannot be read is taken out:
+    /// what is not on the list is not let in. `ids` shares the clients' ids between the rows of one load.
+    pub(super) fn put(&self, row: &CertificateRow, ids: &mut HashMap<String, ClientId>) -> bool {
+        let (issuer, serial) = match place(&row.issuer_key_id, &row.serial) {
+            Ok(place) => place,
+            Err(fault) => {
+                tracing::error!(serial = row.serial, error = fault.inside(), "a certificate's row cannot be read");
+                return false;
+            }
+        };
+        match CertificateEntry::from_row(row, ids) {
+            Ok(entry) => {
+                let good = entry.revoked.is_none();
+                let of_issuer = self.by_issuer.pin().get_or_insert_with(issuer, Arc::default).clone();
+                of_issuer.pin().insert(serial, Arc::new(entry));
+                good
+            }
+            Err(fault) => {
+                tracing::error!(serial = row.serial, error = fault.inside(), "a certificate's row cannot be read");
+                if let Some(of_issuer) = self.by_issuer.pin().get(&issuer) {
+                    of_issuer.pin().remove(&serial);
+                }
+                false
+            }
+        }
+    }
+}
+
+/// The names of a certificate's place on the list.
+pub(super) fn place(issuer: &str, serial: &str) -> Result<(KeyId, Serial), Fault> {
+    Ok((stored("issuer key id", issuer)?, stored("serial", serial)?))
+}
+
+impl CertificateEntry {
+    fn from_row(row: &CertificateRow, ids: &mut HashMap<String, ClientId>) -> Result<Self, Fault> {
+        let client = row.client_id.as_deref().ok_or_else(|| Fault::new("a client certificate without a client"))?;
+        let client = match ids.get(client) {
+            Some(known) => known.clone(),
+            None => {
+                let id: ClientId = stored("client id", client)?;
+                ids.insert(client.to_owned(), id.clone());
+                id
+            }
+        };
+        let thumbprint = row.thumbprint.as_deref().map(|text| stored("thumbprint", text)).transpose()?;
+        Ok(Self {
+            client,
+            not_before: UnixSeconds(row.not_before),
+            not_after: UnixSeconds(row.not_after),
+            thumbprint,
+            state: row.state,
+            revoked: RevocationFact::of(row),
+            narrowing: Narrowing::from_lists(row.scopes.as_deref(), row.networks.as_deref()),
+        })
+    }
+}
+
+impl RevocationFact {
+    fn of(row: &CertificateRow) -> Option<Self> {
+        if let Some(at) = row.revoked_at {
+            // A reason that cannot be read revokes all the same.
+            let reason = row.revocation_reason.as_deref().and_then(|text| text.parse().ok());
+            return Some(Self { at: UnixSeconds(at), reason: reason.unwrap_or(RevocationReason::Unspecified) });
+        }
+        match row.state {
+            CertificateState::Issued => None,
+            CertificateState::Reserved | CertificateState::Orphaned => {
+                Some(Self { at: UnixSeconds(row.created_at), reason: RevocationReason::Unspecified })
+            }
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! Live connections by client certificate, so that a revocation closes them: a handshake is long over when a key is stolen.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use pki::{KeyId, Serial};
+use tokio_util::sync::CancellationToken;
+
+/// The connections that came in with a client certificate.
+#[derive(Clone, Default)]
+pub struct Connections {
+    live: Arc<Mutex<Live>>,
+}
+
+#[derive(Default)]
+struct Live {
+    next: u64,
+    by_certificate: HashMap<(KeyId, Serial), HashMap<u64, CancellationToken>>,
+}
+
+impl Connections {
+    /// Notes a connection until the answer is dropped. Register first and look the certificate up then: a revocation that
+    /// comes in between is seen by one or the other.
+    pub fn register(&self, issuer: &KeyId, serial: &Serial, token: CancellationToken) -> Registration {
+        let certificate = (issuer.clone(), *serial);
+        let mut live = self.lock();
+        let number = live.next;
+        live.next += 1;
+        live.by_certificate.entry(certificate.clone()).or_default().insert(number, token);
+        drop(live);
+        Registration { connections: self.clone(), certificate, number }
+    }
+
+    /// How many are noted.
+    pub fn count(&self) -> usize {
+        self.lock().by_certificate.values().map(HashMap::len).sum()
+    }
+
+    /// Cancels the tokens of every connection of this certificate; returns how many.
+    pub(crate) fn close(&self, issuer: &KeyId, serial: &Serial) -> usize {
+        let closed = self.lock().by_certificate.remove(&(issuer.clone(), *serial)).unwrap_or_default();
+        for token in closed.values() {
+            token.cancel();
+        }
+        closed.len()
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Live> {
+        // Nothing is half done when a holder panics: every change here is one map operation.
+        self.live.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl std::fmt::Debug for Connections {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("Connections").finish_non_exhaustive()
+    }
+}
+
+/// A connection's place among the live ones. Dropped with the connection.
+#[derive(Debug)]
+#[must_use = "the connection is forgotten when this is dropped"]
+pub struct Registration {
+    connections: Connections,
+    certificate: (KeyId, Serial),
+    number: u64,
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        let mut live = self.connections.lock();
+        if let Some(of_certificate) = live.by_certificate.get_mut(&self.certificate) {
+            of_certificate.remove(&self.number);
+            if of_certificate.is_empty() {
+                live.by_certificate.remove(&self.certificate);
+            }
+        }
+    }
+}

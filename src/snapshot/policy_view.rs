@@ -1,0 +1,142 @@
+//! One version of the policy with the clients resolved against it.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use policies::{Allowlist, Client, Document, Policy, ScopeSet, UnixSeconds};
+
+use super::resolve;
+use crate::failure::Fault;
+use crate::store::client::ClientRow;
+use crate::store::policy::PolicyRow;
+use crate::store::{self, Store, stored};
+
+/// What a request is judged by. The policy never changes under it; a client's row may.
+pub struct PolicyView {
+    /// 0 before the first policy: it denies everything.
+    pub version: i64,
+    pub policy: Policy,
+    clients: papaya::HashMap<Arc<str>, Arc<ClientEntry>>,
+}
+
+/// A client as the gate sees it.
+#[derive(Clone, Debug)]
+pub struct ClientEntry {
+    pub client: Arc<Client>,
+    /// Tokens issued before this instant are revoked.
+    pub tokens_not_before: Option<UnixSeconds>,
+}
+
+impl PolicyView {
+    /// The client `id`, disabled ones too.
+    pub fn client(&self, id: &str) -> Option<Arc<ClientEntry>> {
+        self.clients.pin().get(id).cloned()
+    }
+
+    /// Where a credential that is narrowed to these networks (names or CIDRs) may be used from. A name that the policy does
+    /// not know leaves nothing, and so does an empty list: never "from anywhere".
+    pub fn allowlist(&self, names: &[String]) -> Allowlist {
+        resolve::allowlist(&self.policy, names).unwrap_or_else(|unknown| {
+            tracing::error!(
+                ?unknown,
+                "a credential is narrowed to networks that the policy does not have; it is refused"
+            );
+            Allowlist::of(Vec::new())
+        })
+    }
+
+    pub(super) async fn load(store: &Store) -> Result<Self, Fault> {
+        let (version, policy) = Self::parse(store::policy::newest(store).await?)?;
+        Self::build(version, policy, store).await
+    }
+
+    /// Reads a stored version. None at all is the policy that denies everything.
+    pub(super) fn parse(row: Option<PolicyRow>) -> Result<(i64, Policy), Fault> {
+        let Some(row) = row else { return Ok((0, Policy::default())) };
+        let documents: Vec<Document> =
+            row.documents.into_iter().map(|document| Document::new(document.name, document.text)).collect();
+        let policy = Policy::parse(&documents).map_err(|faults| {
+            let first = faults.first().map(ToString::to_string).unwrap_or_default();
+            Fault::new(format!("policy version {} has {} faults, the first: {first}", row.version, faults.len()))
+        })?;
+        Ok((row.version, policy))
+    }
+
+    /// Resolves every client against the policy.
+    pub(super) async fn build(version: i64, policy: Policy, store: &Store) -> Result<Self, Fault> {
+        let partners: HashMap<String, bool> =
+            store::partner::all(store).await?.into_iter().map(|row| (row.id.clone(), row.in_force())).collect();
+        let view = Self { version, policy, clients: papaya::HashMap::new() };
+        for row in store::client::all(store).await? {
+            let partner_in_force = partners.get(&row.partner_id).copied().unwrap_or(false);
+            view.put(&row, partner_in_force);
+        }
+        Ok(view)
+    }
+
+    pub(super) async fn reload_client(&self, store: &Store, id: &str) -> Result<(), Fault> {
+        let Some(row) = store::client::get(store, id).await? else {
+            self.clients.pin().remove(id);
+            return Ok(());
+        };
+        let partner = store::partner::get(store, &row.partner_id).await?;
+        self.put(&row, partner.is_some_and(|row| row.in_force()));
+        Ok(())
+    }
+
+    pub(super) async fn reload_partner(&self, store: &Store, id: &str) -> Result<(), Fault> {
+        let in_force = store::partner::get(store, id).await?.is_some_and(|row| row.in_force());
+        for row in store::client::all_of_partner(store, id).await? {
+            self.put(&row, in_force);
+        }
+        Ok(())
+    }
+
+    fn put(&self, row: &ClientRow, partner_in_force: bool) {
+        let enabled = row.in_force() && partner_in_force;
+        let client = resolve::client(&self.policy, row, enabled).or_else(|unknown| {
+            // What is switched off may refer to what is gone; what is on may not, and someone must hear of it.
+            if enabled {
+                tracing::error!(
+                    client = row.id,
+                    ?unknown,
+                    "a client refers to what the policy does not have; it is refused"
+                );
+            }
+            closed(row)
+        });
+        match client {
+            Ok(client) => {
+                let entry =
+                    ClientEntry { client: Arc::new(client), tokens_not_before: row.tokens_not_before.map(UnixSeconds) };
+                self.clients.pin().insert(row.id.as_str().into(), Arc::new(entry));
+            }
+            Err(fault) => {
+                tracing::error!(
+                    client = row.id,
+                    error = fault.inside(),
+                    "a client's row cannot be read; it is refused"
+                );
+                self.clients.pin().remove(row.id.as_str());
+            }
+        }
+    }
+}
+
+/// A client that is let in nowhere: it must not keep its scopes without its networks.
+fn closed(row: &ClientRow) -> Result<Client, Fault> {
+    Ok(Client {
+        id: stored("client id", &row.id)?,
+        partner: stored("partner id", &row.partner_id)?,
+        enabled: false,
+        scopes: ScopeSet::default(),
+        networks: Allowlist::of(Vec::new()),
+        usage_plan: None,
+    })
+}
+
+impl std::fmt::Debug for PolicyView {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_struct("PolicyView").field("version", &self.version).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,169 @@
+//! The audit log of decisions, in a database file of its own: it is written all the time and must not hold up a revocation.
+//! Losing its last second in a power cut is acceptable (`synchronous = NORMAL`); losing a credential's row is not.
+
+use std::path::Path;
+
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous};
+use sqlx::{FromRow, QueryBuilder, Sqlite};
+
+use crate::failure::Fault;
+
+/// Most rows one query gives.
+pub const PAGE_MAX: u32 = 1000;
+
+const SCHEMA: &str = "
+CREATE TABLE IF NOT EXISTS decisions (
+    id           TEXT PRIMARY KEY,
+    at           BIGINT NOT NULL,
+    listener     TEXT NOT NULL,
+    source       TEXT NOT NULL,
+    http_method  TEXT NOT NULL,
+    path         TEXT NOT NULL,
+    route        TEXT,
+    client       TEXT,
+    partner      TEXT,
+    auth_methods TEXT,
+    credentials  TEXT,
+    outcome      TEXT NOT NULL,
+    status       BIGINT NOT NULL,
+    detail       TEXT,
+    micros       BIGINT NOT NULL
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS decisions_by_time ON decisions (at);
+";
+
+/// One decision as it rests and as `/v1/audit` tells it.
+#[derive(Clone, Debug, FromRow, serde::Serialize, utoipa::ToSchema)]
+pub struct DecisionRow {
+    /// UUIDv7; the `decision_id` of the answer.
+    pub id: String,
+    /// Milliseconds since the Unix epoch.
+    pub at: i64,
+    pub listener: String,
+    pub source: String,
+    pub http_method: String,
+    pub path: String,
+    pub route: Option<String>,
+    pub client: Option<String>,
+    pub partner: Option<String>,
+    /// `mutual_tls+api_key`.
+    pub auth_methods: Option<String>,
+    /// `api-key:4fG…` of each credential presented and proved, space separated; ids, never secrets.
+    pub credentials: Option<String>,
+    /// `allowed`, or the code of the denial or fault.
+    pub outcome: String,
+    pub status: i64,
+    /// The inside message.
+    pub detail: Option<String>,
+    /// How long the decision and the answer's head took, in microseconds.
+    pub micros: i64,
+}
+
+/// Which decisions to list, newest first.
+#[derive(Clone, Debug, Default)]
+pub struct DecisionFilter {
+    pub id: Option<String>,
+    pub client: Option<String>,
+    pub partner: Option<String>,
+    pub outcome: Option<String>,
+    pub denied_only: bool,
+    /// Milliseconds.
+    pub since: Option<i64>,
+    pub until: Option<i64>,
+    /// Ids smaller than this (older): the cursor.
+    pub before: Option<String>,
+    pub limit: u32,
+}
+
+/// The file.
+#[derive(Clone, Debug)]
+pub struct AuditLog {
+    readers: SqlitePool,
+    writer: SqlitePool,
+}
+
+impl AuditLog {
+    pub async fn open(path: &Path) -> Result<Self, Fault> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Normal)
+            .busy_timeout(std::time::Duration::from_secs(5));
+        let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
+        sqlx::raw_sql(SCHEMA).execute(&writer).await?;
+        let readers = SqlitePoolOptions::new().max_connections(2).connect_with(options.read_only(true)).await?;
+        Ok(Self { readers, writer })
+    }
+
+    /// Appends rows in one transaction.
+    pub async fn append(&self, rows: &[DecisionRow]) -> Result<(), Fault> {
+        let mut tx = self.writer.begin().await?;
+        for row in rows {
+            sqlx::query(
+                "INSERT OR IGNORE INTO decisions (id, at, listener, source, http_method, path, route, client, partner, \
+                 auth_methods, credentials, outcome, status, detail, micros) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+            )
+            .bind(&row.id)
+            .bind(row.at)
+            .bind(&row.listener)
+            .bind(&row.source)
+            .bind(&row.http_method)
+            .bind(&row.path)
+            .bind(&row.route)
+            .bind(&row.client)
+            .bind(&row.partner)
+            .bind(&row.auth_methods)
+            .bind(&row.credentials)
+            .bind(&row.outcome)
+            .bind(row.status)
+            .bind(&row.detail)
+            .bind(row.micros)
+            .execute(&mut *tx)
+            .await?;
+        }
+        Ok(tx.commit().await?)
+    }
+
+    /// Lists decisions, newest first.
+    pub async fn list(&self, filter: &DecisionFilter) -> Result<Vec<DecisionRow>, Fault> {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM decisions WHERE 1 = 1");
+        for (column, value) in [
+            (" AND id = ", &filter.id),
+            (" AND client = ", &filter.client),
+            (" AND partner = ", &filter.partner),
+            (" AND outcome = ", &filter.outcome),
+            (" AND id < ", &filter.before),
+        ] {
+            if let Some(value) = value {
+                query.push(column).push_bind(value);
+            }
+        }
+        if filter.denied_only {
+            query.push(" AND outcome <> 'allowed'");
+        }
+        if let Some(since) = filter.since {
+            query.push(" AND at >= ").push_bind(since);
+        }
+        if let Some(until) = filter.until {
+            query.push(" AND at < ").push_bind(until);
+        }
+        query.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit.clamp(1, PAGE_MAX));
+        Ok(query.build_query_as().fetch_all(&self.readers).await?)
+    }
+
+    /// Drops what is older than `before` (milliseconds), a part at a time; returns how many went.
+    pub async fn prune(&self, before: i64) -> Result<u64, Fault> {
+        let done = sqlx::query("DELETE FROM decisions WHERE id IN (SELECT id FROM decisions WHERE at < $1 LIMIT 5000)")
+            .bind(before)
+            .execute(&self.writer)
+            .await?;
+        Ok(done.rows_affected())
+    }
+
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}

@@ -1,0 +1,98 @@
+//! `client_secrets`: an HMAC of each OAuth client secret; the secret itself is nowhere.
+
+use policies::UnixSeconds;
+use sqlx::FromRow;
+
+use super::{ChangeKind, Read, Tx};
+use crate::failure::Fault;
+
+/// One secret. Times are seconds since the Unix epoch.
+#[derive(Clone, PartialEq, Eq, FromRow)]
+pub struct ClientSecretRow {
+    pub id: String,
+    pub client_id: String,
+    pub name: Option<String>,
+    /// The last four characters, for people to tell secrets apart.
+    pub last4: String,
+    /// HMAC-SHA-256 under the server's pepper, 32 bytes.
+    pub hmac: Vec<u8>,
+    pub created_at: i64,
+    pub expires_at: Option<i64>,
+    pub revoked_at: Option<i64>,
+    pub revocation_reason: Option<String>,
+}
+
+impl ClientSecretRow {
+    /// Whether it opens the door at `now`.
+    pub fn live_at(&self, now: UnixSeconds) -> bool {
+        self.revoked_at.is_none() && self.expires_at.is_none_or(|end| now.0 < end)
+    }
+}
+
+impl std::fmt::Debug for ClientSecretRow {
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut debug = formatter.debug_struct("ClientSecretRow");
+        debug.field("id", &self.id).field("client_id", &self.client_id).finish_non_exhaustive()
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, client_id, name, last4, hmac, created_at, expires_at, revoked_at, revocation_reason ",
+            "FROM client_secrets ",
+            $rest
+        )
+    };
+}
+
+/// The secret `id`.
+pub async fn get(from: impl Read, id: &str) -> Result<Option<ClientSecretRow>, Fault> {
+    from.row(sqlx::query_as(select!("WHERE id = $1")).bind(id)).await
+}
+
+/// Every secret of a client, newest first. A client has few: two live ones and those that were.
+pub async fn of_client(from: impl Read, client: &str) -> Result<Vec<ClientSecretRow>, Fault> {
+    from.rows(sqlx::query_as(select!("WHERE client_id = $1 ORDER BY created_at DESC, id")).bind(client)).await
+}
+
+/// Every secret, those of one client together: what the snapshot loads.
+pub async fn all(from: impl Read) -> Result<Vec<ClientSecretRow>, Fault> {
+    from.rows(sqlx::query_as(select!("ORDER BY client_id, created_at DESC, id"))).await
+}
+
+/// Adds a secret.
+pub async fn insert(tx: &mut Tx, row: &ClientSecretRow, now: UnixSeconds) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO client_secrets (id, client_id, name, last4, hmac, created_at, expires_at, revoked_at, revocation_reason)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&row.id)
+    .bind(&row.client_id)
+    .bind(&row.name)
+    .bind(&row.last4)
+    .bind(&row.hmac)
+    .bind(row.created_at)
+    .bind(row.expires_at)
+    .bind(row.revoked_at)
+    .bind(&row.revocation_reason)
+    .execute(tx.connection())
+    .await?;
+    tx.changed(ChangeKind::ClientSecret, &row.client_id, now).await
+}
+
+/// Revokes. `false` when there is no such secret or it was revoked before: the first instant and reason stand.
+pub async fn revoke(tx: &mut Tx, id: &str, reason: &str, now: UnixSeconds) -> Result<bool, Fault> {
+    let client: Option<String> = sqlx::query_scalar(
+        "UPDATE client_secrets SET revoked_at = $2, revocation_reason = $3 WHERE id = $1 AND revoked_at IS NULL
+         RETURNING client_id",
+    )
+    .bind(id)
+    .bind(now.0)
+    .bind(reason)
+    .fetch_optional(tx.connection())
+    .await?;
+    let Some(client) = client else { return Ok(false) };
+    tx.changed(ChangeKind::ClientSecret, &client, now).await?;
+    Ok(true)
+}

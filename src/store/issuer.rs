@@ -1,0 +1,110 @@
+//! `issuers`: our CA certificates. Their private keys lie in encrypted files, never here.
+
+use policies::UnixSeconds;
+use sqlx::FromRow;
+
+use super::{ChangeKind, Read, Tx, stored_names};
+use crate::failure::Fault;
+
+stored_names! {
+    /// What an issuer signs.
+    IssuerKind, "issuer kind" {
+        Root => "root",
+        Issuing => "issuing",
+        ServerIssuing => "server-issuing",
+    }
+}
+
+stored_names! {
+    /// Where in its life an issuer stands.
+    IssuerState, "issuer state" {
+        /// Signs, and is trusted.
+        Active => "active",
+        /// Signs no more, and is still trusted for what it signed.
+        Retiring => "retiring",
+        /// No longer trusted.
+        Removed => "removed",
+    }
+}
+
+/// One CA certificate. Times are seconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct IssuerRow {
+    /// subjectKeyIdentifier, hex.
+    pub key_id: String,
+    #[sqlx(try_from = "String")]
+    pub kind: IssuerKind,
+    #[sqlx(try_from = "String")]
+    pub state: IssuerState,
+    pub subject: String,
+    /// DER.
+    pub certificate: Vec<u8>,
+    /// Relative to the data folder; absent for an offline root.
+    pub key_file: Option<String>,
+    pub not_after: i64,
+    /// The number of the newest CRL; 0 before the first.
+    pub crl_number: i64,
+    pub created_at: i64,
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT key_id, kind, state, subject, certificate, key_file, not_after, crl_number, created_at FROM issuers ",
+            $rest
+        )
+    };
+}
+
+/// The issuer `key_id` (hex).
+pub async fn get(from: impl Read, key_id: &str) -> Result<Option<IssuerRow>, Fault> {
+    from.row(sqlx::query_as(select!("WHERE key_id = $1")).bind(key_id)).await
+}
+
+/// Every issuer, the removed ones too, oldest first.
+pub async fn list(from: impl Read) -> Result<Vec<IssuerRow>, Fault> {
+    from.rows(sqlx::query_as(select!("ORDER BY created_at, key_id"))).await
+}
+
+/// Adds an issuer.
+pub async fn insert(tx: &mut Tx, row: &IssuerRow, now: UnixSeconds) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO issuers (key_id, kind, state, subject, certificate, key_file, not_after, crl_number, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+    )
+    .bind(&row.key_id)
+    .bind(row.kind.as_str())
+    .bind(row.state.as_str())
+    .bind(&row.subject)
+    .bind(&row.certificate)
+    .bind(&row.key_file)
+    .bind(row.not_after)
+    .bind(row.crl_number)
+    .bind(row.created_at)
+    .execute(tx.connection())
+    .await?;
+    tx.changed(ChangeKind::Issuer, &row.key_id, now).await
+}
+
+/// Moves an issuer on in its life. `false` when there is none of that id.
+pub async fn set_state(tx: &mut Tx, key_id: &str, state: IssuerState, now: UnixSeconds) -> Result<bool, Fault> {
+    let done = sqlx::query("UPDATE issuers SET state = $2 WHERE key_id = $1")
+        .bind(key_id)
+        .bind(state.as_str())
+        .execute(tx.connection())
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    tx.changed(ChangeKind::Issuer, key_id, now).await?;
+    Ok(true)
+}
+
+/// Takes the next CRL number (strictly monotonic, RFC 5280 §5.2.3). A CRL that is then not made leaves a gap, which is allowed.
+pub async fn next_crl_number(tx: &mut Tx, key_id: &str) -> Result<i64, Fault> {
+    sqlx::query_scalar("UPDATE issuers SET crl_number = crl_number + 1 WHERE key_id = $1 RETURNING crl_number")
+        .bind(key_id)
+        .fetch_optional(tx.connection())
+        .await?
+        .ok_or_else(|| Fault::new(format!("no issuer {key_id} to number a CRL for")))
+}

@@ -1,0 +1,88 @@
+//! `partners`: the companies.
+
+use policies::UnixSeconds;
+use sqlx::FromRow;
+
+use super::{ChangeKind, Page, Read, Tx};
+use crate::failure::Fault;
+
+/// One partner. Times are seconds since the Unix epoch.
+#[derive(Clone, Debug, PartialEq, Eq, FromRow)]
+pub struct PartnerRow {
+    pub id: String,
+    pub name: String,
+    pub contact: Option<String>,
+    /// The operator's switch. In force are those with `enabled` and no `withdrawn_by`.
+    pub enabled: bool,
+    /// `policy` when a document declares it.
+    pub managed_by: Option<String>,
+    /// The policy version that stopped declaring it.
+    pub withdrawn_by: Option<i64>,
+    pub created_at: i64,
+}
+
+impl PartnerRow {
+    /// Whether its clients may be let in at all.
+    pub fn in_force(&self) -> bool {
+        self.enabled && self.withdrawn_by.is_none()
+    }
+}
+
+macro_rules! select {
+    ($rest:literal) => {
+        concat!(
+            "SELECT id, name, contact, enabled <> 0 AS enabled, managed_by, withdrawn_by, created_at FROM partners ",
+            $rest
+        )
+    };
+}
+
+/// The partner `id`.
+pub async fn get(from: impl Read, id: &str) -> Result<Option<PartnerRow>, Fault> {
+    from.row(sqlx::query_as(select!("WHERE id = $1")).bind(id)).await
+}
+
+/// Partners by id.
+pub async fn list(from: impl Read, page: Page) -> Result<Vec<PartnerRow>, Fault> {
+    let select = sqlx::query_as(select!("ORDER BY id LIMIT $1 OFFSET $2"));
+    from.rows(select.bind(page.limit()).bind(page.offset())).await
+}
+
+/// Every partner: what the snapshot and a policy need whole.
+pub async fn all(from: impl Read) -> Result<Vec<PartnerRow>, Fault> {
+    from.rows(sqlx::query_as(select!("ORDER BY id"))).await
+}
+
+/// Adds a partner.
+pub async fn insert(tx: &mut Tx, row: &PartnerRow, now: UnixSeconds) -> Result<(), Fault> {
+    sqlx::query(
+        "INSERT INTO partners (id, name, contact, enabled, managed_by, withdrawn_by, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+    )
+    .bind(&row.id)
+    .bind(&row.name)
+    .bind(&row.contact)
+    .bind(i64::from(row.enabled))
+    .bind(&row.managed_by)
+    .bind(row.withdrawn_by)
+    .bind(row.created_at)
+    .execute(tx.connection())
+    .await?;
+    tx.changed(ChangeKind::Partner, &row.id, now).await
+}
+
+/// Writes everything but `id` and `created_at`.
+pub async fn update(tx: &mut Tx, row: &PartnerRow, now: UnixSeconds) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE partners SET name = $2, contact = $3, enabled = $4, managed_by = $5, withdrawn_by = $6 WHERE id = $1",
+    )
+    .bind(&row.id)
+    .bind(&row.name)
+    .bind(&row.contact)
+    .bind(i64::from(row.enabled))
+    .bind(&row.managed_by)
+    .bind(row.withdrawn_by)
+    .execute(tx.connection())
+    .await?;
+    tx.changed(ChangeKind::Partner, &row.id, now).await
+}

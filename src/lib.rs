@@ -13,6 +13,7 @@
 
 pub mod audit;
 pub mod authority;
+pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod failure;

@@ -102,7 +102,7 @@ pub use issuer::{Issuer, Prepared};
 pub use key::{KeyAlgorithm, PrivateKey, PublicKey};
 pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
-pub use link::is_issued_by;
+pub use link::{is_issued_by, issuer_name};
 pub use name::AuthorityName;
 pub use pem::{pem_certificate, pem_certificates};
 pub use pkcs12::pkcs12;
@@ -110,7 +110,7 @@ pub use profile::{
     BasicConstraintsConfig, ExtendedKeyUsage, KeyUsage, Profile, ProfileConfig, ProfileKind, ValidityConfig,
 };
 pub use revocation::{RevocationReason, RevokedEntry};
-pub use revocation_list::{Revocation, RevocationList};
+pub use revocation_list::{Revocation, RevocationList, distribution_addresses};
 pub use serial::Serial;
 pub use spiffe_id::SpiffeId;
 pub use thumbprint::{SpkiFingerprint, Thumbprint};

@@ -4,6 +4,7 @@ use x509_parser::asn1_rs::BitString;
 use x509_parser::x509::{AlgorithmIdentifier, SubjectPublicKeyInfo};
 
 use crate::certificate;
+use crate::error::Error;
 use crate::key::PublicKey;
 use crate::signature;
 
@@ -21,6 +22,14 @@ pub fn is_issued_by(certificate: &[u8], issuer: &[u8]) -> bool {
             &certificate.signature_value,
             certificate.tbs_certificate.as_ref(),
         )
+}
+
+/// The name of a certificate's issuer, for people.
+///
+/// # Errors
+/// [`Error::MalformedCertificate`].
+pub fn issuer_name(certificate: &[u8]) -> Result<String, Error> {
+    Ok(certificate::parse(certificate)?.issuer().to_string())
 }
 
 /// Verifies a signature over `message` by a key that was not checked yet.

@@ -196,6 +196,15 @@ impl RevocationList {
     }
 }
 
+/// Where a certificate (DER) says that its issuer's list is (crlDistributionPoints, §4.2.1.13).
+///
+/// # Errors
+/// [`Error::MalformedCertificate`].
+pub fn distribution_addresses(certificate: &[u8]) -> Result<Vec<String>, Error> {
+    let certificate = certificate::parse(certificate)?;
+    Ok(scope::distribution_addresses(&certificate)?.into_iter().map(str::to_owned).collect())
+}
+
 #[derive(Default)]
 struct CrlExtensions {
     authority_key_id: Option<KeyId>,

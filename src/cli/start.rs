@@ -32,8 +32,8 @@ pub struct DemoArgs {
     #[arg(long, value_name = "ADDR")]
     pub mtls: Option<SocketAddr>,
     /// Address of the admin API and the console [default: 127.0.0.1:9443]
-    #[arg(long, value_name = "ADDR")]
-    pub admin: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub admin: Option<String>,
     /// Address of CRLs and CA certificates, plain HTTP [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
     pub pki: Option<SocketAddr>,
@@ -62,11 +62,26 @@ pub struct InitArgs {
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8444")]
     pub mtls: SocketAddr,
     /// Address of the admin API and the console
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443")]
-    pub admin: SocketAddr,
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443", value_parser = address)]
+    pub admin: String,
     /// Address of CRLs and CA certificates, plain HTTP
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
     pub pki: SocketAddr,
+}
+
+/// A checked address, as text: clap wants one type for all options of one name, and `--admin` elsewhere takes a URL.
+fn address(text: &str) -> Result<String, String> {
+    text.parse::<SocketAddr>().map(|address| address.to_string()).map_err(|error| error.to_string())
+}
+
+fn parsed(address: &str) -> Result<SocketAddr, Refusal> {
+    address.parse().map_err(|_| Refusal::invalid("address", format!("{address:?} is not an address like 127.0.0.1:9443")))
+}
+
+impl DemoArgs {
+    fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_deref().and_then(|address| address.parse().ok())
+    }
 }
 
 /// `demo`: prepares what is missing, says how to call it, and serves until it is told to stop.
@@ -81,7 +96,7 @@ pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
         hostnames: hostnames(args),
         gateway: given(args.gateway, GATEWAY)?,
         mtls: given(args.mtls, MTLS)?,
-        admin: given(args.admin, ADMIN)?,
+        admin: given(args.admin(), ADMIN)?,
         pki: given(args.pki, PKI)?,
         passphrase_file: None,
         exempt_loopback: true,
@@ -122,7 +137,7 @@ pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
         hostnames: args.hostname.clone(),
         gateway: args.gateway,
         mtls: args.mtls,
-        admin: args.admin,
+        admin: parsed(&args.admin)?,
         pki: args.pki,
         passphrase_file,
         exempt_loopback: false,
@@ -171,7 +186,7 @@ async fn until_told(app: App) -> Result<(), Failure> {
 
 fn hostnames(args: &DemoArgs) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    for address in [args.gateway, args.mtls, args.admin].into_iter().flatten() {
+    for address in [args.gateway, args.mtls, args.admin()].into_iter().flatten() {
         let name = address.ip().to_string();
         if !address.ip().is_unspecified() && !names.contains(&name) {
             names.push(name);
@@ -186,7 +201,7 @@ fn override_addresses(config: &mut Config, args: &DemoArgs) {
         let given = match (listener.name.as_str(), listener.serves) {
             ("mtls", Serves::Gateway) => args.mtls,
             (_, Serves::Gateway) => args.gateway,
-            (_, Serves::Admin) => args.admin,
+            (_, Serves::Admin) => args.admin(),
             (_, Serves::Pki) => args.pki,
         };
         if let Some(address) = given {

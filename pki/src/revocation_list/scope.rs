@@ -84,7 +84,7 @@ impl Scope {
 }
 
 /// The addresses of crlDistributionPoints (§4.2.1.13) that are for all reasons and of the certificate's own issuer.
-fn distribution_addresses<'a>(certificate: &'a X509Certificate<'_>) -> Result<Vec<&'a str>, Error> {
+pub(super) fn distribution_addresses<'a>(certificate: &'a X509Certificate<'_>) -> Result<Vec<&'a str>, Error> {
     let mut addresses = Vec::new();
     for extension in certificate.extensions() {
         match extension.parsed_extension() {

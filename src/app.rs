@@ -26,7 +26,7 @@ use crate::clock::Clock;
 use crate::config::{Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
-use crate::gateway::{self, DecisionIds, Gate, GateParts, Services, Upstreams};
+use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
 use crate::oauth::{OAuth, OAuthConfig};
@@ -138,6 +138,7 @@ impl App {
                         SigningAlgorithm::Rs256 => Algorithm::Rs256,
                     },
                     cognito_errors: config.oauth.cognito_errors,
+                    folder: config.data.clone(),
                 },
                 foundation.store.clone(),
                 Arc::clone(&foundation.snapshot),
@@ -163,7 +164,7 @@ impl App {
             },
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
-            endpoints: endpoints.listed(),
+            endpoints: Vec::new(),
         });
         let gate = Arc::new(Gate::new(GateParts {
             snapshot: Arc::clone(&foundation.snapshot),
@@ -171,6 +172,7 @@ impl App {
             pepper: Arc::clone(&foundation.pepper),
             clock: foundation.clock.clone(),
             audit: audit.clone(),
+            meters: Meters::new(),
             addresses: AddressLimits::new(&config.limits, &foundation.clock),
             throttles: ClientThrottles::new(foundation.clock.clone()),
             quotas: Quotas::new(foundation.store.clone()),

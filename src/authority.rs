@@ -29,7 +29,7 @@ mod server_certificate;
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
 pub use initialise::{Initialised, Names};
-pub use issue::{Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};
+pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
@@ -107,7 +107,8 @@ impl Authority {
         let issuers = Issuers::open(&store, &keys, &clock).await?;
         let publisher = Publisher::open(&store, &issuers).await?;
         let shelf = ArcSwap::from_pointee(publisher.shelf(&issuers));
-        let authority = Self { inner: Arc::new(Inner { settings, keys, store, snapshot, clock, issuers, publisher, shelf }) };
+        let authority =
+            Self { inner: Arc::new(Inner { settings, keys, store, snapshot, clock, issuers, publisher, shelf }) };
         authority.orphan_what_a_crash_left().await?;
         authority.inner.publisher.nudge(authority.inner.issuers.signing());
         Ok(authority)
@@ -133,7 +134,10 @@ impl Authority {
         let now = self.inner.clock.now();
         let orphans = store::certificate::orphan_reserved(&mut tx, now).await?;
         if orphans > 0 {
-            tracing::warn!(orphans, "certificates were being issued when the server last ended: they will never be accepted");
+            tracing::warn!(
+                orphans,
+                "certificates were being issued when the server last ended: they will never be accepted"
+            );
             metrics::counter!("portcullis_certificates_orphaned_total").increment(orphans);
             let detail = serde_json::json!({ "orphans": orphans });
             Actor::local().record(&mut tx, &self.inner.clock, "certificate.orphan", "reserved", &detail).await?;
@@ -216,7 +220,9 @@ async fn off_thread<T: Send + 'static>(
 async fn to_the_end<T: Send + 'static>(
     operation: impl Future<Output = Result<T, Failure>> + Send + 'static,
 ) -> Result<T, Failure> {
-    tokio::spawn(operation).await.map_err(|error| Fault::new(format!("an operation of the authority ended: {error}")))?
+    tokio::spawn(operation)
+        .await
+        .map_err(|error| Fault::new(format!("an operation of the authority ended: {error}")))?
 }
 
 /// Whose fault an error of the pure functions is: the caller's, who asked for what cannot be, or ours.

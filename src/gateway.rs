@@ -13,6 +13,7 @@ mod endpoints;
 mod explain;
 mod identity_headers;
 pub mod limits;
+mod meters;
 mod path;
 mod respond;
 mod services;
@@ -32,6 +33,7 @@ use policies::{Denial, Route, RouteTable, Stage, Trace};
 pub use act::Upstreams;
 pub use decision_id::DecisionIds;
 pub use endpoints::Pages;
+pub use meters::Meters;
 pub use explain::{ExplainAnswer, ExplainRequest, explain};
 pub use services::{Caller, Services};
 
@@ -56,6 +58,7 @@ pub struct GateParts {
     pub pepper: Arc<Pepper>,
     pub clock: Clock,
     pub audit: Audit,
+    pub meters: Meters,
     pub addresses: AddressLimits,
     pub throttles: ClientThrottles,
     pub quotas: Quotas,
@@ -126,7 +129,7 @@ impl Gate {
         let permit = if route.is_public() {
             policies::admit_public(route, connection.source, &mut ())?
         } else {
-            let principal = authenticate::authenticate(self, &view, &route, &target, now, &mut ()).await?;
+            let principal = authenticate::authenticate(self, &view, &target, now, &mut ()).await?;
             trail.principal(&principal);
             authorize::authorize(self, principal, route, connection.source, now, &mut ()).await?
         };
@@ -202,7 +205,7 @@ impl Handler for Gate {
         if close && connection.protocol == crate::listen::Protocol::Http1 {
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }
-        trail.finish(&response, &self.clock, &self.audit);
+        trail.finish(&response, &self.clock, &self.meters, &self.audit);
         response
     }
 

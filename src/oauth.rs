@@ -23,6 +23,7 @@ mod verify;
 mod tests;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -30,7 +31,6 @@ use http::{HeaderValue, Method, Request, Response, StatusCode, header};
 use pki::ClientCertificate;
 
 pub use self::answer::{Authenticated, AuthenticationFailed};
-pub use self::introspect::INTROSPECT_SCOPE;
 pub use self::signing_keys::SigningKeys;
 pub use self::token::TokenIssued;
 pub use self::verify::{TokenRefusal, VerifiedToken};
@@ -58,6 +58,9 @@ pub const TOKEN_TTL_SECONDS_MAX: u32 = 86_400;
 /// Life of our tokens when nothing is configured.
 pub const TOKEN_TTL_SECONDS_DEFAULT: u32 = 3600;
 
+/// How many transactions one [`OAuth::tidy`] makes at most.
+const PRUNE_ROUNDS_MAX: u32 = 100;
+
 /// How the authorization server is set up.
 #[derive(Clone, Debug)]
 pub struct OAuthConfig {
@@ -69,6 +72,8 @@ pub struct OAuthConfig {
     pub algorithm: Algorithm,
     /// The token endpoint answers every error with 400 and without description, as Cognito does.
     pub cognito_errors: bool,
+    /// Where the relative `ca_file`s of external issuers lie: the data folder.
+    pub folder: PathBuf,
 }
 
 /// The authorization server and the verifier. Shared as `Arc<OAuth>`.
@@ -98,13 +103,24 @@ impl OAuth {
         pepper: Arc<Pepper>,
         passphrase: &[u8],
     ) -> Result<Self, Fault> {
+        let keys = SigningKeys::open(store.clone(), clock.clone(), config.algorithm, passphrase).await?;
+        Self::with_keys(config, store, snapshot, clock, pepper, keys)
+    }
+
+    fn with_keys(
+        config: OAuthConfig,
+        store: Store,
+        snapshot: Arc<Snapshot>,
+        clock: Clock,
+        pepper: Arc<Pepper>,
+        keys: SigningKeys,
+    ) -> Result<Self, Fault> {
         let issuer = IssuerIdentity::parse(&config.issuer)
             .ok_or_else(|| Fault::new(format!("the issuer {:?} is not a URL without query, fragment and final /", config.issuer)))?;
         if !(TOKEN_TTL_SECONDS_MIN..=TOKEN_TTL_SECONDS_MAX).contains(&config.token_ttl_seconds) {
             return Err(Fault::new(format!("a token life of {} s is not between 300 and 86400", config.token_ttl_seconds)));
         }
-        let keys = SigningKeys::open(store.clone(), clock.clone(), config.algorithm, passphrase).await?;
-        let issuers = Issuers::new(&clock);
+        let issuers = Issuers::new(&clock, &config.folder);
         Ok(Self {
             issuer,
             token_ttl_seconds: config.token_ttl_seconds,
@@ -171,12 +187,16 @@ impl OAuth {
     /// Call it every few minutes.
     pub async fn tidy(&self) -> Result<(), Fault> {
         self.keys.remove_outdated().await?;
-        let mut tx = self.store.begin().await?;
-        let forgotten = revoked_token::prune(&mut tx, self.clock.now()).await?;
-        tx.commit().await?;
-        if forgotten > 0 {
-            self.snapshot.catch_up(&self.store).await?;
+        // Small transactions: a revocation that comes meanwhile waits for one of them at most.
+        for _ in 0..PRUNE_ROUNDS_MAX {
+            let mut tx = self.store.begin().await?;
+            let forgotten = revoked_token::prune(&mut tx, self.clock.now()).await?;
+            tx.commit().await?;
+            if forgotten < u64::from(revoked_token::PRUNE_MAX) {
+                break;
+            }
         }
+        self.snapshot.catch_up(&self.store).await?;
         Ok(())
     }
 

@@ -6,7 +6,14 @@
 use std::sync::Arc;
 
 pub use self::actor::Actor;
+pub use self::api_key::{ApiKeyView, CreatedApiKey, NewApiKey, PresentedApiKey, check_environment};
+pub use self::client::{ClientView, NewClient};
+pub use self::client_secret::{ClientSecretView, CreatedClientSecret, NewClientSecret};
+pub use self::expiry::Expiry;
+pub use self::narrowing::check_narrowing;
+pub use self::partner::PartnerView;
 pub use self::pepper::Pepper;
+pub use self::policy::{AppliedPolicy, Effect, PolicyPlan, PolicyVersionView, check_policy};
 
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault};

@@ -42,7 +42,7 @@ pub struct Crl {
 impl Crl {
     /// The list as PEM (`X509 CRL`).
     pub fn pem(&self) -> String {
-        pem::encode("X509 CRL", &self.der)
+        pem::pem_crl(&self.der)
     }
 }
 

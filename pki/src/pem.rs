@@ -40,6 +40,11 @@ pub fn pem_certificate(der: &[u8]) -> String {
     encode("CERTIFICATE", der)
 }
 
+/// Writes one revocation list's DER as PEM (`X509 CRL`).
+pub fn pem_crl(der: &[u8]) -> String {
+    encode("X509 CRL", der)
+}
+
 pub(crate) fn encode(label: &str, der: &[u8]) -> String {
     let base64 = Zeroizing::new(STANDARD.encode(der));
     // Room for all of it at once: a String that grows would leave copies of a private key behind in freed memory.

@@ -28,8 +28,8 @@ checked_text!(ClientId);
 
 /// The short name of a partner company: `[a-z0-9][a-z0-9-]{0,62}`.
 ///
-/// It stands in certificates as `spiffe://<trust-domain>/partner/<partner>/client/<client>`, so it may hold no `/`, no dot
-/// and no upper case: two spellings of one partner would be two identities.
+/// It stands in certificates as `spiffe://<trust-domain>/partner/<partner>/client/<client>`, so it may hold no `/`, no
+/// dot and no upper case: two spellings of one partner would be two identities.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct PartnerId(Arc<str>);
 

@@ -92,10 +92,12 @@ impl fmt::Display for CredentialStatus {
     }
 }
 
-/// The status of a credential that is valid from `not_before` up to, but not including, `not_after`; `None` is unbounded.
+/// The status of a credential that is valid from `not_before` up to, but not including, `not_after`; `None` is
+/// unbounded.
 ///
-/// Revocation wins over dates, so that a report never calls a stolen certificate merely expired. `not_after` is exclusive as
-/// `exp` is (RFC 7519 §4.1.4); an X.509 notAfter is inclusive (RFC 5280 §4.1.2.5) and its reader adds one second.
+/// Revocation wins over dates, so that a report never calls a stolen certificate merely expired. `not_after` is
+/// exclusive as `exp` is (RFC 7519 §4.1.4); an X.509 notAfter is inclusive (RFC 5280 §4.1.2.5) and its reader adds one
+/// second.
 #[must_use]
 pub fn status_at(
     not_before: Option<UnixSeconds>,
@@ -116,7 +118,8 @@ pub fn status_at(
 
 /// One credential whose possession was just shown: by a signature, an HMAC or the TLS handshake.
 ///
-/// Whoever makes a `Proof` vouches for that. The rest, whether it still counts and for what, is decided here on every request.
+/// Whoever makes a `Proof` vouches for that. The rest, whether it still counts and for what, is decided here on every
+/// request.
 #[derive(Debug, Clone)]
 pub struct Proof {
     /// How it was shown.

@@ -12,6 +12,14 @@ use crate::route::Route;
 use crate::trace::{Stage, Trace};
 
 /// Allowed in principle: method, network, status and scope are good; the allowance is still to be spent.
+///
+/// Only [`entitle`] makes one:
+///
+/// ```compile_fail,E0451
+/// # fn forge(principal: policies::Principal, route: std::sync::Arc<policies::Route>) -> policies::Entitlement {
+/// policies::Entitlement { principal, route }
+/// # }
+/// ```
 #[derive(Debug)]
 pub struct Entitlement {
     principal: Principal,
@@ -37,8 +45,8 @@ pub enum Spend {
 
 /// Allowed now: the capability that every action takes by value. No permit, no action.
 ///
-/// It has no public constructor; only [`Entitlement::admit`] and [`admit_public`] make one, and it is neither `Clone` nor
-/// `Copy`, so one decision lets one request through:
+/// It has no public constructor; only [`Entitlement::admit`] and [`admit_public`] make one, and it is neither `Clone`
+/// nor `Copy`, so one decision lets one request through:
 ///
 /// ```compile_fail,E0451
 /// # fn forge(route: std::sync::Arc<policies::Route>) -> policies::Permit {
@@ -57,7 +65,8 @@ pub struct Permit {
     route: Arc<Route>,
 }
 
-/// The route's own allowlist, judged before any credential is looked at, so that a stranger cannot make us verify signatures.
+/// The route's own allowlist, judged before any credential is looked at, so that a stranger cannot make us verify
+/// signatures.
 ///
 /// # Errors
 /// [`Denial::SourceNotAllowed`].
@@ -65,11 +74,12 @@ pub fn check_source<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> R
     check_network(&route.networks, source, Stage::RouteNetwork, trace, || format!("route {}", route.id))
 }
 
-/// Judges `principal` on `route`, in the order of the house: accepted methods, the client's allowlist, each credential's
-/// allowlist, status of the client and of each credential, scopes. The first step that fails names the denial.
+/// Judges `principal` on `route`, in the order of the house: accepted methods, the client's allowlist, each
+/// credential's allowlist, status of the client and of each credential, scopes. The first step that fails names the
+/// denial.
 ///
-/// The route's allowlist is asked once more before all, in silence unless it fails: whoever forgets [`check_source`] is closed,
-/// not open.
+/// The route's allowlist is asked once more before all, in silence unless it fails: whoever forgets [`check_source`] is
+/// closed, not open.
 ///
 /// # Errors
 /// `SourceNotAllowed`, `MethodNotAccepted`, `CredentialRevoked`, `CredentialExpired` or `InsufficientScope`.
@@ -160,8 +170,8 @@ impl Permit {
     }
 }
 
-/// Some alternative must be a subset of what was proved. More than asked for is fine: it has already had to name the same client,
-/// and can only narrow.
+/// Some alternative must be a subset of what was proved. More than asked for is fine: it has already had to name the
+/// same client, and can only narrow.
 fn check_methods<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
     let proved = principal.methods();
     let passed = route.accept.iter().any(|alternative| proved.is_superset(*alternative));
@@ -178,7 +188,7 @@ fn check_network<T: Trace>(
 ) -> Result<(), Denial> {
     let source = canonical(source);
     let passed = networks.contains(source);
-    let detail = || format!("{} may be called or used from {networks}; called from {source}", whose());
+    let detail = || format!("{} allows {networks}; called from {source}", whose());
     trace.step(stage, passed, detail);
     if passed { Ok(()) } else { Err(Denial::SourceNotAllowed { source, detail: detail() }) }
 }

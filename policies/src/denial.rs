@@ -11,9 +11,9 @@ use crate::scope::ScopeSet;
 
 /// A refusal that is the caller's doing (4xx).
 ///
-/// What is told to the outside is made from the variant alone; [`Denial::detail`] is for the log and the audit record. To the
-/// outside `CredentialUnknown`, `CredentialExpired` and `CredentialRevoked` must look alike, or a guesser learns which
-/// guesses were once good.
+/// What is told to the outside is made from the variant alone; [`Denial::detail`] is for the log and the audit record.
+/// To the outside `CredentialUnknown`, `CredentialExpired` and `CredentialRevoked` must look alike, or a guesser learns
+/// which guesses were once good.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Denial {
     /// Nothing was presented.

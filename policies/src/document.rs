@@ -122,8 +122,9 @@ impl<'d> Sections<'d> {
     }
 }
 
-/// Parses the TOML of one document. If it is not TOML, the first error is its only fault; what can be made out of the rest is
-/// still known to the other documents, so that one missing quote does not make every reference to this file a fault.
+/// Parses the TOML of one document. If it is not TOML, the first error is its only fault; what can be made out of the
+/// rest is still known to the other documents, so that one missing quote does not make every reference to this file a
+/// fault.
 fn syntax<'d>(index: usize, document: &'d Document, faults: &mut Faults<'d>) -> Spanned<DeTable<'d>> {
     if document.text.len() > MAX_DOCUMENT_BYTES {
         faults.add(At::start_of(index), format!("the document is larger than {MAX_DOCUMENT_BYTES} bytes"));

@@ -18,8 +18,9 @@
 //!   Entitlement ── admit(Spend) ──▶ Permit        Throttled, QuotaExceeded
 //! ```
 //!
-//! The first step that fails names the [`Denial`]. Each type of the chain is made only from the one before it, and actions take
-//! the [`Permit`] by value: no permit, no action. A [`Trace`] overhears every step for `explain`, on the same code path.
+//! The first step that fails names the [`Denial`]. Each type of the chain is made only from the one before it, and
+//! actions take the [`Permit`] by value: no permit, no action. A [`Trace`] overhears every step for `explain`, on the
+//! same code path.
 //!
 //! ```
 //! use policies::{AuthMethod, CredentialKind, CredentialRef, CredentialStatus, Document, Policy, Proof, Spend};
@@ -92,7 +93,7 @@ pub use route::{
     Proxy, Route, RouteFault, RouteTable, ScopeRequirement,
 };
 pub use scope::{
-    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, MAX_SCOPE_LIST_BYTES, MAX_SCOPE_PART_BYTES, RESERVED_RESOURCE_SERVER,
+    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, MAX_SCOPE_LIST_BYTES, MAX_SCOPE_PART_BYTES, RESERVED_RESOURCE_SERVER,
     ResourceServer, Scope, ScopeDefinition, ScopeSet, is_reserved_scope,
 };
 pub use text::InvalidText;

@@ -16,8 +16,8 @@ pub const MAX_CIDRS: usize = 100_000;
 
 /// The one form in which addresses are compared: an IPv4-mapped IPv6 address (RFC 4291 §2.5.5.2) is the IPv4 address.
 ///
-/// A dual-stack socket sees `::ffff:203.0.113.7` where an IPv4 socket sees `203.0.113.7`; without folding, one of the two
-/// walks around an exception or is kept out of its own network.
+/// A dual-stack socket sees `::ffff:203.0.113.7` where an IPv4 socket sees `203.0.113.7`; without folding, one of the
+/// two walks around an exception or is kept out of its own network.
 #[must_use]
 pub fn canonical(ip: IpAddr) -> IpAddr {
     ip.to_canonical()
@@ -88,9 +88,9 @@ impl std::fmt::Debug for Network {
 /// Reads `203.0.113.0/24` or a single address, and canonicalises it.
 ///
 /// # Errors
-/// Anything that is not an address with an optional prefix length, host bits that are set (`203.0.113.7/24` might mean the
-/// host or the network, and guessing wrong opens 255 addresses), and zone ids (`fe80::1%eth0` names an interface of one
-/// machine, not a partner).
+/// Anything that is not an address with an optional prefix length, host bits that are set (`203.0.113.7/24` might mean
+/// the host or the network, and guessing wrong opens 255 addresses), and zone ids (`fe80::1%eth0` names an interface of
+/// one machine, not a partner).
 pub fn parse_cidr(cidr: &str) -> Result<IpNet, InvalidText> {
     if cidr.contains('%') {
         return Err(InvalidText::new("CIDR", cidr, "zone ids are not allowed"));

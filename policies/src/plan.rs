@@ -14,7 +14,8 @@ pub const MAX_RATE_PER_SECOND: f64 = 1e6;
 /// Largest burst of a throttle, requests.
 pub const MAX_BURST: u32 = 1_000_000;
 
-/// Largest limit of a quota, requests in one period. Far from the ends of what a database counts in, so that sums do not overflow.
+/// Largest limit of a quota, requests in one period. Far from the ends of what a database counts in, so that sums do
+/// not overflow.
 pub const MAX_QUOTA_LIMIT: u64 = 1_000_000_000_000;
 
 /// A named allowance that clients share by reference, each with its own counters.
@@ -41,8 +42,8 @@ impl Throttle {
     /// A checked throttle.
     ///
     /// # Errors
-    /// A rate or burst out of range, NaN included: an emission interval of zero, or one that overflows, would switch the
-    /// limit off (traefik#8235).
+    /// A rate or burst out of range, NaN included: an emission interval of zero, or one that overflows, would switch
+    /// the limit off (traefik#8235).
     pub fn new(rate_per_second: f64, burst: u32) -> Result<Self, PlanError> {
         if !(MIN_RATE_PER_SECOND..=MAX_RATE_PER_SECOND).contains(&rate_per_second) {
             return Err(PlanError::Rate);

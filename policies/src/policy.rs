@@ -10,7 +10,7 @@ use crate::document::{self, Document, DocumentFault};
 use crate::network::{Allowlist, Network};
 use crate::plan::UsagePlan;
 use crate::route::RouteTable;
-use crate::scope::{RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeSet, is_reserved_scope};
+use crate::scope::{ADMIN_SCOPES, RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeSet, is_reserved_scope};
 use crate::text::did_you_mean;
 use crate::token_issuer::TokenIssuer;
 
@@ -77,8 +77,8 @@ impl Policy {
     /// `networks` empty is anywhere, as in a document.
     ///
     /// # Errors
-    /// Every scope, network or plan that this version does not know. Never taken as "no restriction": a network that was
-    /// renamed would open its clients to the world.
+    /// Every scope, network or plan that this version does not know. Never taken as "no restriction": a network that
+    /// was renamed would open its clients to the world.
     pub fn resolve_client(
         &self,
         id: ClientId,
@@ -137,14 +137,17 @@ impl Policy {
 
     /// What to say about a scope that is not [known](Policy::has_scope).
     pub(crate) fn unknown_scope(&self, scope: &Scope) -> String {
+        const MAX_CANDIDATES: usize = 300;
         let identifier = scope.resource_server();
-        let is_declared = identifier == RESERVED_RESOURCE_SERVER
-            || self.resource_servers.iter().any(|server| server.identifier == identifier);
-        let known: Vec<String> = self
-            .resource_servers
-            .iter()
+        let (own, others): (Vec<_>, Vec<_>) =
+            self.resource_servers.iter().partition(|server| server.identifier == identifier);
+        let is_declared = identifier == RESERVED_RESOURCE_SERVER || !own.is_empty();
+        let known: Vec<String> = own
+            .into_iter()
+            .chain(others)
             .flat_map(|server| server.scopes.iter().map(|known| format!("{}/{}", server.identifier, known.name)))
-            .chain(crate::scope::ADMIN_SCOPES.iter().map(|known| (*known).to_owned()))
+            .take(MAX_CANDIDATES)
+            .chain(ADMIN_SCOPES.iter().chain([&crate::scope::INTROSPECT]).map(|known| (*known).to_owned()))
             .collect();
         let hint = did_you_mean(scope.as_str(), known.iter().map(String::as_str));
         if is_declared {

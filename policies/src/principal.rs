@@ -24,8 +24,8 @@ pub struct Principal {
 
 /// Joins everything a request proved into one principal.
 ///
-/// Every proof must name `client`. Else a partner could present its own certificate with a stolen key of another one, and
-/// each half of the rule "certificate and key" would be met by somebody else (Kong#8541).
+/// Every proof must name `client`. Else a partner could present its own certificate with a stolen key of another one,
+/// and each half of the rule "certificate and key" would be met by somebody else (Kong#8541).
 ///
 /// # Errors
 /// [`Denial::NoCredential`] if nothing was proved, [`Denial::CredentialMismatch`] if a proof names another client.

@@ -91,8 +91,8 @@ pub enum ScopeRequirement {
 }
 
 impl ScopeRequirement {
-    /// Whether `granted` is enough. `Any` of nothing is never met, and neither is `All` of nothing: a requirement that lost its
-    /// last scope closes instead of opening.
+    /// Whether `granted` is enough. `Any` of nothing is never met, and neither is `All` of nothing: a requirement that
+    /// lost its last scope closes instead of opening.
     #[must_use]
     pub fn is_met(&self, granted: &ScopeSet) -> bool {
         match self {

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use crate::text::{InvalidText, checked_text};
 
 pub use resource_server::{
-    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, RESERVED_RESOURCE_SERVER, ResourceServer, ScopeDefinition, is_reserved_scope,
+    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, RESERVED_RESOURCE_SERVER, ResourceServer, ScopeDefinition, is_reserved_scope,
 };
 pub use set::{MAX_SCOPE_LIST_BYTES, ScopeSet};
 
@@ -17,8 +17,8 @@ pub const MAX_SCOPE_PART_BYTES: usize = 256;
 
 /// One scope-token (RFC 6749 §3.3) in Cognito's form `identifier/name`.
 ///
-/// The identifier may itself be a URL, so the *last* `/` splits. Scopes are compared whole, byte for byte: no prefix, no case
-/// folding, no wildcard, so that `…/hello-worldx` or `…/HELLO-WORLD` is another scope.
+/// The identifier may itself be a URL, so the *last* `/` splits. Scopes are compared whole, byte for byte: no prefix,
+/// no case folding, no wildcard, so that `…/hello-worldx` or `…/HELLO-WORLD` is another scope.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Scope(Arc<str>);
 
@@ -56,8 +56,8 @@ pub(crate) fn is_scope_name(text: &str) -> bool {
     is_resource_server_identifier(text) && !text.contains('/')
 }
 
-/// RFC 6749 §3.3: `%x21 / %x23-5B / %x5D-7E`. A space or a quote here would let one scope be read as two, or break out of
-/// the `scope="…"` of a challenge (RFC 6750 §3).
+/// RFC 6749 §3.3: `%x21 / %x23-5B / %x5D-7E`. A space or a quote here would let one scope be read as two, or break out
+/// of the `scope="…"` of a challenge (RFC 6750 §3).
 const fn is_scope_byte(byte: u8) -> bool {
     matches!(byte, 0x21 | 0x23..=0x5B | 0x5D..=0x7E)
 }

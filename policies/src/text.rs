@@ -133,7 +133,7 @@ pub(crate) fn is_name(text: &str) -> bool {
 pub(crate) fn nearest<'a>(wanted: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     // A typo in a large policy must not cost seconds.
     const MAX_COMPARED_BYTES: usize = 300;
-    const MAX_CANDIDATES: usize = 1_000;
+    const MAX_CANDIDATES: usize = 300;
     if wanted.len() > MAX_COMPARED_BYTES {
         return None;
     }
@@ -154,6 +154,14 @@ pub(crate) fn did_you_mean<'a>(wanted: &str, known: impl IntoIterator<Item = &'a
 
 /// Distance in characters inserted, left out, changed or swapped with a neighbour, if it is at most `allowed`.
 fn edit_distance(left: &str, right: &str, allowed: usize) -> Option<usize> {
+    const MAX_UTF8_BYTES: usize = 4;
+    // Scopes of one server share a long beginning, which need not be compared cell by cell.
+    let common = left.bytes().zip(right.bytes()).take_while(|(from, to)| from == to).count();
+    let start = (0..=common).rev().find(|at| left.is_char_boundary(*at)).unwrap_or(0);
+    let (left, right) = (left.get(start..)?, right.get(start..)?);
+    if left.len().abs_diff(right.len()) > MAX_UTF8_BYTES * allowed {
+        return None;
+    }
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
     if left.len().abs_diff(right.len()) > allowed {
         return None;

@@ -5,8 +5,8 @@ use std::fmt;
 
 use crate::client::ClientId;
 
-/// Signature algorithms (RFC 7518 §3.1, RFC 8037) that a document may allow. No `none`, and no HMAC: with a public key as the
-/// secret anybody could sign (RFC 8725 §2.1).
+/// Signature algorithms (RFC 7518 §3.1, RFC 8037) that a document may allow. No `none`, and no HMAC: with a public key
+/// as the secret anybody could sign (RFC 8725 §2.1).
 pub const TOKEN_ALGORITHMS: [&str; 9] =
     ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"];
 /// Allowed if a document names none.

@@ -66,8 +66,8 @@ fn check_authority(authority: &str) -> Option<Option<IpAddr>> {
     };
     check_port(port)?;
     let labels = host.strip_suffix('.').unwrap_or(host).split('.');
-    // A last label of digits makes an address, and only the dotted decimal form: 127.1 and 0177.0.0.1 mean different hosts
-    // to different programs.
+    // A last label of digits makes an address, and only the dotted decimal form: 127.1 and 0177.0.0.1 mean different
+    // hosts to different programs.
     if labels.clone().next_back()?.bytes().next()?.is_ascii_digit() {
         return host.parse::<Ipv4Addr>().ok().map(|address| Some(IpAddr::V4(address)));
     }

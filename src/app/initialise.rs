@@ -13,7 +13,8 @@ use crate::authority::{Authority, KeyDirectory, Names, NewCertificate, Passphras
 use crate::clock::Clock;
 use crate::config::{CONFIG_FILE_NAME, Config, ConfigFile, ListenerFile, Serves};
 use crate::failure::{Failure, Fault, Refusal};
-use crate::registry::{Actor, NewClient};
+use crate::registry::Actor;
+use crate::registry::client::NewClient;
 use crate::store::Store;
 
 /// The partner and client that an installation begins with.
@@ -149,7 +150,15 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
 /// Issues a certificate with a key of ours and writes `NAME.crt` (with chain), `NAME.p12`, its password, and last `NAME.key`,
 /// whose presence says that the rest is there.
 pub(super) async fn issue_into(foundation: &Foundation, client: &str, folder: &Path, name: &str) -> Result<(), Failure> {
-    let new = NewCertificate { client: client.to_owned(), pkcs12: true, ..NewCertificate::default() };
+    let new = NewCertificate {
+        client: client.to_owned(),
+        lifetime_seconds: None,
+        key_algorithm: pki::KeyAlgorithm::EcdsaP256,
+        scopes: None,
+        networks: None,
+        pkcs12: true,
+        idempotency_key: None,
+    };
     let issued = foundation.authority.issue(new, &Actor::local()).await?;
     let file = |extension: &str| folder.join(format!("{name}.{extension}"));
     write_atomically(&file("crt"), format!("{}{}", issued.certificate_pem, issued.chain_pem).as_bytes(), 0o644)?;

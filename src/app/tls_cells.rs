@@ -91,7 +91,7 @@ fn make(
             let current = own.current();
             ServerIdentity {
                 chain: current.chain.iter().map(|der| der.to_vec()).collect(),
-                key_pkcs8: Zeroizing::new(current.private_key().secret_der().to_vec()),
+                key_pkcs8: current.key_pkcs8(),
             }
         }
     };

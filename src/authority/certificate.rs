@@ -188,9 +188,12 @@ impl Authority {
 pub(super) fn one(mut rows: Vec<CertificateRow>) -> Result<CertificateRow, Refusal> {
     match (rows.pop(), rows.is_empty()) {
         (Some(row), true) => Ok(row),
-        (None, _) => Err(Refusal::not_found("certificate_not_found", "There is no certificate of that serial or thumbprint.")),
+        (None, _) => {
+            Err(Refusal::not_found("certificate_not_found", "There is no certificate of that serial or thumbprint."))
+        }
         (Some(last), false) => {
-            let choices = rows.iter().chain([&last]).map(|row| format!("{}/{}", row.issuer_key_id, row.serial)).collect();
+            let choices =
+                rows.iter().chain([&last]).map(|row| format!("{}/{}", row.issuer_key_id, row.serial)).collect();
             let message = "Several authorities used this serial. Name one as <issuer>/<serial>.";
             Err(Refusal::conflict("certificate_ambiguous", message).with_details(choices))
         }

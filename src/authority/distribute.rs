@@ -66,7 +66,8 @@ impl Shelf {
         for exhibit in exhibits {
             let id = exhibit.key_id;
             let certificate = exhibit.certificate_der;
-            documents.insert(format!("/ca/{id}.cer"), Document::new(PKIX_CERT, certificate.to_vec(), exhibit.created_at));
+            documents
+                .insert(format!("/ca/{id}.cer"), Document::new(PKIX_CERT, certificate.to_vec(), exhibit.created_at));
             if exhibit.is_root {
                 let pem = pki::pem_certificate(certificate);
                 documents.insert("/ca.pem".to_owned(), Document::new(PEM, pem.into_bytes(), exhibit.created_at));
@@ -177,7 +178,13 @@ mod tests {
         let at = UnixSeconds(784_111_777);
         Shelf::new(&[
             Exhibit { key_id: &root, is_root: true, certificate_der: b"root", created_at: at, crl: Some((b"rc", at)) },
-            Exhibit { key_id: &issuing, is_root: false, certificate_der: b"sub", created_at: at, crl: Some((b"ic", at)) },
+            Exhibit {
+                key_id: &issuing,
+                is_root: false,
+                certificate_der: b"sub",
+                created_at: at,
+                crl: Some((b"ic", at)),
+            },
         ])
     }
 

@@ -14,8 +14,8 @@ use super::crash_point::CrashPoint;
 use super::keys::{KeyDirectoryLock, write_whole};
 use super::publish::ROOT_CRL_LIFETIME_SECONDS;
 use super::{
-    Authority, AuthoritySettings, ISSUING_KEY, IssuerKind, IssuerState, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, instant,
-    off_thread, random_serial, refused,
+    Authority, AuthoritySettings, ISSUING_KEY, IssuerKind, IssuerState, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY,
+    instant, off_thread, random_serial, refused,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
@@ -77,10 +77,15 @@ impl Authority {
         CrashPoint::AfterKeyFiles.reached();
         let (names, settings, now) = (names.clone(), settings.clone(), clock.now());
         let at = instant(now)?;
-        let made = off_thread("making the authorities", move || Made::new(keys_of_all, &names, &settings, at)).await??;
+        let made =
+            off_thread("making the authorities", move || Made::new(keys_of_all, &names, &settings, at)).await??;
         write_down(store, &made, actor, clock).await?;
         finish(keys)?;
-        tracing::info!(root = made.root.subject(), issuing = made.issuing.subject(), "the certificate authority was made");
+        tracing::info!(
+            root = made.root.subject(),
+            issuing = made.issuing.subject(),
+            "the certificate authority was made"
+        );
         Ok(Initialised { root_pem: made.root.certificate_pem(), created: true })
     }
 }
@@ -105,7 +110,8 @@ impl Made {
             organization: names.organization.clone(),
         };
         let profile = Profile::builtin(ProfileKind::Root);
-        let root = pki::Issuer::self_signed(&profile, name("Root CA"), keys.root, random_serial()?, now).map_err(refused)?;
+        let root =
+            pki::Issuer::self_signed(&profile, name("Root CA"), keys.root, random_serial()?, now).map_err(refused)?;
         let points = settings.distribution_points(root.key_id());
         let below = |kind: ProfileKind, what: &str, key: PrivateKey| -> Result<pki::Issuer, Failure> {
             let profile = Profile::builtin(kind);

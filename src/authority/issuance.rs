@@ -68,7 +68,9 @@ impl Authority {
         let prepared = match self.reserve(order, actor).await? {
             Reserved::Now(prepared) => prepared,
             Reserved::Before(row) => return Ok(Outcome::Before(row)),
-            Reserved::SerialTaken => return Err(Fault::new("serial numbers repeat: the random generator is broken").into()),
+            Reserved::SerialTaken => {
+                return Err(Fault::new("serial numbers repeat: the random generator is broken").into());
+            }
         };
         CrashPoint::AfterReserve.reached();
         let (issuer, serial) = (prepared.issuer_key_id().to_string(), prepared.serial().to_string());
@@ -99,8 +101,10 @@ impl Authority {
         let (signer, request, serial) = (order.signer.clone(), order.request.clone(), random_serial()?);
         let (points, now) = (self.inner.settings.distribution_points(signer.key_id()), self.now()?);
         let profile = Profile::builtin(request.identity.profile_kind());
-        off_thread("preparing a certificate", move || signer.prepare(&profile, request, serial, &points, now).map_err(refused))
-            .await?
+        off_thread("preparing a certificate", move || {
+            signer.prepare(&profile, request, serial, &points, now).map_err(refused)
+        })
+        .await?
     }
 
     /// All checks that another writer could upset happen inside the transaction that takes the serial.
@@ -169,7 +173,9 @@ impl Authority {
         let stored =
             store::certificate::mark_issued(&mut tx, &issuer, &serial, &certificate.der, &thumbprint, now).await?;
         let row = store::certificate::get(&mut tx, &issuer, &serial).await?.filter(|_| stored);
-        let row = row.ok_or_else(|| Fault::new(format!("the reservation of {serial} is gone: another server runs on this database")))?;
+        let row = row.ok_or_else(|| {
+            Fault::new(format!("the reservation of {serial} is gone: another server runs on this database"))
+        })?;
         if row.revoked_at.is_some() {
             let message = "The certificate was revoked while it was being issued.";
             return Err(Refusal::conflict("revoked_meanwhile", message).into());
@@ -194,7 +200,10 @@ impl Authority {
         match orphaned.await {
             Ok(true) => {
                 metrics::counter!("portcullis_certificates_orphaned_total").increment(1);
-                tracing::warn!(serial, "issuance failed after its serial was reserved: the certificate will never be accepted");
+                tracing::warn!(
+                    serial,
+                    "issuance failed after its serial was reserved: the certificate will never be accepted"
+                );
             }
             Ok(false) => {}
             Err(error) => tracing::error!(serial, %error, "a failed issuance could not be closed"),
@@ -213,7 +222,7 @@ impl Authority {
         // What is committed before a transaction begins is all there is; the snapshot has it after this.
         self.inner.snapshot.catch_up(&self.inner.store).await?;
         let policy = self.inner.snapshot.policy();
-        Ok(registry::check_narrowing(&policy, &client, order.scopes.as_deref(), order.networks.as_deref())?)
+        Ok(registry::narrowing::check_narrowing(&policy, &client, order.scopes.as_deref(), order.networks.as_deref())?)
     }
 
     /// One key, one owner. A key that two partners hold lets each be taken for the other by whoever maps keys to names; a key

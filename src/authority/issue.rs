@@ -123,7 +123,8 @@ impl Authority {
             ])
         })?;
         let holder = self.holder(&new.client).await?;
-        let key = off_thread("making a key", move || PrivateKey::generate(new.key_algorithm)).await?.map_err(refused)?;
+        let key =
+            off_thread("making a key", move || PrivateKey::generate(new.key_algorithm)).await?.map_err(refused)?;
         let request = self.leaf_request(&holder, key.public_key().clone(), new.lifetime_seconds)?;
         let order = Order {
             signer: self.inner.issuers.issuing().signer()?.clone(),
@@ -179,7 +180,8 @@ impl Authority {
             Outcome::Issued(row, certificate) => (row, certificate.der),
             Outcome::Before(row) => {
                 let der = store::certificate::der(&self.inner.store, &row.issuer_key_id, &row.serial).await?;
-                let der = der.ok_or_else(|| Fault::new(format!("the issued certificate {} has no bytes", row.serial)))?;
+                let der =
+                    der.ok_or_else(|| Fault::new(format!("the issued certificate {} has no bytes", row.serial)))?;
                 (row, der)
             }
         };
@@ -244,7 +246,8 @@ async fn pack(der: Vec<u8>, signer: Arc<pki::Issuer>, key: PrivateKey, name: Str
     aws_lc_rs::rand::fill(&mut *octets).map_err(|_| Fault::new("no randomness for a password"))?;
     let password: SecretString = octets.iter().map(|octet| format!("{octet:02x}")).collect::<String>().into();
     off_thread("packing PKCS#12", move || {
-        let file = pki::pkcs12(&der, &[signer.certificate_der()], &key, password.expose_secret(), &name).map_err(refused)?;
+        let file =
+            pki::pkcs12(&der, &[signer.certificate_der()], &key, password.expose_secret(), &name).map_err(refused)?;
         Ok(Pkcs12 { file, password })
     })
     .await?

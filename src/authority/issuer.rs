@@ -99,7 +99,8 @@ impl Issuer {
             Ok(signer) => Ok(signer),
             Err(NoSigner::NotValid(error)) => Err(refused(error.clone())),
             Err(NoSigner::NotLoaded) => {
-                Err(Refusal::conflict("key_not_loaded", format!("The key of {} is not loaded here.", self.subject)).into())
+                Err(Refusal::conflict("key_not_loaded", format!("The key of {} is not loaded here.", self.subject))
+                    .into())
             }
         }
     }
@@ -131,7 +132,8 @@ impl Issuers {
             all.push(Issuer::open(row, keys, clock).await?);
         }
         let active = |kind: IssuerKind| {
-            let mut found = all.iter().enumerate().filter(|(_, issuer)| issuer.kind == kind && issuer.state == IssuerState::Active);
+            let mut found =
+                all.iter().enumerate().filter(|(_, issuer)| issuer.kind == kind && issuer.state == IssuerState::Active);
             match (found.next(), found.next()) {
                 (Some((index, _)), None) => Ok(index),
                 (None, _) => Err(Fault::new(format!("the database has no active {} authority", kind.as_str()))),

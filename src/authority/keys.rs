@@ -97,7 +97,12 @@ impl KeyDirectory {
     ///
     /// # Errors
     /// `key_file_exists`: an authority's key is never overwritten. The caller holds the lock, so that nobody can come in between.
-    pub(super) async fn create(&self, lock: &KeyDirectoryLock, name: &str, key: PrivateKey) -> Result<PrivateKey, Failure> {
+    pub(super) async fn create(
+        &self,
+        lock: &KeyDirectoryLock,
+        name: &str,
+        key: PrivateKey,
+    ) -> Result<PrivateKey, Failure> {
         if self.holds(name)? {
             let path = self.path.join(name);
             return Err(Refusal::conflict("key_file_exists", format!("{} exists already.", path.display())).into());
@@ -106,7 +111,12 @@ impl KeyDirectory {
     }
 
     /// Writes a key file, in place of an older one of that name, and gives the key back.
-    pub(super) async fn replace(&self, _lock: &KeyDirectoryLock, name: &str, key: PrivateKey) -> Result<PrivateKey, Failure> {
+    pub(super) async fn replace(
+        &self,
+        _lock: &KeyDirectoryLock,
+        name: &str,
+        key: PrivateKey,
+    ) -> Result<PrivateKey, Failure> {
         let (keys, name) = (self.clone(), name.to_owned());
         off_thread("locking a key", move || {
             let pem = key
@@ -140,9 +150,11 @@ pub(super) fn write_whole(dir: &Path, name: &str, bytes: &[u8]) -> Result<(), Fa
 fn read_private(path: &Path) -> Result<String, Failure> {
     let shown = path.display();
     let file = File::open(path).map_err(|error| match error.kind() {
-        std::io::ErrorKind::NotFound => {
-            Refusal::not_found("key_file_missing", format!("{shown} is missing: restore it from the backup of the keys.")).into()
-        }
+        std::io::ErrorKind::NotFound => Refusal::not_found(
+            "key_file_missing",
+            format!("{shown} is missing: restore it from the backup of the keys."),
+        )
+        .into(),
         _ => Failure::from(Fault::new(format!("reading {shown}: {error}"))),
     })?;
     // Asked of the open file, not of the path: what is checked is what is read.

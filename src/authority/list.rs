@@ -3,8 +3,8 @@
 use policies::UnixSeconds;
 use serde::Serialize;
 
-use super::certificate::{CertificateStatus, CertificateView};
 use super::Authority;
+use super::certificate::{CertificateStatus, CertificateView};
 use crate::failure::{Failure, Refusal};
 use crate::store::certificate::{CertificateFilter, CertificatePlace, CertificateState};
 use crate::store::{self, LIST_LIMIT_MAX, Page};
@@ -69,7 +69,8 @@ fn filter(query: &CertificateQuery, limit: u32, now: UnixSeconds) -> Result<Cert
             Some(CertificateStatus::Issued)
         }
         (Some(other), Some(_)) => {
-            let message = format!("What expires within some time is good now, so it is not {other}: ask for one or the other.");
+            let message =
+                format!("What expires within some time is good now, so it is not {other}: ask for one or the other.");
             return Err(Refusal::invalid("contradiction", message));
         }
     };

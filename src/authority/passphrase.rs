@@ -62,8 +62,9 @@ impl Passphrase {
     /// `passphrase_unreadable`; and what [`Passphrase::new`] refuses.
     pub fn from_file(path: &Path) -> Result<Self, Failure> {
         let shown = path.display();
-        let unreadable =
-            |error: std::io::Error| Refusal::invalid("passphrase_unreadable", format!("{shown} cannot be read: {error}."));
+        let unreadable = |error: std::io::Error| {
+            Refusal::invalid("passphrase_unreadable", format!("{shown} cannot be read: {error}."))
+        };
         let file = std::fs::File::open(path).map_err(unreadable)?;
         let metadata = file.metadata().map_err(unreadable)?;
         let mode = metadata.permissions().mode() & 0o777;

@@ -58,7 +58,12 @@ impl Publisher {
                 newest.insert(issuer.key_id.clone(), Arc::new(row));
             }
         }
-        Ok(Self { newest: RwLock::new(newest), due: Mutex::default(), nudged: Notify::new(), turn: tokio::sync::Mutex::default() })
+        Ok(Self {
+            newest: RwLock::new(newest),
+            due: Mutex::default(),
+            nudged: Notify::new(),
+            turn: tokio::sync::Mutex::default(),
+        })
     }
 
     /// The newest list of an authority.
@@ -170,8 +175,13 @@ impl Authority {
             self.housekeeping(now).await;
         }
         due.extend(scheduled);
+        let signing: BTreeSet<&KeyId> = self.inner.issuers.signing().collect();
         let mut all = true;
         for issuer in due {
+            if !signing.contains(&issuer) {
+                tracing::warn!(%issuer, "an authority that has ended can tell nobody of a revocation; the gate refuses it");
+                continue;
+            }
             if let Err(error) = self.publish(&issuer).await {
                 all = false;
                 metrics::counter!("portcullis_crl_failures_total", "issuer" => issuer.to_string()).increment(1);
@@ -189,7 +199,12 @@ impl Authority {
         Ok(())
     }
 
-    async fn publish_with(&self, issuer: &Issuer, signer: Arc<pki::Issuer>, lifetime_seconds: u32) -> Result<Arc<CrlRow>, Failure> {
+    async fn publish_with(
+        &self,
+        issuer: &Issuer,
+        signer: Arc<pki::Issuer>,
+        lifetime_seconds: u32,
+    ) -> Result<Arc<CrlRow>, Failure> {
         let _turn = self.inner.publisher.turn.lock().await;
         let key_id = issuer.key_id.to_string();
         for _ in 0..ATTEMPTS_MAX {
@@ -201,7 +216,10 @@ impl Authority {
                 continue;
             }
             if !store::crl::save(&mut tx, &row).await? {
-                return Err(Fault::new(format!("the list of {key_id} has a higher number than its authority remembers")).into());
+                return Err(Fault::new(format!(
+                    "the list of {key_id} has a higher number than its authority remembers"
+                ))
+                .into());
             }
             tx.commit().await?;
             measure(&row);
@@ -252,7 +270,8 @@ impl Authority {
         let now = self.inner.clock.now();
         let next = self.inner.issuers.signing().map(|issuer| self.half_life(issuer).0.saturating_sub(now.0)).min();
         // One second at least: a list that cannot be made must not keep a processor busy.
-        Duration::from_secs(next.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0)).clamp(RETRY_MIN, CLOCK_CHECK)
+        Duration::from_secs(next.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0))
+            .clamp(RETRY_MIN, CLOCK_CHECK)
     }
 
     fn half_life(&self, issuer: &KeyId) -> UnixSeconds {

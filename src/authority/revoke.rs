@@ -12,7 +12,9 @@ use super::crash_point::CrashPoint;
 use super::{Authority, to_the_end};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
-use crate::store::certificate::{CertificateFilter, CertificateKind, CertificatePlace, CertificateRow, CertificateState};
+use crate::store::certificate::{
+    CertificateFilter, CertificateKind, CertificatePlace, CertificateRow, CertificateState,
+};
 use crate::store::{self, LIST_LIMIT_MAX, Page, Tx};
 
 /// What is to be revoked.
@@ -74,7 +76,12 @@ impl Authority {
     /// # Errors
     /// `reason_not_permanent` for a hold; `certificate_not_found`, `certificate_ambiguous`, `client_not_found`,
     /// `partner_not_found`.
-    pub async fn revoke(&self, selector: Selector, reason: RevocationReason, actor: &Actor) -> Result<Revoked, Failure> {
+    pub async fn revoke(
+        &self,
+        selector: Selector,
+        reason: RevocationReason,
+        actor: &Actor,
+    ) -> Result<Revoked, Failure> {
         let started_nanos = self.inner.clock.monotonic_nanos();
         if !reason.is_permanent() {
             let message = format!("`{reason}` could be taken back, and a revocation here cannot: use another reason.");
@@ -139,13 +146,17 @@ impl Authority {
             Selector::Certificate(name) => return Ok(vec![one(self.find(&mut *tx, name).await?)?]),
             Selector::Client(client) => {
                 if store::client::get(&mut *tx, client).await?.is_none() {
-                    return Err(Refusal::not_found("client_not_found", format!("There is no client {client:?}.")).into());
+                    return Err(
+                        Refusal::not_found("client_not_found", format!("There is no client {client:?}.")).into()
+                    );
                 }
                 CertificateFilter { client: Some(client.clone()), ..Default::default() }
             }
             Selector::Partner(partner) => {
                 if store::partner::get(&mut *tx, partner).await?.is_none() {
-                    return Err(Refusal::not_found("partner_not_found", format!("There is no partner {partner:?}.")).into());
+                    return Err(
+                        Refusal::not_found("partner_not_found", format!("There is no partner {partner:?}.")).into()
+                    );
                 }
                 CertificateFilter { partner: Some(partner.clone()), ..Default::default() }
             }
@@ -153,7 +164,13 @@ impl Authority {
         Ok(not_over(tx, filter, now).await?)
     }
 
-    fn tell(&self, selector: &Selector, reason: RevocationReason, revoked: &[RevokedCertificate], connections_closed: usize) {
+    fn tell(
+        &self,
+        selector: &Selector,
+        reason: RevocationReason,
+        revoked: &[RevokedCertificate],
+        connections_closed: usize,
+    ) {
         let newly = revoked.iter().filter(|certificate| certificate.newly);
         let issuers: BTreeSet<&str> = newly.clone().map(|certificate| certificate.issuer.as_str()).collect();
         let count = newly.count();

@@ -7,10 +7,11 @@ use std::time::Duration;
 use pki::{Identity, KeyAlgorithm, LeafRequest, PrivateKey};
 use policies::UnixSeconds;
 use rustls::client::verify_server_name;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, ServerName};
+use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::ParsedCertificate;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
+use zeroize::Zeroizing;
 
 use super::issuance::{Order, Outcome};
 use super::keys::SERVER_KEY;
@@ -45,9 +46,9 @@ pub struct ServerCertificate {
 }
 
 impl ServerCertificate {
-    /// The private key, PKCS#8. Each call makes a copy, which rustls takes.
-    pub fn private_key(&self) -> PrivateKeyDer<'static> {
-        PrivatePkcs8KeyDer::from(self.key.to_pkcs8_der().to_vec()).into()
+    /// The private key, PKCS#8 DER: a copy, which is wiped when it is dropped.
+    pub fn key_pkcs8(&self) -> Zeroizing<Vec<u8>> {
+        self.key.to_pkcs8_der()
     }
 
     fn new(der: Vec<u8>, issuer_der: Vec<u8>, key: PrivateKey, row: &CertificateRow) -> Self {
@@ -125,7 +126,9 @@ impl ServerIdentity {
                 continue;
             }
             match self.renew().await {
-                Ok(renewed) => tracing::info!(thumbprint = renewed.thumbprint, "the gate's server certificate was renewed"),
+                Ok(renewed) => {
+                    tracing::info!(thumbprint = renewed.thumbprint, "the gate's server certificate was renewed")
+                }
                 Err(error) => {
                     metrics::counter!("portcullis_server_certificate_failures_total").increment(1);
                     tracing::error!(%error, "the gate's server certificate could not be renewed; trying again");
@@ -178,7 +181,8 @@ impl Authority {
 
     async fn make_server_certificate(&self, names: &ServerNames) -> Result<ServerCertificate, Failure> {
         let lock = self.inner.keys.lock()?;
-        let key = off_thread("making a key", || PrivateKey::generate(KeyAlgorithm::EcdsaP256)).await?.map_err(refused)?;
+        let key =
+            off_thread("making a key", || PrivateKey::generate(KeyAlgorithm::EcdsaP256)).await?.map_err(refused)?;
         let common_name = names.dns.first().cloned().or_else(|| names.ips.first().map(ToString::to_string));
         let order = Order {
             signer: self.inner.issuers.server_issuing().signer()?.clone(),
@@ -212,7 +216,8 @@ impl Authority {
 /// gate goes with the next renewal.
 fn names_all(der: &[u8], names: &ServerNames) -> Result<bool, Fault> {
     let der = CertificateDer::from(der);
-    let certificate = ParsedCertificate::try_from(&der).map_err(|error| Fault::new(format!("our certificate: {error}")))?;
+    let certificate =
+        ParsedCertificate::try_from(&der).map_err(|error| Fault::new(format!("our certificate: {error}")))?;
     let dns = names.dns.iter().map(|name| ServerName::try_from(name.as_str()));
     let ips = names.ips.iter().map(|ip| Ok(ServerName::from(*ip)));
     Ok(dns.chain(ips).all(|name| name.is_ok_and(|name| verify_server_name(&certificate, &name).is_ok())))

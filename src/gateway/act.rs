@@ -16,7 +16,7 @@ use crate::listen::Connection;
 pub use proxy::Upstreams;
 
 /// What an action may need to know beside the request.
-pub struct Scene<'a> {
+pub(super) struct Scene<'a> {
     pub connection: &'a Connection,
     pub upstreams: &'a Upstreams,
     pub services: &'a Services,
@@ -25,7 +25,7 @@ pub struct Scene<'a> {
 }
 
 /// Carries out the route's action.
-pub async fn act(permit: Permit, parts: Parts, body: Incoming, scene: Scene<'_>) -> Result<Response<Body>, Stop> {
+pub(super) async fn act(permit: Permit, parts: Parts, body: Incoming, scene: Scene<'_>) -> Result<Response<Body>, Stop> {
     let route = std::sync::Arc::clone(permit.route());
     match &route.action {
         Action::Mock(mock) => mock::answer(&permit, mock, parts.method == http::Method::HEAD),

@@ -44,7 +44,7 @@ const MANAGED: &[&str] = &[
 ];
 
 /// Removes everything that a client might use to speak for us.
-pub fn strip(headers: &mut HeaderMap) {
+pub(super) fn strip(headers: &mut HeaderMap) {
     let forged: Vec<HeaderName> = headers.keys().filter(|name| is_managed(name.as_str())).cloned().collect();
     for name in forged {
         headers.remove(name);
@@ -61,7 +61,7 @@ fn is_managed(name: &str) -> bool {
 
 /// Says who is asking. Called last, after everything hop-by-hop is gone: a `Connection: x-portcullis-client` line must not
 /// take our header away again.
-pub fn set(
+pub(super) fn set(
     headers: &mut HeaderMap,
     principal: Option<&Principal>,
     certificate: Option<&PeerCertificate>,

@@ -6,7 +6,7 @@ const PATH_BYTES_MAX: usize = 4096;
 
 /// Why a path is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum PathFault {
+pub(super) enum PathFault {
     #[error("the path must start with a slash")]
     NoSlash,
     #[error("the path is longer than 4096 bytes")]
@@ -31,11 +31,11 @@ pub enum PathFault {
 
 /// A path in its one spelling.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct NormalPath<'a>(&'a str);
+pub(super) struct NormalPath<'a>(&'a str);
 
 impl<'a> NormalPath<'a> {
     /// Takes the raw path of a request (no query).
-    pub fn parse(raw: &'a str) -> Result<Self, PathFault> {
+    pub(super) fn parse(raw: &'a str) -> Result<Self, PathFault> {
         let bytes = raw.as_bytes();
         if bytes.first() != Some(&b'/') {
             return Err(PathFault::NoSlash);
@@ -84,7 +84,7 @@ impl<'a> NormalPath<'a> {
         Ok(Self(raw))
     }
 
-    pub fn as_str(self) -> &'a str {
+    pub(super) fn as_str(self) -> &'a str {
         self.0
     }
 }

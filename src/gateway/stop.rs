@@ -10,7 +10,7 @@ use crate::listen::Violation;
 
 /// The first step that failed.
 #[derive(Debug)]
-pub enum Stop {
+pub(super) enum Stop {
     /// The request itself is not acceptable, whoever sent it.
     Malformed(Malformed),
     /// The caller may not.
@@ -25,7 +25,7 @@ pub enum Stop {
 
 /// Why a request is refused before anyone asks who sent it. `Display` is fit for the client.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Malformed {
+pub(super) enum Malformed {
     #[error("{0}")]
     Framing(Violation),
     #[error("{0}")]
@@ -50,7 +50,7 @@ pub enum Malformed {
 
 impl Malformed {
     /// Stable.
-    pub fn code(&self) -> &'static str {
+    pub(super) fn code(&self) -> &'static str {
         match self {
             Self::Framing(Violation::TooLarge) => "head_too_large",
             Self::Framing(_) => "malformed_request",
@@ -69,7 +69,7 @@ impl Malformed {
 
 /// What went wrong between us and an upstream. The address and reason are for the log alone.
 #[derive(Debug)]
-pub enum UpstreamFault {
+pub(super) enum UpstreamFault {
     Unreachable { upstream: String, reason: String },
     Broken { upstream: String, reason: String },
     Timeout { upstream: String, timeout: Duration },

@@ -1,7 +1,5 @@
 //! What is under judgement: where it comes from, what it asks for, what it presents. Read once, in one spelling.
 
-use std::net::IpAddr;
-
 use http::header::{AUTHORIZATION, HOST, HeaderMap, HeaderName};
 use http::request::Parts;
 use http::{Method, Uri};
@@ -16,9 +14,8 @@ const CREDENTIAL_PARAMETERS: &[&str] = &["access_token", "api_key", "apikey", "x
 
 /// The request under judgement.
 #[derive(Debug)]
-pub struct Target<'a> {
+pub(super) struct Target<'a> {
     pub listener: &'a str,
-    pub source: IpAddr,
     pub method: &'a Method,
     pub path: NormalPath<'a>,
     pub presented: Presented<'a>,
@@ -26,7 +23,7 @@ pub struct Target<'a> {
 
 /// What arrived, not yet believed.
 #[derive(Debug, Default)]
-pub struct Presented<'a> {
+pub(super) struct Presented<'a> {
     pub certificate: Option<&'a PeerCertificate>,
     pub api_key: Option<&'a str>,
     pub authorization: Option<PresentedAuthorization<'a>>,
@@ -34,7 +31,7 @@ pub struct Presented<'a> {
 
 /// The Authorization header.
 #[derive(Clone, Copy)]
-pub enum PresentedAuthorization<'a> {
+pub(super) enum PresentedAuthorization<'a> {
     Bearer(&'a str),
     /// A scheme that no route takes.
     Other,
@@ -52,7 +49,7 @@ impl std::fmt::Debug for PresentedAuthorization<'_> {
 
 impl<'a> Target<'a> {
     /// Reads the target, or says why the request is refused whoever sent it.
-    pub fn read(connection: &'a Connection, parts: &'a Parts) -> Result<Self, Stop> {
+    pub(super) fn read(connection: &'a Connection, parts: &'a Parts) -> Result<Self, Stop> {
         if parts.method == Method::CONNECT || parts.method == Method::TRACE {
             return Err(Malformed::Method(parts.method.to_string()).into());
         }
@@ -68,7 +65,6 @@ impl<'a> Target<'a> {
         };
         Ok(Self {
             listener: &connection.listener.config.name,
-            source: connection.source,
             method: &parts.method,
             path,
             presented,
@@ -112,29 +108,28 @@ fn check_host(connection: &Connection, uri: &Uri, headers: &HeaderMap) -> Result
     if hosts.next().is_some() {
         return Err(Malformed::Framing(crate::listen::Violation::Host));
     }
+    let ours = &connection.listener.config.hostnames;
     let header = match header {
-        Some(value) => Some(hostname(value.to_str().map_err(|_| Malformed::Misdirected)?)?),
+        Some(value) => Some(place_of(ours, value.to_str().map_err(|_| Malformed::Misdirected)?)?),
         None => None,
     };
     let authority = match uri.authority() {
-        Some(authority) => Some(hostname(authority.as_str())?),
+        Some(authority) => Some(place_of(ours, authority.as_str())?),
         None => None,
     };
-    if let (Some(header), Some(authority)) = (&header, &authority)
-        && header != authority
-    {
-        return Err(Malformed::HostMismatch);
+    match (header, authority) {
+        (Some(header), Some(authority)) if header != authority => return Err(Malformed::HostMismatch),
+        (None, None) => return Err(Malformed::Framing(crate::listen::Violation::Host)),
+        _ => {}
     }
-    let host = authority.or(header).ok_or(Malformed::Framing(crate::listen::Violation::Host))?;
-    let ours = |name: &String| connection.listener.config.hostnames.contains(name);
-    if !ours(&host) || connection.server_name.as_ref().is_some_and(|name| !ours(name)) {
+    if connection.server_name.as_ref().is_some_and(|name| !ours.contains(name)) {
         return Err(Malformed::Misdirected);
     }
     Ok(())
 }
 
-/// `host[:port]` to the host in its one spelling.
-fn hostname(text: &str) -> Result<String, Malformed> {
+/// Which of our hosts `host[:port]` names.
+fn place_of(ours: &[String], text: &str) -> Result<usize, Malformed> {
     let host = match text.strip_prefix('[') {
         Some(rest) => rest.split_once(']').map_or(text, |(address, _)| address),
         None => text.rsplit_once(':').map_or(text, |(host, _)| host),
@@ -143,5 +138,9 @@ fn hostname(text: &str) -> Result<String, Malformed> {
     if text.contains('@') {
         return Err(Malformed::Misdirected);
     }
-    canonical_hostname(host).ok_or(Malformed::Misdirected)
+    let place = |host: &str| ours.iter().position(|name| name == host);
+    // Most clients write the name as we do; only the others cost an allocation.
+    place(host)
+        .or_else(|| canonical_hostname(host).and_then(|host| place(&host)))
+        .ok_or(Malformed::Misdirected)
 }

@@ -5,10 +5,10 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::request::Parts;
 use hyper::Response;
-use metrics::{counter, histogram};
 use policies::{Principal, Route};
 
 use super::decision_id::DecisionIds;
+use super::meters::Meters;
 use super::stop::{Stop, UpstreamFault};
 use crate::audit::Audit;
 use crate::clock::Clock;
@@ -125,12 +125,11 @@ impl Trail {
         self.detail = Some(detail);
     }
 
-    pub(super) fn finish(self, response: &Response<Body>, clock: &Clock, audit: &Audit) {
+    pub(super) fn finish(self, response: &Response<Body>, clock: &Clock, meters: &Meters, audit: &Audit) {
         let ended = self.decided_nanos.unwrap_or_else(|| clock.monotonic_nanos());
         let nanos = ended.saturating_sub(self.started_nanos);
         let listener = &self.listener.config.name;
-        counter!("portcullis_decisions_total", "listener" => listener.clone(), "outcome" => self.outcome).increment(1);
-        histogram!("portcullis_decision_seconds").record(nanos as f64 / 1e9);
+        meters.decided(&self.listener, self.outcome, nanos);
         if !audit.wants(self.outcome == "allowed") {
             return;
         }

@@ -129,7 +129,8 @@ fn certificate_of(
     let Some(entry) = entry else {
         return Err(unknown(&format!("{name} was not issued here")));
     };
-    if entry.thumbprint != Some(peer.thumbprint) || entry.state != CertificateState::Issued {
+    let same = entry.thumbprint == Some(peer.thumbprint) && entry.state == CertificateState::Issued;
+    if !same || peer.is_ca || !peer.is_client_only() {
         return Err(unknown(&format!("{name} is not the one that was issued here")));
     }
     if entry.client != *client {

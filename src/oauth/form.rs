@@ -40,9 +40,9 @@ impl Form {
     /// # Errors
     /// It stands more than once (RFC 6749 §3.2): two readers could take different ones.
     pub(super) fn one(&self, name: &str) -> Result<Option<&str>, MalformedForm> {
-        let mut values = self.all(name);
+        let mut values = self.parameters.iter().filter(|(known, _)| known == name);
         match (values.next(), values.next()) {
-            (value, None) => Ok(value),
+            (found, None) => Ok(found.map(|(_, value)| value.as_str())),
             (_, Some(_)) => Err(MalformedForm),
         }
     }

@@ -61,3 +61,53 @@ pub(super) fn decide(
     let differs = asked.is_some_and(|asked| asked != scopes);
     Ok(Grant { scopes, audiences, differs })
 }
+
+#[cfg(test)]
+mod tests {
+    use policies::Document;
+
+    use super::*;
+
+    fn policy(scopes: &str) -> Policy {
+        let text = format!("[[resource_server]]\nidentifier = \"api\"\nname = \"API\"\nscopes = [{scopes}]\n");
+        Policy::parse(&[Document { name: "policy.toml".into(), text }]).unwrap()
+    }
+
+    fn set(list: &str) -> ScopeSet {
+        ScopeSet::parse_list(list).unwrap()
+    }
+
+    /// As in Cognito: a scope that was deleted from the resource server is left out, one that the client never had is an error.
+    #[test]
+    fn deleted_scopes_are_left_out_and_foreign_ones_refused() {
+        let policy = policy("{ name = \"read\", description = \"\" }, { name = \"other\", description = \"\" }");
+        let allowed = set("api/read api/deleted");
+        let granted = decide(&policy, &allowed, None, &[]).unwrap();
+        assert_eq!((granted.scopes, granted.differs), (set("api/read"), false));
+        let granted = decide(&policy, &allowed, Some("api/read api/deleted"), &[]).unwrap();
+        assert_eq!((granted.scopes, granted.differs), (set("api/read"), true), "less than asked for, so it is said");
+        for refused in ["api/other", "api/read api/other", "api/never", "api/deleted", "gone/read"] {
+            let answer = decide(&policy, &allowed, Some(refused), &[]).unwrap_err();
+            assert_eq!(answer.code, ErrorCode::InvalidScope, "{refused}");
+        }
+    }
+
+    #[test]
+    fn whatever_is_asked_for_nothing_is_granted_beyond_what_is_allowed() {
+        use proptest::prelude::*;
+        let policy = policy("{ name = \"a\", description = \"\" }, { name = \"b\", description = \"\" }");
+        let scope = prop::sample::select(vec!["api/a", "api/b", "api/c", "x/a", "api/aa", ""]);
+        let list = prop::collection::vec(scope, 0..5);
+        proptest!(|(allowed in list.clone(), asked in prop::option::of(list))| {
+            let allowed: ScopeSet = allowed.iter().filter_map(|scope| scope.parse().ok()).collect();
+            let asked = asked.map(|asked| asked.join(" "));
+            if let Ok(granted) = decide(&policy, &allowed, asked.as_deref(), &[]) {
+                prop_assert!(granted.scopes.is_subset(&allowed));
+                prop_assert!(granted.scopes.iter().all(|scope| policy.has_scope(scope)));
+                if let Some(asked) = asked {
+                    prop_assert!(granted.scopes.is_subset(&ScopeSet::parse_list(&asked).unwrap()));
+                }
+            }
+        });
+    }
+}

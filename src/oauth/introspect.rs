@@ -7,17 +7,13 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
 use pki::ClientCertificate;
-use policies::{ADMIN_READ, CredentialStatus, RESERVED_RESOURCE_SERVER};
+use policies::{ADMIN_READ, CredentialStatus, INTROSPECT};
 use serde::Serialize;
 use serde_json::json;
 
 use super::answer::{self, Authenticated, ErrorAnswer};
 use super::client_authentication::{AuthenticatedClient, Scene};
 use super::{OAuth, read_form};
-
-/// What a client must hold to ask about the tokens of others: an API that guards itself with our tokens. Its own tokens any
-/// client may ask about. [`ADMIN_READ`] includes it.
-pub const INTROSPECT_SCOPE: &str = "portcullis/introspect";
 
 /// §2.2. About a token that is not active nothing is said but that: not whether it was, nor whose.
 #[derive(Serialize)]
@@ -100,8 +96,9 @@ impl OAuth {
     }
 }
 
+/// Its own tokens any client may ask about; those of others an API that guards itself with our tokens and holds [`INTROSPECT`],
+/// or an administrator, who may read everything.
 fn may_ask_about_others(caller: &AuthenticatedClient) -> bool {
-    debug_assert!(INTROSPECT_SCOPE.starts_with(RESERVED_RESOURCE_SERVER));
     let scopes = caller.allowed_scopes();
-    scopes.contains(INTROSPECT_SCOPE) || scopes.contains(ADMIN_READ)
+    scopes.contains(INTROSPECT) || scopes.contains(ADMIN_READ)
 }

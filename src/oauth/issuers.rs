@@ -4,10 +4,10 @@ mod issuer_keys;
 mod jwks_client;
 mod key_set;
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;
 
 use std::num::NonZeroU32;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -32,32 +32,43 @@ type FetchLimiter = RateLimiter<NotKeyed, InMemoryState, Clock, NoOpMiddleware<N
 /// The keys of every issuer that was asked for.
 pub(super) struct Issuers {
     clock: Clock,
+    /// Where relative files of trust anchors lie.
+    folder: PathBuf,
     fetch_limiter: Arc<FetchLimiter>,
-    /// By `jwks_uri`.
-    known: papaya::HashMap<String, Arc<IssuerKeys>>,
+    known: papaya::HashMap<Place, Arc<IssuerKeys>>,
+}
+
+/// Where keys come from: the address, and the trust anchors it is asked with.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    jwks_uri: String,
+    ca_file: Option<PathBuf>,
 }
 
 impl Issuers {
-    pub(super) fn new(clock: &Clock) -> Self {
+    pub(super) fn new(clock: &Clock, folder: &Path) -> Self {
         // A period of zero would be no limit; governor says so with `None`.
         let quota = Quota::with_period(FETCH_PERIOD).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(FETCHES_BURST);
         let fetch_limiter = Arc::new(RateLimiter::direct_with_clock(quota, clock.clone()));
-        Self { clock: clock.clone(), fetch_limiter, known: papaya::HashMap::new() }
+        Self { clock: clock.clone(), folder: folder.to_owned(), fetch_limiter, known: papaya::HashMap::new() }
     }
 
     /// The keys of an issuer of this policy. Nothing is fetched before a token asks for one.
     pub(super) fn keys_of(&self, issuer: &TokenIssuer, policy: &Policy) -> Result<Arc<IssuerKeys>, Fault> {
         let known = self.known.pin();
-        let ca_file = issuer.ca_file.as_deref().map(Path::new);
-        if let Some(keys) = known.get(&issuer.jwks_uri)
-            && keys.trusts(ca_file)
-        {
+        let place = self.place(issuer);
+        if let Some(keys) = known.get(&place) {
             return Ok(Arc::clone(keys));
         }
-        let client = JwksClient::new(&issuer.jwks_uri, ca_file)?;
-        let keys = Arc::new(IssuerKeys::new(client, self.clock.clone(), Arc::clone(&self.fetch_limiter)));
-        known.retain(|uri, _| policy.token_issuers.iter().any(|issuer| issuer.jwks_uri == *uri));
-        known.insert(issuer.jwks_uri.clone(), Arc::clone(&keys));
-        Ok(keys)
+        let client = JwksClient::new(&place.jwks_uri, place.ca_file.clone())?;
+        let keys = IssuerKeys::new(client, self.clock.clone(), Arc::clone(&self.fetch_limiter));
+        known.retain(|place, _| policy.token_issuers.iter().any(|issuer| self.place(issuer) == *place));
+        // Whoever was first: two of them would fetch twice.
+        Ok(Arc::clone(known.get_or_insert(place, Arc::new(keys))))
+    }
+
+    fn place(&self, issuer: &TokenIssuer) -> Place {
+        let ca_file = issuer.ca_file.as_ref().map(|file| self.folder.join(file));
+        Place { jwks_uri: issuer.jwks_uri.clone(), ca_file }
     }
 }

@@ -11,6 +11,7 @@ use pki::{KeyAlgorithm, PrivateKey};
 use policies::UnixSeconds;
 use secrecy::{ExposeSecret as _, SecretSlice};
 use serde_json::json;
+use tokio::sync::Mutex;
 
 use super::TOKEN_TTL_SECONDS_MAX;
 use super::jwt::{Algorithm, LEEWAY_SECONDS_MAX, SigningKey};
@@ -30,6 +31,8 @@ pub struct SigningKeys {
     clock: Clock,
     algorithm: Algorithm,
     ring: ArcSwap<Ring>,
+    /// Held while the keys change, so that database and memory change in the same order.
+    changing: Mutex<()>,
 }
 
 /// All keys at one moment. Never changed, only replaced.
@@ -71,12 +74,21 @@ impl SigningKeys {
             retained = open_all(signing_key::list(&store).await?, now, passphrase).await?;
         }
         let ring = ArcSwap::from_pointee(Ring::new(1, retained)?);
-        Ok(Self { store, clock, algorithm, ring })
+        Ok(Self { store, clock, algorithm, ring, changing: Mutex::new(()) })
+    }
+
+    /// A key that nobody derived a passphrase for: that takes half a second.
+    #[cfg(test)]
+    pub(super) fn of_one(key: SigningKey, store: Store, clock: Clock) -> Self {
+        let algorithm = key.algorithm();
+        let ring = Ring::new(1, vec![Retained { key: Arc::new(key), retiring_since: None }]).unwrap();
+        Self { store, clock, algorithm, ring: ArcSwap::from_pointee(ring), changing: Mutex::new(()) }
     }
 
     /// Puts a new key in the place of the active one, which stays published until its last token has expired
     /// ([`RETIRING_SECONDS`]). Returns the new key's name.
     pub async fn rotate(&self, actor: &Actor, passphrase: &[u8]) -> Result<String, Failure> {
+        let _alone = self.changing.lock().await;
         let (key, sealed) = generate(self.algorithm, passphrase).await?;
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
@@ -86,14 +98,13 @@ impl SigningKeys {
         actor.record(&mut tx, &self.clock, "signing-key.rotate", key.key_id(), &detail).await?;
         tx.commit().await?;
         let name = key.key_id().to_owned();
-        let key = Arc::new(key);
-        self.replace_ring(|ring| {
-            let retired = ring.verifying.iter().cloned().map(|mut retained| {
-                retained.retiring_since.get_or_insert(now);
-                retained
-            });
-            std::iter::once(Retained { key: Arc::clone(&key), retiring_since: None }).chain(retired).collect()
-        })?;
+        let ring = self.ring.load();
+        let retired = ring.verifying.iter().cloned().map(|mut retained| {
+            retained.retiring_since.get_or_insert(now);
+            retained
+        });
+        let active = Retained { key: Arc::new(key), retiring_since: None };
+        self.replace(std::iter::once(active).chain(retired).collect())?;
         Ok(name)
     }
 
@@ -102,6 +113,7 @@ impl SigningKeys {
     /// # Errors
     /// `signing_key_active` for the active one, which must be rotated first; `signing_key_not_found`.
     pub async fn withdraw(&self, actor: &Actor, kid: &str) -> Result<(), Failure> {
+        let _alone = self.changing.lock().await;
         if self.ring.load().active.key_id() == kid {
             return Err(Refusal::conflict("signing_key_active", "This key signs. Rotate first, then withdraw it.").into());
         }
@@ -112,29 +124,26 @@ impl SigningKeys {
         }
         actor.record(&mut tx, &self.clock, "signing-key.withdraw", kid, &json!({})).await?;
         tx.commit().await?;
-        self.replace_ring(|ring| ring.verifying.iter().filter(|retained| retained.key.key_id() != kid).cloned().collect())?;
+        let ring = self.ring.load();
+        self.replace(ring.verifying.iter().filter(|retained| retained.key.key_id() != kid).cloned().collect())?;
         Ok(())
     }
 
     /// Removes retiring keys whose last token has expired.
     pub(super) async fn remove_outdated(&self) -> Result<(), Fault> {
+        let _alone = self.changing.lock().await;
         let now = self.clock.now();
-        let outdated: Vec<String> = {
-            let ring = self.ring.load();
-            let outdated = ring.verifying.iter().filter(|retained| !retained.is_published_at(now));
-            outdated.map(|retained| retained.key.key_id().to_owned()).collect()
-        };
+        let (published, outdated): (Vec<_>, Vec<_>) =
+            self.ring.load().verifying.iter().cloned().partition(|retained| retained.is_published_at(now));
         if outdated.is_empty() {
             return Ok(());
         }
         let mut tx = self.store.begin().await?;
-        for kid in &outdated {
-            signing_key::set_state(&mut tx, kid, SigningKeyState::Removed, now).await?;
+        for retained in &outdated {
+            signing_key::set_state(&mut tx, retained.key.key_id(), SigningKeyState::Removed, now).await?;
         }
         tx.commit().await?;
-        self.replace_ring(|ring| {
-            ring.verifying.iter().filter(|retained| retained.is_published_at(now)).cloned().collect()
-        })
+        self.replace(published)
     }
 
     /// The keys in force.
@@ -142,16 +151,11 @@ impl SigningKeys {
         self.ring.load()
     }
 
-    /// Replaces the ring by one with these keys. Who else replaces it in between is not undone.
-    fn replace_ring(&self, keys: impl Fn(&Ring) -> Vec<Retained>) -> Result<(), Fault> {
-        loop {
-            let current = self.ring.load();
-            let next = Arc::new(Ring::new(current.generation + 1, keys(&current))?);
-            let before = self.ring.compare_and_swap(&*current, next);
-            if Arc::ptr_eq(&before, &current) {
-                return Ok(());
-            }
-        }
+    /// Only while `changing` is held.
+    fn replace(&self, verifying: Vec<Retained>) -> Result<(), Fault> {
+        let next = Ring::new(self.ring.load().generation + 1, verifying)?;
+        self.ring.store(Arc::new(next));
+        Ok(())
     }
 }
 

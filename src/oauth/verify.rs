@@ -52,10 +52,10 @@ pub enum TokenRefusal {
 }
 
 /// Verified tokens by the SHA-256 of their whole text. Its size is bounded and the least used go first.
-pub(super) struct TokenCache(moka::sync::Cache<[u8; 32], Arc<Remembered>>);
+pub(super) struct TokenCache(pub(super) moka::sync::Cache<[u8; 32], Arc<Remembered>>);
 
 /// Who a token speaks for. Nothing here says that it may.
-struct Remembered {
+pub(super) struct Remembered {
     client: ClientId,
     scopes: ScopeSet,
     jti: Option<Arc<str>>,

@@ -6,11 +6,9 @@ use serde::Serialize;
 use serde_json::json;
 
 pub use self::presented::PresentedApiKey;
-pub use super::expiry::Expiry;
 
 use self::presented::MintedApiKey;
-use super::narrowing::check_narrowing;
-use super::{Actor, Registry, bounds, client};
+use super::{Actor, Expiry, Registry, bounds, check_narrowing, client};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::store::Read;
 use crate::store::api_key::{self, ApiKeyFilter, ApiKeyRow};

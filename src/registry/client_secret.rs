@@ -6,9 +6,9 @@ use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::json;
 
-use super::api_key::Expiry;
-use super::{Actor, Pepper, Registry, base62, bounds, client};
+use super::{Actor, Expiry, Pepper, Registry, base62, bounds, client};
 use crate::failure::{Failure, Refusal};
+use crate::store::Page;
 use crate::store::client_secret::{self, ClientSecretRow};
 
 /// Live secrets of one client.
@@ -135,6 +135,13 @@ impl Registry {
         let now = self.clock.now();
         let client = client::found(&self.store, client).await?;
         let rows = client_secret::of_client(&self.store, &client.id).await?;
+        Ok(rows.into_iter().map(|row| ClientSecretView::new(row, now)).collect())
+    }
+
+    /// Secrets of all clients, newest first.
+    pub async fn all_client_secrets(&self, page: Page) -> Result<Vec<ClientSecretView>, Failure> {
+        let now = self.clock.now();
+        let rows = client_secret::list(&self.store, page).await?;
         Ok(rows.into_iter().map(|row| ClientSecretView::new(row, now)).collect())
     }
 

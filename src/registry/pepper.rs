@@ -1,7 +1,7 @@
 //! The server's own secret, without which the stored HMACs of keys and secrets are of no use to a thief of the database.
 
 use std::fs::{self, OpenOptions};
-use std::io::{ErrorKind, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::Path;
 
@@ -39,14 +39,16 @@ impl Pepper {
     /// A fault when it is absent, of another length, or open to others than its owner.
     pub fn load(path: &Path) -> Result<Self, Fault> {
         let shown = path.display();
-        let file = fs::File::open(path).map_err(|error| Fault::new(format!("opening {shown}: {error}")))?;
+        let mut file = fs::File::open(path).map_err(|error| Fault::new(format!("opening {shown}: {error}")))?;
         let mode = file.metadata()?.mode() & 0o777;
         if mode & !OWNER_ONLY != 0 {
             return Err(Fault::new(format!("{shown} is open to others (mode {mode:o}); run chmod 600 {shown}")));
         }
-        let bytes = Zeroizing::new(fs::read(path).map_err(|error| Fault::new(format!("reading {shown}: {error}")))?);
+        let mut bytes = Zeroizing::new(Vec::with_capacity(PEPPER_BYTES + 1));
+        // One byte more than it should have, so that a longer file is seen and none is read whole.
+        (&mut file).take(PEPPER_BYTES as u64 + 1).read_to_end(&mut bytes)?;
         if bytes.len() != PEPPER_BYTES {
-            return Err(Fault::new(format!("{shown} has {} bytes and not {PEPPER_BYTES}", bytes.len())));
+            return Err(Fault::new(format!("{shown} does not have {PEPPER_BYTES} bytes")));
         }
         Ok(Self::from_bytes(&bytes))
     }

@@ -60,15 +60,13 @@ pub struct PolicyVersionView {
 ///
 /// # Errors
 /// A refusal with every fault of every document in its details.
-pub fn check_policy(documents: &[StoredDocument]) -> Result<Policy, Refusal> {
+pub fn check_policy(documents: &[Document]) -> Result<Policy, Refusal> {
     let bytes: usize = documents.iter().map(|document| document.text.len()).sum();
     if bytes > DOCUMENTS_BYTES_MAX {
         let message = format!("The documents have {bytes} bytes in all. {DOCUMENTS_BYTES_MAX} are allowed.");
         return Err(Refusal::invalid("policy_too_large", message));
     }
-    let documents: Vec<Document> =
-        documents.iter().map(|document| Document::new(document.name.as_str(), document.text.as_str())).collect();
-    Policy::parse(&documents).map_err(|faults| {
+    Policy::parse(documents).map_err(|faults| {
         let message = match faults.len() {
             1 => "The policy has a fault. Nothing was changed.".to_owned(),
             count => format!("The policy has {count} faults. Nothing was changed."),
@@ -79,7 +77,7 @@ pub fn check_policy(documents: &[StoredDocument]) -> Result<Policy, Refusal> {
 
 impl Registry {
     /// Says what [`Registry::apply_policy`] would do. Changes nothing.
-    pub async fn plan_policy(&self, documents: &[StoredDocument]) -> Result<PolicyPlan, Failure> {
+    pub async fn plan_policy(&self, documents: &[Document]) -> Result<PolicyPlan, Failure> {
         let new = check_policy(documents)?;
         // Read under the writer's lock and let go without a commit: the tables then belong to one version.
         let (mut tx, view) = self.begin().await?;
@@ -101,11 +99,11 @@ impl Registry {
     pub async fn apply_policy(
         &self,
         actor: &Actor,
-        documents: Vec<StoredDocument>,
-        comment: Option<String>,
+        documents: Vec<Document>,
+        comment: Option<&str>,
         expected_version: Option<i64>,
     ) -> Result<AppliedPolicy, Failure> {
-        bounds::optional_line("comment", comment.as_deref(), bounds::REMARK_CHARS_MAX)?;
+        bounds::optional_line("comment", comment, bounds::REMARK_CHARS_MAX)?;
         self.put_in_force(actor, documents, comment, expected_version, None).await
     }
 
@@ -115,8 +113,9 @@ impl Registry {
     /// As [`Registry::apply_policy`]; what has become of the registry since then counts.
     pub async fn rollback_policy(&self, actor: &Actor, version: i64) -> Result<AppliedPolicy, Failure> {
         let row = self.stored_version(version).await?;
-        let comment = Some(format!("rollback to version {version}"));
-        self.put_in_force(actor, row.documents, comment, None, Some(version)).await
+        let documents = row.documents.into_iter().map(|document| Document::new(document.name, document.text)).collect();
+        let comment = format!("rollback to version {version}");
+        self.put_in_force(actor, documents, Some(&comment), None, Some(version)).await
     }
 
     /// Versions, newest first, without their documents.
@@ -147,12 +146,14 @@ impl Registry {
     async fn put_in_force(
         &self,
         actor: &Actor,
-        documents: Vec<StoredDocument>,
-        comment: Option<String>,
+        documents: Vec<Document>,
+        comment: Option<&str>,
         expected_version: Option<i64>,
         restored: Option<i64>,
     ) -> Result<AppliedPolicy, Failure> {
         let new = check_policy(&documents)?;
+        let documents: Vec<StoredDocument> =
+            documents.into_iter().map(|document| StoredDocument { name: document.name, text: document.text }).collect();
         let now = self.clock.now();
         // Not `self.begin()`: a policy that this binary cannot read is repaired by applying another.
         let mut tx = self.store.begin().await?;
@@ -181,8 +182,14 @@ impl Registry {
             "comment": comment, "previous": current_version, "restored": restored, "effects": audited,
             "effects_count": effects.len(),
         });
-        let row =
-            PolicyRow { version, documents, comment, applied_by: actor.name.clone(), applied_at: now.0, restored };
+        let row = PolicyRow {
+            version,
+            documents,
+            comment: comment.map(Into::into),
+            applied_by: actor.name.clone(),
+            applied_at: now.0,
+            restored,
+        };
         // The version first: a node that follows the feed then meets the clients under the policy that they belong to.
         policy::insert(&mut tx, &row, now).await?;
         for write in reconciliation.writes {

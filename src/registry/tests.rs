@@ -1,6 +1,6 @@
 use std::time::Duration;
 
-use policies::UnixSeconds;
+use policies::{Document, UnixSeconds};
 use secrecy::{ExposeSecret, SecretString};
 use tempfile::TempDir;
 
@@ -9,7 +9,6 @@ use super::client_secret::{self, NewClientSecret};
 use super::*;
 use crate::failure::{Refusal, RefusalKind};
 use crate::store::audit_change::{self, AuditChangeFilter};
-use crate::store::policy::StoredDocument;
 use crate::store::{Page, client::ClientFilter};
 
 pub(super) const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
@@ -74,8 +73,8 @@ impl Fixture {
     }
 }
 
-pub(super) fn documents(text: &str) -> Vec<StoredDocument> {
-    vec![StoredDocument { name: "policy.toml".into(), text: text.into() }]
+pub(super) fn documents(text: &str) -> Vec<Document> {
+    vec![Document::new("policy.toml", text)]
 }
 
 pub(super) fn machine(id: &str) -> NewClient {
@@ -198,7 +197,7 @@ async fn two_secrets_may_live_at_once() {
     let new = || NewClientSecret { client: "acme-orders".into(), ..NewClientSecret::default() };
     let first = registry.create_client_secret(actor, new()).await.unwrap();
     let second = registry
-        .create_client_secret(actor, NewClientSecret { expiry: Some(api_key::Expiry::After(60)), ..new() })
+        .create_client_secret(actor, NewClientSecret { expiry: Some(Expiry::After(60)), ..new() })
         .await
         .unwrap();
     assert_eq!(refusal(registry.create_client_secret(actor, new()).await).code, "too_many_secrets");
@@ -231,6 +230,7 @@ async fn two_secrets_may_live_at_once() {
     let mut expected = vec![(first.view.id, "active"), (second.view.id, "expired"), (third.view.id, "revoked")];
     expected.sort();
     assert_eq!(statuses, expected);
+    assert_eq!(registry.all_client_secrets(Page::first(2)).await.unwrap().len(), 2);
     assert_eq!(refusal(registry.client_secrets("nobody").await).code, "client_not_found");
     assert_eq!(refusal(registry.revoke_client_secret(actor, "x", "why").await).code, "client_secret_not_found");
 }
@@ -239,15 +239,13 @@ async fn two_secrets_may_live_at_once() {
 async fn no_secret_is_to_be_found_in_the_database_or_in_debug() {
     let fixture = Fixture::new().await;
     let (registry, actor) = (&fixture.registry, &fixture.actor);
-    let key = registry
-        .create_api_key(actor, api_key::NewApiKey { client: "acme-orders".into(), ..Default::default() })
-        .await
-        .unwrap();
+    let key =
+        registry.create_api_key(actor, NewApiKey { client: "acme-orders".into(), ..Default::default() }).await.unwrap();
     let secret = registry
         .create_client_secret(actor, NewClientSecret { client: "acme-orders".into(), ..Default::default() })
         .await
         .unwrap();
-    let presented = api_key::PresentedApiKey::parse(key.key.expose_secret()).unwrap();
+    let presented = PresentedApiKey::parse(key.key.expose_secret()).unwrap();
     let debug = format!("{key:?} {secret:?} {registry:?} {presented:?}");
     let (_, key_secret) = key.key.expose_secret().rsplit_once('_').unwrap();
     let folder = fixture._folder.path();

@@ -52,6 +52,8 @@ impl std::fmt::Debug for ApiKeyRow {
 #[derive(Clone, Debug, Default)]
 pub struct ApiKeyFilter {
     pub client: Option<String>,
+    /// Those that end before this instant.
+    pub ends_before: Option<UnixSeconds>,
     pub page: Page,
 }
 
@@ -75,6 +77,9 @@ pub async fn list(from: impl Read, filter: &ApiKeyFilter) -> Result<Vec<ApiKeyRo
     let mut query = QueryBuilder::<Sqlite>::new(select!("WHERE 1 = 1"));
     if let Some(client) = &filter.client {
         query.push(" AND client_id = ").push_bind(client);
+    }
+    if let Some(before) = filter.ends_before {
+        query.push(" AND expires_at < ").push_bind(before.0);
     }
     query.push(" ORDER BY created_at DESC, id LIMIT ").push_bind(filter.page.limit());
     query.push(" OFFSET ").push_bind(filter.page.offset());

@@ -3,7 +3,7 @@
 use policies::UnixSeconds;
 use sqlx::FromRow;
 
-use super::{ChangeKind, Read, Tx};
+use super::{ChangeKind, Page, Read, Tx};
 use crate::failure::Fault;
 
 /// One secret. Times are seconds since the Unix epoch.
@@ -54,6 +54,12 @@ pub async fn get(from: impl Read, id: &str) -> Result<Option<ClientSecretRow>, F
 /// Every secret of a client, newest first. A client has few: two live ones and those that were.
 pub async fn of_client(from: impl Read, client: &str) -> Result<Vec<ClientSecretRow>, Fault> {
     from.rows(sqlx::query_as(select!("WHERE client_id = $1 ORDER BY created_at DESC, id")).bind(client)).await
+}
+
+/// Secrets of all clients, newest first.
+pub async fn list(from: impl Read, page: Page) -> Result<Vec<ClientSecretRow>, Fault> {
+    let select = sqlx::query_as(select!("ORDER BY created_at DESC, id LIMIT $1 OFFSET $2"));
+    from.rows(select.bind(page.limit()).bind(page.offset())).await
 }
 
 /// Every secret, those of one client together: what the snapshot loads.

@@ -85,7 +85,10 @@ class Gate:
 
     def __init__(self, name):
         self.name = name
-        self.data = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        self.folder = Path(tempfile.mkdtemp(prefix=f"{name}-"))
+        self.data = self.folder / "data"               # the gate's own; a test edits data/policies and nothing else there
+        self.scratch = self.folder / "scratch"
+        self.scratch.mkdir()
         self.addresses = dict.fromkeys(LISTENERS, "127.0.0.1:0")
         self.process = None
         LOGS.mkdir(parents=True, exist_ok=True)
@@ -101,7 +104,7 @@ class Gate:
         options = [word for listener in LISTENERS for word in (f"--{listener}", self.addresses[listener])]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen([BINARY, "demo", "--data", self.data, *options], stdin=subprocess.DEVNULL, stdout=log,
-                                            stderr=log, cwd=self.data, env=os.environ | (environment or {}))
+                                            stderr=log, cwd=self.folder, env=os.environ | (environment or {}))
         deadline = time.monotonic() + START_SECONDS
         self.wait_for(lambda: self.read_demo(), deadline, "demo.json")
         self.addresses = {name: urllib.parse.urlsplit(self.demo[name]).netloc for name in LISTENERS}
@@ -148,7 +151,7 @@ class Gate:
     def discard(self):
         if self.process and self.process.poll() is None:
             self.kill()
-        shutil.rmtree(self.data, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def last_words(self):
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-30:])
@@ -198,7 +201,7 @@ class Gate:
 
     def sign(self, name, client=CLIENT):
         """A new certificate, the way a careful partner gets one: the key never leaves, only the request does."""
-        key, request, chain = (self.data / f"{name}.{suffix}" for suffix in ("key", "csr", "crt"))
+        key, request, chain = (self.scratch / f"{name}.{suffix}" for suffix in ("key", "csr", "crt"))
         must_run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                  "-keyout", key, "-out", request)
         answer = self.cli("certificate", "sign", request, "--client", client)

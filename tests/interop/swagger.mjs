@@ -38,10 +38,10 @@ try {
   await operation.waitFor();
 
   await page.locator(".scheme-container .btn.authorize").click();
-  const oauth = page.locator(".dialog-ux .auth-container", { has: page.locator('input[data-name="clientId"]') }).first();
+  const oauth = page.locator(".dialog-ux .auth-container", { hasText: "clientCredentials" }).first();
   await oauth.locator('input[data-name="clientId"]').fill(demo.client_id);
   await oauth.locator('input[data-name="clientSecret"]').fill(demo.client_secret);
-  for (const box of await oauth.locator('.scopes input[type="checkbox"]').all()) await box.check({ force: true });
+  await oauth.locator(".scopes a", { hasText: "select all" }).click();
   await oauth.locator("button.authorize").click();
   await oauth.locator("button", { hasText: "Logout" }).waitFor(); // shown instead once the token is there
   await page.locator(".dialog-ux .close-modal").click();
@@ -51,8 +51,8 @@ try {
   await operation.locator("button.execute").click();
   const answer = operation.locator(".live-responses-table");
   await answer.waitFor();
-  const status = (await answer.locator("td.response-col_status").first().innerText()).trim();
-  const body = await answer.locator(".response-col_description").first().innerText();
+  const status = (await answer.locator("tbody td.response-col_status").first().innerText()).trim();
+  const body = await answer.locator("tbody td.response-col_description").first().innerText();
   await page.screenshot({ path: screenshot, fullPage: true });
 
   console.log(status, body.replace(/\s+/g, " ").slice(0, 200));

@@ -5,7 +5,7 @@ import subprocess
 import threading
 import time
 
-from gate import GateTest, CLIENT, must_run
+from gate import CLIENT, Gate, GateTest, must_run
 
 SEED = 20261123
 ROUNDS = 8
@@ -25,12 +25,12 @@ def canonical(serial):
 
 class Crash(GateTest):
     def rows(self):
-        """serial -> state, of every certificate on record."""
-        return {canonical(row["serial"]): row["state"] for row in self.gate.cli("certificate", "list")}
+        """serial -> state, of every client certificate on record."""
+        return {canonical(row["id"]): row["state"] for row in self.gate.cli("certificate", "list") if row["kind"] == "client"}
 
     def request(self, name):
         """A key and a signing request."""
-        key, request = self.gate.data / f"{name}.key", self.gate.data / f"{name}.csr"
+        key, request = self.gate.scratch / f"{name}.key", self.gate.scratch / f"{name}.csr"
         must_run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
                  "-keyout", key, "-out", request)
         return request
@@ -53,6 +53,29 @@ class Crash(GateTest):
                 new = [state for serial, state in after.items() if serial not in before]
                 self.assertEqual([expected], new)
                 self.assert_hello(self.gate.request("GET", self.gate.hello, certificate=self.gate.certificate))
+
+    def test_a_revocation_that_nobody_heard_of_holds(self):
+        certificate = self.gate.sign("revoked-in-a-crash")
+        self.assert_hello(self.gate.request("GET", self.gate.hello, certificate=certificate))
+        self.assertEqual(0, self.gate.stop())
+        self.gate.start({"PORTCULLIS_CRASH_AT": "after-revoke"})
+        done = self.gate.command("certificate", "revoke", certificate.serial, "--reason", "key-compromise")
+        self.assertEqual(1, done.returncode, "no answer comes out of a crash")
+        self.assertNotEqual(0, self.gate.process.wait(20), "the process died")
+
+        self.gate.start()
+        self.assertEqual("revoked", self.rows()[canonical(certificate.serial)])
+        self.assert_unauthorized(self.gate.request("GET", self.gate.hello, certificate=certificate))
+        self.gate.revoke(certificate)                  # once more is no error
+
+    def test_a_first_start_that_was_cut_short_can_be_repeated(self):
+        gate = Gate("CutShort")
+        self.addCleanup(gate.discard)
+        with self.assertRaisesRegex(AssertionError, "the server ended"):
+            gate.start({"PORTCULLIS_CRASH_AT": "after-key-files"})
+        gate.start()
+        self.assert_hello(gate.request("GET", gate.hello, certificate=gate.certificate))
+        self.assertEqual(0, gate.stop())
 
     def test_any_moment(self):
         chance = random.Random(SEED)

@@ -12,7 +12,7 @@ from collections import Counter
 from gate import GateTest, ask
 
 SEED = 20261123
-THREADS = 2
+THREADS = 4
 TIME_LIMIT_SECONDS = 60
 GROWTH_BYTES_MAX = 64 * 1024 * 1024
 # What an answer must never show: the inside of the house.
@@ -232,7 +232,7 @@ class Malformed(GateTest):
         }
         for name, text in examples.items():
             with self.subTest(name=name):
-                file = self.gate.data / f"{name}.csr"
+                file = self.gate.scratch / f"{name}.csr"
                 file.write_text(text)
                 done = self.gate.command("certificate", "sign", file, "--client", "acme-orders")
                 self.assertEqual(1, done.returncode, done.stdout + done.stderr)

@@ -65,12 +65,12 @@ class Certificates(GateTest):
         url = distribution_point(certificate.chain)
         self.assertEqual(urllib.parse.urlsplit(self.gate.demo["pki"]).netloc, urllib.parse.urlsplit(url).netloc)
 
-        crl = fetch_crl(url, self.gate.data, "before")
+        crl = fetch_crl(url, self.gate.scratch, "before")
         self.assertEqual({"openssl": True, "gnutls": True, "portcullis": True}, self.judgements(certificate, crl))
         first_number = self.crl_number(crl)
 
         self.gate.revoke(certificate)
-        crl = fetch_crl(url, self.gate.data, "after")
+        crl = fetch_crl(url, self.gate.scratch, "after")
         self.assertEqual({"openssl": False, "gnutls": False, "portcullis": False}, self.judgements(certificate, crl))
         self.assertGreater(self.crl_number(crl), first_number, "CRL numbers rise (RFC 5280 §5.2.3)")
         self.assertIn("certificate revoked", self.verify(certificate, "-crl_check", "-CRLfile", crl).stderr)
@@ -93,9 +93,9 @@ class Certificates(GateTest):
         return int(must_run("openssl", "crl", "-in", crl, "-noout", "-crlnumber").strip().removeprefix("crlNumber="), 16)
 
     def test_the_list_is_signed_by_the_issuer(self):
-        chain = split_chain(self.gate.certificate, self.gate.data)
+        chain = split_chain(self.gate.certificate, self.gate.scratch)
         self.assertGreaterEqual(len(chain), 2, "a partner gets the issuing certificate with the leaf")
-        crl = fetch_crl(distribution_point(chain[0]), self.gate.data, "signed")
+        crl = fetch_crl(distribution_point(chain[0]), self.gate.scratch, "signed")
         done = run("openssl", "crl", "-in", crl, "-noout", "-CAfile", chain[1], "-verify")
         self.assertIn("verify OK", done.stdout + done.stderr)
 
@@ -131,7 +131,7 @@ class Resumption(GateTest):
             for version in ("-tls1_3", "-tls1_2"):
                 with self.subTest(listener=listener, version=version):
                     name = f"session-{listener}{version}"
-                    certificate, session = self.gate.sign(name), self.gate.data / f"{name}.session"
+                    certificate, session = self.gate.sign(name), self.gate.scratch / f"{name}.session"
 
                     first = self.s_client(listener, version, *self.credential(certificate), "-sess_out", session)
                     self.assertIn("HTTP/1.1 200", first.stdout, first.stdout + first.stderr)
@@ -149,7 +149,7 @@ class Resumption(GateTest):
         """A session made where certificates are optional must not stand in for one where they are required."""
         for version in ("-tls1_3", "-tls1_2"):
             with self.subTest(version=version):
-                session = self.gate.data / f"anonymous{version}.session"
+                session = self.gate.scratch / f"anonymous{version}.session"
                 first = self.s_client("gateway", version, "-sess_out", session)
                 self.assertIn("HTTP/1.1 401", first.stdout, first.stdout + first.stderr)
                 if session.exists():

@@ -1,5 +1,7 @@
 """Policy as a file: checked whole, shown before it is stored, stored as a version, taken back."""
 
+import json
+
 from gate import GateTest
 
 # line -> what is wrong there. Everything else in the document is right.
@@ -53,7 +55,7 @@ class Policy(GateTest):
         return self.gate.request("GET", path, self.gate.key_header())
 
     def test_five_faults_are_five_faults(self):
-        file = self.gate.data / "faulty.toml"
+        file = self.gate.scratch / "faulty.toml"
         file.write_text(FAULTY)
         done = self.gate.command("policy", "check", file)
         self.assertEqual(1, done.returncode, done.stdout + done.stderr)
@@ -69,7 +71,7 @@ class Policy(GateTest):
 
     def test_a_faulty_document_is_never_stored(self):
         before = self.gate.cli("policy", "history")
-        folder = self.gate.data / "faulty"
+        folder = self.gate.scratch / "faulty"
         folder.mkdir()
         (folder / "faulty.toml").write_text(FAULTY)
         self.assertEqual(1, self.gate.command("policy", "apply", folder).returncode)
@@ -102,7 +104,8 @@ class Policy(GateTest):
 
     def test_explain(self):
         """What would happen, and why, without a request: the same judgement, and nothing is spent."""
-        allowed = self.gate.command("policy", "explain", "--client", "acme-orders", "--with", "api-key", "GET", self.gate.hello)
+        allowed = self.gate.command("policy", "explain", "GET", self.gate.hello, "--client", "acme-orders")
         self.assertEqual(0, allowed.returncode, allowed.stderr)
-        refused = self.gate.command("policy", "explain", "--client", "acme-orders", "--with", "api-key", "GET", "/test/nowhere")
-        self.assertIn("route_not_found", refused.stdout + refused.stderr)
+        self.assertEqual("allow", json.loads(allowed.stdout)["decision"])
+        refused = self.gate.command("policy", "explain", "GET", "/test/nowhere", "--client", "acme-orders")
+        self.assertEqual("route_not_found", json.loads(refused.stdout)["code"])

@@ -51,7 +51,7 @@ frontend gate
 
 class RelyingParties(GateTest):
     def setUp(self):
-        self.folder = self.gate.data
+        self.folder = self.gate.scratch
         if not (self.folder / "server.pem").exists():
             must_run("openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1", "-subj",
                      "/CN=127.0.0.1", "-keyout", self.folder / "server.key", "-out", self.folder / "server.crt")
@@ -77,7 +77,7 @@ class RelyingParties(GateTest):
             server = subprocess.Popen([*command, configuration], stdout=output, stderr=output, cwd=self.folder)
         try:
             self.wait_for(port, server, log)
-            done = run("curl", "--silent", "--show-error", "--insecure", "--max-time", "10", "--write-out", "@%{http_code}",
+            done = run("curl", "--silent", "--show-error", "--insecure", "--max-time", "10", "--write-out", "\n%{http_code}",
                        *certificate.curl(), f"https://127.0.0.1:{port}/")
             anonymous = run("curl", "--silent", "--insecure", "--max-time", "10", "--output", "/dev/null", "--write-out", "%{http_code}",
                             f"https://127.0.0.1:{port}/")
@@ -85,8 +85,8 @@ class RelyingParties(GateTest):
             server.terminate()
             server.wait(10)
         self.assertNotEqual("200", anonymous.stdout, "it asks for a certificate at all")
-        body, _, status = done.stdout.rpartition("@")
-        return status == "200", body + done.stderr
+        body, _, status = done.stdout.rpartition("\n")
+        return status == "200", body if status == "200" else f"{status} {body}{done.stderr}{log.read_text()}"
 
     def wait_for(self, port, server, log):
         deadline = time.monotonic() + START_SECONDS

@@ -31,6 +31,8 @@ class SwaggerUi(GateTest):
         self.assertIn(self.gate.demo["scope"], flow["scopes"])
 
     def test_the_page_needs_nothing_from_elsewhere(self):
-        page = self.gate.request("GET", "/docs/")
-        self.assertEqual(200, page.status)
+        page = self.gate.request("GET", "/docs")
+        if "location" in page.headers:
+            page = self.gate.request("GET", "/docs/")
+        self.assertEqual(200, page.status, page)
         self.assertNotRegex(page.body, r"""(?:src|href)=["'](?:https?:)?//""")

@@ -9,13 +9,17 @@ use crate::network::Allowlist;
 use crate::policy::{Policy, unknown};
 use crate::route::{Route, RouteTable};
 use crate::scope::{Scope, ScopeSet, is_reserved_scope};
+use crate::text::nearest;
 
-/// A policy under construction. As soon as there is one fault it will be thrown away, so what is faulty may be left out of it.
+/// A policy under construction. As soon as there is one fault it will be thrown away, so what is faulty may be left out
+/// of it.
 pub(super) struct Builder<'d> {
     pub(super) faults: Faults<'d>,
     pub(super) policy: Policy,
     /// Every name declared so far, by table; faulty declarations included, so that one fault does not make others.
     declared: HashMap<&'static str, BTreeMap<String, At>>,
+    /// Names that break their grammar, by table: what was meant to refer to them is not a second fault.
+    misnamed: HashMap<&'static str, Vec<String>>,
     /// All scopes that may be referred to.
     scopes: HashSet<String>,
     /// Resource servers whose scopes could not all be read: references to them are not judged.
@@ -29,6 +33,7 @@ impl<'d> Builder<'d> {
             faults,
             policy: Policy::default(),
             declared: HashMap::new(),
+            misnamed: HashMap::new(),
             scopes: HashSet::new(),
             unreadable_servers: HashSet::new(),
             routes: Vec::new(),
@@ -52,9 +57,23 @@ impl<'d> Builder<'d> {
         self.declared.get(what).is_some_and(|names| names.contains_key(name))
     }
 
+    /// Notes that `what` was to have this name, which breaks the grammar.
+    pub(super) fn misname(&mut self, what: &'static str, name: impl Into<String>) {
+        self.misnamed.entry(what).or_default().push(name.into());
+    }
+
+    /// Whether `name` may be meant for something whose declaration is already a fault.
+    fn is_excused(&self, what: &'static str, name: &str) -> bool {
+        let misnamed = self.misnamed.get(what).into_iter().flatten();
+        nearest(name, misnamed.map(String::as_str)).is_some()
+    }
+
     /// Lists a reference to something that is not declared.
     pub(super) fn check_reference(&mut self, what: &'static str, name: Text<'d>) {
-        if !self.is_declared(what, name.text) {
+        if self.faults.is_full() {
+            return;
+        }
+        if !self.is_declared(what, name.text) && !self.is_excused(what, name.text) {
             let known = self.declared.get(what).into_iter().flat_map(BTreeMap::keys).map(String::as_str);
             let message = unknown(&what.replace('_', " "), name.text, known);
             self.faults.add(name.at, message);
@@ -86,7 +105,9 @@ impl<'d> Builder<'d> {
         };
         let is_known = is_reserved_scope(&scope)
             || self.scopes.contains(scope.as_str())
-            || self.unreadable_servers.contains(scope.resource_server());
+            || self.faults.is_full()
+            || self.unreadable_servers.contains(scope.resource_server())
+            || self.is_excused("scope", scope.as_str());
         if !is_known {
             self.faults.add(name.at, self.policy.unknown_scope(&scope));
         }

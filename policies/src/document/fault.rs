@@ -43,7 +43,7 @@ impl<'d> Faults<'d> {
     }
 
     pub(super) fn add(&mut self, at: At, message: impl Into<String>) {
-        if !self.muted.contains(&at.document) && self.list.len() <= MAX_FAULTS {
+        if !self.muted.contains(&at.document) && !self.is_full() {
             self.list.push((at, message.into()));
         }
     }
@@ -55,6 +55,11 @@ impl<'d> Faults<'d> {
 
     pub(super) fn is_empty(&self) -> bool {
         self.list.is_empty()
+    }
+
+    /// Whether no more faults are listed: then it is not worth finding out what was meant.
+    pub(super) fn is_full(&self) -> bool {
+        self.list.len() > MAX_FAULTS
     }
 
     /// `acme.toml:12`, for messages that point at a second place.

@@ -27,8 +27,10 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let Some(name) = name else { return };
     if !text::is_name(name.text) {
         faults.add(name.at, format!("{:?} is not a network name: {}", name.text, text::NAME_GRAMMAR));
+        builder.misname("network", name.text);
+        return;
     }
-    if !builder.declare("network", name.text, name.at) || !text::is_name(name.text) {
+    if !builder.declare("network", name.text, name.at) {
         return;
     }
     let included: Vec<IpNet> = included.unwrap_or_default().into_iter().flatten().collect();

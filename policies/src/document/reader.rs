@@ -46,8 +46,8 @@ impl<'d> Fields<'d> {
         self.table.get(name).map(|value| Value::new(name, self.at.document(), value))
     }
 
-    /// A field that must be there. What stands under a misspelt name is read in its place: the misspelling is one fault, and
-    /// whatever refers to, say, the id that was meant shall not be another.
+    /// A field that must be there. What stands under a misspelt name is read in its place: the misspelling is one
+    /// fault, and whatever refers to, say, the id that was meant shall not be another.
     pub(super) fn required(&mut self, name: &'static str) -> Option<Value<'d>> {
         let value = self.optional(name);
         if value.is_some() {
@@ -133,6 +133,11 @@ impl<'d> Value<'d> {
         Self { is_element: true, ..Self::new(field, document, value) }
     }
 
+    /// The text, if it happens to be a string; never a fault.
+    pub(super) fn as_text(&self) -> Option<Text<'d>> {
+        self.value.as_str().map(|text| Text { text, at: self.at })
+    }
+
     pub(super) fn string(self, faults: &mut Faults<'d>) -> Option<Text<'d>> {
         match self.value {
             DeValue::String(text) => Some(Text { text, at: self.at }),
@@ -150,7 +155,8 @@ impl<'d> Value<'d> {
         parse(text).map_err(|error| faults.add(at, error.to_string())).ok()
     }
 
-    /// Text for people, on one or more lines. Control characters are refused: they would forge log lines and terminal output.
+    /// Text for people, on one or more lines. Control characters are refused: they would forge log lines and terminal
+    /// output.
     pub(super) fn prose(self, faults: &mut Faults<'d>) -> Option<String> {
         let field = self.field;
         let Text { text, at } = self.string(faults)?;

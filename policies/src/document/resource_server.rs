@@ -1,8 +1,8 @@
 //! `[[resource_server]]`
 
 use super::build::Builder;
-use super::fault::Faults;
-use super::reader::Fields;
+use super::fault::{At, Faults};
+use super::reader::{Fields, Text, Value};
 use crate::scope::{
     RESERVED_RESOURCE_SERVER, ResourceServer, ScopeDefinition, is_resource_server_identifier, is_scope_name,
 };
@@ -27,8 +27,8 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
 
     let is_readable = elements.is_some();
     let count = elements.as_ref().map_or(0, Vec::len);
-    let tables = elements.into_iter().flatten().filter_map(|element| element.table("a scope", faults));
-    let scopes: Vec<_> = tables.collect::<Vec<_>>().into_iter().filter_map(|table| scope(table, faults)).collect();
+    let elements = elements.into_iter().flatten();
+    let scopes: Vec<_> = elements.filter_map(|element| scope(element, faults)).collect();
 
     let Some(identifier) = identifier else { return };
     if identifier.text == RESERVED_RESOURCE_SERVER {
@@ -36,11 +36,10 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
         builder.unreadable_scopes(identifier.text);
         return;
     }
-    if !is_resource_server_identifier(identifier.text) {
+    let is_good = is_resource_server_identifier(identifier.text);
+    if !is_good {
         let expected = "1 to 256 visible ASCII characters without '\"' and '\\'";
         faults.add(identifier.at, format!("{:?} is not an identifier: {expected}", identifier.text));
-        builder.unreadable_scopes(identifier.text);
-        return;
     }
     if !builder.declare("resource_server", identifier.text, identifier.at) {
         return;
@@ -54,16 +53,26 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
         scopes: Vec::with_capacity(scopes.len()),
     };
     for (scope, at) in scopes {
-        if builder.declare_scope(identifier.text, &scope.name) {
+        if !is_good || !is_scope_name(&scope.name) {
+            builder.misname("scope", format!("{}/{}", identifier.text, scope.name));
+        } else if builder.declare_scope(identifier.text, &scope.name) {
             server.scopes.push(scope);
         } else {
             builder.faults.add(at, format!("scope {:?} is declared twice", scope.name));
         }
     }
-    builder.policy.resource_servers.push(server);
+    if is_good {
+        builder.policy.resource_servers.push(server);
+    }
 }
 
-fn scope<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<(ScopeDefinition, super::At)> {
+/// A scope and where its name stands. A faulty one is returned too if it has a name: what refers to it is not a second
+/// fault.
+fn scope<'d>(element: Value<'d>, faults: &mut Faults<'d>) -> Option<(ScopeDefinition, At)> {
+    let bare_name = element.as_text();
+    let Some(mut fields) = element.table("a scope", faults) else {
+        return bare_name.map(|name| definition(name, None));
+    };
     let name = fields.required("name").and_then(|value| value.string(faults));
     let description = fields.optional("description").and_then(|value| value.prose(faults));
     fields.finish(faults);
@@ -71,8 +80,11 @@ fn scope<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<(ScopeDe
     if !is_scope_name(name.text) {
         let expected = "1 to 256 visible ASCII characters without '/', '\"' and '\\'";
         faults.add(name.at, format!("{:?} is not a scope name: {expected}", name.text));
-        return None;
     }
+    Some(definition(name, description))
+}
+
+fn definition(name: Text<'_>, description: Option<String>) -> (ScopeDefinition, At) {
     let scope = ScopeDefinition { name: name.text.to_owned(), description: description.unwrap_or_default() };
-    Some((scope, name.at))
+    (scope, name.at)
 }

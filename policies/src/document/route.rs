@@ -90,8 +90,7 @@ fn accept<'d>(fields: &mut Fields<'d>, faults: &mut Faults<'d>) -> Option<Vec<Au
     let at = fields.at();
     let public = fields.optional("public").map_or(Some(false), |value| value.boolean(faults));
     let accept = fields.optional("accept");
-    let Some(public) = public else { return None }; // neither true nor false, and said so
-    match (accept, public) {
+    match (accept, public?) {
         (None, true) => Some(Route::accept_anyone()),
         (None, false) if fields.misspelt("accept").is_some() || fields.misspelt("public").is_some() => None,
         (None, false) => {

@@ -51,8 +51,8 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     });
 }
 
-/// Something must tie a token to us: an audience, or with Cognito, whose access tokens carry no `aud`, a known client id. Else a
-/// token made for any other service of the same issuer would be taken (RFC 8725 §2.8).
+/// Something must tie a token to us: an audience, or with Cognito, whose access tokens carry no `aud`, a known client
+/// id. Else a token made for any other service of the same issuer would be taken (RFC 8725 §2.8).
 fn check_profile<'d>(
     profile: Option<TokenProfile>,
     audiences: Option<&Value<'d>>,
@@ -86,8 +86,8 @@ fn claim(what: &str, text: &str) -> Result<String, String> {
     }
 }
 
-/// Whoever can change the keys in flight can sign any token, so plain http stays on the machine. Only literal addresses count:
-/// a name called localhost is whatever the resolver says.
+/// Whoever can change the keys in flight can sign any token, so plain http stays on the machine. Only literal addresses
+/// count: a name called localhost is whatever the resolver says.
 fn jwks_uri(text: &str) -> Result<String, String> {
     let url = HttpUrl::parse(text)?;
     if url.is_https || url.address.is_some_and(|address| address.is_loopback()) {

@@ -42,6 +42,8 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let Some(name) = name else { return };
     if !text::is_name(name.text) {
         faults.add(name.at, format!("{:?} is not a usage plan name: {}", name.text, text::NAME_GRAMMAR));
+        builder.misname("usage_plan", name.text);
+        return;
     }
     if builder.declare("usage_plan", name.text, name.at) {
         let plan = UsagePlan { name: name.text.to_owned(), throttle, quota };

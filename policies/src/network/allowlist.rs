@@ -17,8 +17,8 @@ impl Allowlist {
         Self(None)
     }
 
-    /// Any of `networks`. An empty list is *nowhere*: only [`Allowlist::anywhere`] lifts the restriction, so that a list that
-    /// lost its last entry closes instead of opening.
+    /// Any of `networks`. An empty list is *nowhere*: only [`Allowlist::anywhere`] lifts the restriction, so that a
+    /// list that lost its last entry closes instead of opening.
     #[must_use]
     pub fn of(networks: Vec<Arc<Network>>) -> Self {
         Self(Some(networks.into()))

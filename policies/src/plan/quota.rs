@@ -84,8 +84,8 @@ impl Quota {
         })
     }
 
-    /// The same quota in the IANA time zone `name`, from the database compiled in: every node cuts the month at the same
-    /// second, whatever zone files its machine has.
+    /// The same quota in the IANA time zone `name`, from the database compiled in: every node cuts the month at the
+    /// same second, whatever zone files its machine has.
     ///
     /// # Errors
     /// [`PlanError::TimeZone`] if there is no such zone.
@@ -140,8 +140,8 @@ impl Quota {
 
     /// The period that holds `now`.
     ///
-    /// Periods follow one another without gap or overlap. The local date is only the first guess and the instants decide:
-    /// where clocks go back over midnight, one date comes twice.
+    /// Periods follow one another without gap or overlap. The local date is only the first guess and the instants
+    /// decide: where clocks go back over midnight, one date comes twice.
     #[must_use]
     pub fn period_at(&self, now: UnixSeconds) -> QuotaPeriod {
         let seconds = now.0.clamp(*CALENDAR_SECONDS.start(), *CALENDAR_SECONDS.end());

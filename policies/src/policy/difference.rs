@@ -1,6 +1,6 @@
 //! What `policy plan` shows.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use serde::Serialize;
@@ -51,8 +51,8 @@ impl fmt::Display for Change {
     }
 }
 
-/// The fields of one thing as they are shown. Everything that can change a decision must be among them: a change that the plan
-/// does not show is one that nobody reviews.
+/// The fields of one thing as they are shown. Everything that can change a decision must be among them: a change that
+/// the plan does not show is one that nobody reviews.
 type Fields = Vec<(&'static str, String)>;
 
 /// All changes from `old` to `new`: by table in the order of the document format, then by name.
@@ -100,7 +100,8 @@ fn network(network: &Network) -> (String, Fields) {
     let list = |cidrs: &[ipnet::IpNet]| {
         let mut cidrs = cidrs.to_vec();
         cidrs.sort();
-        cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ")
+        cidrs.dedup();
+        cidrs.iter().map(ToString::to_string).collect::<Vec<_>>().join(LIST_SEPARATOR)
     };
     (network.name().to_owned(), vec![("cidrs", list(network.cidrs())), ("except", list(network.except()))])
 }
@@ -175,5 +176,22 @@ fn given_fields(new: &Fields) -> Vec<String> {
 
 fn changed_fields(old: &Fields, new: &Fields) -> Vec<String> {
     let differing = old.iter().zip(new).filter(|((_, old), (_, new))| old != new);
-    differing.map(|((field, old), (_, new))| format!("{field}: {old} -> {new}")).collect()
+    differing.map(|((field, old), (_, new))| changed_field(field, old, new)).collect()
 }
+
+/// `cidrs: old -> new`, or of a long list only what came and went: in two lists of a thousand nobody sees the one that
+/// matters.
+fn changed_field(field: &str, old: &str, new: &str) -> String {
+    const MAX_ENTRIES_SHOWN: usize = 20;
+    let is_long = old.split(LIST_SEPARATOR).count().max(new.split(LIST_SEPARATOR).count()) > MAX_ENTRIES_SHOWN;
+    if !is_long || !matches!(field, "cidrs" | "except") {
+        return format!("{field}: {old} -> {new}");
+    }
+    let (before, after): (BTreeSet<&str>, BTreeSet<&str>) =
+        (old.split(LIST_SEPARATOR).collect(), new.split(LIST_SEPARATOR).collect());
+    let came = after.difference(&before).filter(|entry| !entry.is_empty()).map(|entry| format!("+{entry}"));
+    let went = before.difference(&after).filter(|entry| !entry.is_empty()).map(|entry| format!("-{entry}"));
+    format!("{field}: {}", came.chain(went).collect::<Vec<_>>().join(LIST_SEPARATOR))
+}
+
+const LIST_SEPARATOR: &str = ", ";

@@ -7,9 +7,9 @@ pub const MAX_PATH_PARAMETERS: usize = 16;
 
 /// Checks a pattern and gives its shape: the pattern with its parameters numbered instead of named.
 ///
-/// Two patterns of one shape match the same paths, so they are one place in the table. Only normal forms pass, since the gateway
-/// matches normalised paths: a pattern with `//`, a dot segment, `;` or `%` would never match, and its author would believe that
-/// something is guarded which is not (Envoy CVE-2019-9901, CVE-2026-73551, CVE-2026-73553).
+/// Two patterns of one shape match the same paths, so they are one place in the table. Only normal forms pass, since
+/// the gateway matches normalised paths: a pattern with `//`, a dot segment, `;` or `%` would never match, and its
+/// author would believe that something is guarded which is not (Envoy CVE-2019-9901, CVE-2026-73551, CVE-2026-73553).
 pub(crate) fn check_pattern(pattern: &str) -> Result<String, String> {
     if pattern.len() > MAX_PATH_BYTES {
         return Err(format!("path is longer than {MAX_PATH_BYTES} bytes"));

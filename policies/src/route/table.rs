@@ -15,9 +15,9 @@ const MAX_METHOD_BYTES: usize = 32;
 
 /// All routes, indexed. What is not in it is denied.
 ///
-/// The most specific path pattern decides first, over all listeners and methods; only then listener and method are compared.
-/// So `POST /orders/admin`, or a route of another listener, is never served by a laxer `/orders/{id}` or `/{*rest}` that happens
-/// to cover its path. Static segments beat parameters.
+/// The most specific path pattern decides first, over all listeners and methods; only then listener and method are
+/// compared. So `POST /orders/admin`, or a route of another listener, is never served by a laxer `/orders/{id}` or
+/// `/{*rest}` that happens to cover its path. Static segments beat parameters.
 #[derive(Clone, Default)]
 pub struct RouteTable {
     routes: Vec<Arc<Route>>,
@@ -43,8 +43,8 @@ impl RouteTable {
     ///
     /// # Errors
     /// Every fault of every route: methods or path outside the grammar, an `accept` that lets nobody or everybody in by
-    /// mistake, two routes for one method and path on one listener, patterns that cannot stand side by side, two routes of one
-    /// id, more than [`MAX_ROUTES`].
+    /// mistake, two routes for one method and path on one listener, patterns that cannot stand side by side, two routes
+    /// of one id, more than [`MAX_ROUTES`].
     pub fn new(routes: Vec<Route>) -> Result<Self, Vec<RouteFault>> {
         Self::of(routes.into_iter().map(Arc::new).collect())
     }
@@ -100,7 +100,8 @@ impl RouteTable {
         has(method).or_else(|| if method == "HEAD" { has("GET") } else { None })
     }
 
-    /// The methods that `path` has on `listener`, sorted: for the Allow header (RFC 9110 §10.2.1). Empty if it has none.
+    /// The methods that `path` has on `listener`, sorted: for the Allow header (RFC 9110 §10.2.1). Empty if it has
+    /// none.
     #[must_use]
     pub fn allowed_methods(&self, listener: &str, path: &str) -> Vec<&str> {
         let on_listener = self.on_path(path).filter(|route| route.is_on(listener));
@@ -121,7 +122,8 @@ impl RouteTable {
 
     /// Whatever listener or method, the routes of the most specific pattern that `path` matches.
     fn on_path(&self, path: &str) -> impl Iterator<Item = &Arc<Route>> {
-        // An empty segment would match a parameter. The gateway has refused such paths already; this is the second lock.
+        // An empty segment would match a parameter. The gateway has refused such paths already; this is the second
+        // lock.
         let place = if path.contains("//") { None } else { self.places.at(path).ok().map(|found| *found.value) };
         place.into_iter().flat_map(|place| self.routes_at(place))
     }

@@ -19,8 +19,8 @@ pub const MAX_SCOPE_LIST_BYTES: usize = 64 * 1024;
 pub struct ScopeSet(Arc<[Scope]>);
 
 impl ScopeSet {
-    /// Reads a `scope` parameter (RFC 6749 §3.3): scope-tokens separated by single spaces; duplicates collapse and the empty
-    /// string is the empty set.
+    /// Reads a `scope` parameter (RFC 6749 §3.3): scope-tokens separated by single spaces; duplicates collapse and the
+    /// empty string is the empty set.
     ///
     /// # Errors
     /// Any token that is not a [`Scope`], which an empty one between two spaces is not either; a list above

@@ -6,7 +6,8 @@ use policies::*;
 
 use crate::fixtures::{ip, network};
 
-/// Spelling, whether it is an address at all, and whether it lies in 203.0.113.0/24 without .66, or 2001:db8::/48 without ::66.
+/// Spelling, whether it is an address at all, and whether it lies in 203.0.113.0/24 without .66, or 2001:db8::/48
+/// without ::66.
 const SPELLINGS: &[(&str, Option<bool>)] = &[
     ("203.0.113.7", Some(true)),
     ("203.0.113.0", Some(true)),

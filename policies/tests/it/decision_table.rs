@@ -1,4 +1,5 @@
-//! The decision as a table: what was proved, what the route takes, what is different from the good case, and the outcome.
+//! The decision as a table: what was proved, what the route takes, what is different from the good case, and the
+//! outcome.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -198,10 +199,10 @@ fn a_trace_tells_all_steps_in_order() {
     assert_eq!(
         told,
         [
-            "route_network true: route GET /x may be called or used from only; called from 203.0.113.7",
+            "route_network true: route GET /x allows only; called from 203.0.113.7",
             "methods true: proved mutual_tls+api_key, accepted: mutual_tls",
-            "client_network true: client acme-orders may be called or used from anywhere; called from 203.0.113.7",
-            "credential_network true: api-key 1 may be called or used from only; called from 203.0.113.7",
+            "client_network true: client acme-orders allows anywhere; called from 203.0.113.7",
+            "credential_network true: api-key 1 allows only; called from 203.0.113.7",
             "status true: client acme-orders of partner acme is enabled",
             "status true: client-certificate 1 is active",
             "status true: api-key 1 is active",

@@ -151,6 +151,20 @@ fn a_renamed_thing_is_one_gone_and_one_new() {
 }
 
 #[test]
+fn a_long_list_shows_what_came_and_went() {
+    let sample = |numbers: std::ops::Range<u8>| {
+        let cidrs: Vec<String> = numbers.map(|n| format!("\"10.{n}.0.0/16\"")).collect();
+        format!("[[network]]\nname = \"n\"\ncidrs = [{}]\n", cidrs.join(","))
+    };
+    assert_eq!(
+        plan(&sample(0..100), &sample(1..102)),
+        ["~ network n (cidrs: +10.100.0.0/16, +10.101.0.0/16, -10.0.0.0/16)"]
+    );
+    let twice = sample(0..100).replace("\"10.1.0.0/16\"", "\"10.1.0.0/16\",\"10.1.0.0/16\"");
+    assert!(plan(&sample(0..100), &twice).is_empty(), "an entry given twice changes nothing");
+}
+
+#[test]
 fn a_change_has_a_json_shape() {
     let changes = difference(&policy(SAMPLE), &policy(&SAMPLE.replace("rate = 0.5", "rate = 1")));
     assert_eq!(

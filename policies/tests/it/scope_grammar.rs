@@ -123,5 +123,6 @@ fn admin_scopes_are_built_in() {
         assert!(Policy::default().has_scope(&scope));
     }
     assert!(!Policy::default().has_scope(&"portcullis/admin".parse().unwrap()));
+    assert!(is_reserved_scope(INTROSPECT));
     assert!(!is_reserved_scope("portcullis/admin.readx"));
 }

@@ -1,7 +1,8 @@
-use policies::{AuthMethod, CredentialKind, CredentialRef, CredentialStatus, Denial, Proof, UnixSeconds};
+use policies::{AuthMethod, CredentialKind, CredentialRef, Denial, Proof, UnixSeconds};
 use subtle::ConstantTimeEq;
 
-use crate::registry::{Pepper, PresentedApiKey};
+use crate::registry::Pepper;
+use crate::registry::api_key::PresentedApiKey;
 use crate::snapshot::{PolicyView, Snapshot};
 
 /// An unknown id costs the same HMAC and comparison as a known one.
@@ -27,7 +28,7 @@ pub(super) fn prove(
         method: AuthMethod::ApiKey,
         credential: CredentialRef { kind: CredentialKind::ApiKey, id: entry.id.clone() },
         client: entry.client.clone(),
-        status: CredentialStatus::at(None, entry.expires_at, entry.revoked, now),
+        status: policies::status_at(None, entry.expires_at, entry.revoked, now),
         scopes: entry.narrowing.scopes.clone(),
         networks: entry.narrowing.networks.as_ref().map(|names| view.allowlist(names)),
     })

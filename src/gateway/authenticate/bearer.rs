@@ -17,7 +17,10 @@ pub(super) async fn prove(
     let verified = oauth
         .verify(token, thumbprint, view, now)
         .await
-        .map_err(|refusal| Denial::invalid_token(refusal.to_string()))?;
+        .map_err(|refusal| match refusal {
+            TokenRefusal::Denied(denial) => Stop::Denied(denial),
+            TokenRefusal::Fault(fault) => Stop::Fault(fault),
+        })?;
     Ok(Proof {
         method: AuthMethod::Bearer,
         credential: CredentialRef {

@@ -1,5 +1,5 @@
 use metrics::counter;
-use policies::{AuthMethod, CredentialKind, CredentialRef, CredentialStatus, Denial, Proof, UnixSeconds};
+use policies::{AuthMethod, CredentialKind, CredentialRef, Denial, Proof, UnixSeconds};
 
 use crate::listen::PeerCertificate;
 use crate::snapshot::{CertificateState, PolicyView, Snapshot};
@@ -27,13 +27,15 @@ pub(super) fn prove(
             Denial::CredentialUnknown { detail: format!("certificate {} was never issued here", certificate.serial) }
         })?;
     // A pinned row is pinned to the whole certificate: the same serial over another key is not ours either.
-    if entry.thumbprint != certificate.thumbprint || !certificate.is_client_only() || certificate.is_ca {
+    if entry.thumbprint != Some(certificate.thumbprint) || !certificate.is_client_only() || certificate.is_ca {
         counter!("portcullis_unknown_certificates_total").increment(1);
         return Err(Denial::CredentialUnknown { detail: format!(
             "certificate {} differs from the one issued under its serial",
             certificate.serial
         ) });
     }
+    // X.509 is still valid in the second that notAfter names (RFC 5280 §4.1.2.5); a policy's end is not.
+    let ends = UnixSeconds(entry.not_after.0.saturating_add(1));
     let revoked = entry.revoked.is_some() || entry.state != CertificateState::Issued;
     Ok(Proof {
         method: AuthMethod::MutualTls,
@@ -42,7 +44,7 @@ pub(super) fn prove(
             id: certificate.serial.to_string().into(),
         },
         client: entry.client.clone(),
-        status: CredentialStatus::at(Some(entry.not_before), Some(entry.not_after), revoked, now),
+        status: policies::status_at(Some(entry.not_before), Some(ends), revoked, now),
         scopes: entry.narrowing.scopes.clone(),
         networks: entry.narrowing.networks.as_ref().map(|names| view.allowlist(names)),
     })

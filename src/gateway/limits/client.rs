@@ -1,7 +1,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use governor::clock::Clock as _;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};

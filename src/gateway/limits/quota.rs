@@ -2,14 +2,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use papaya::HashMap;
-use policies::{ClientId, Quota, UnixSeconds};
+use policies::{ClientId, Quota, QuotaPeriod, UnixSeconds};
 use tokio::sync::Mutex;
 
 use crate::failure::Fault;
 use crate::store::{Store, quota as table};
 
 /// The largest part of a quota that a node takes at once. What a crash loses is at most this, never the limit.
-const LEASE_MAX: u64 = 100;
+const LEASE_MAX: i64 = 100;
 
 /// Calendar quotas by reserve-before-serve: a part of the period's count is taken from the database durably, then served
 /// from memory, so that the limit is never passed, whatever crashes. Near the limit the parts shrink to one.
@@ -20,10 +20,31 @@ pub struct Quotas {
 
 #[derive(Default)]
 struct Lease {
-    period_start: i64,
-    left: u64,
+    /// The period that `left` belongs to, and the quota it was computed for: a calendar is not asked on every request.
+    current: Option<(Quota, QuotaPeriod)>,
+    left: i64,
     /// The database said that nothing is left of this period at this limit.
-    exhausted_at: Option<u64>,
+    exhausted_at: Option<i64>,
+}
+
+impl Lease {
+    /// The period at `now`; what was left of another one is not carried over.
+    fn enter(&mut self, quota: &Quota, now: UnixSeconds) -> QuotaPeriod {
+        if let Some((for_quota, period)) = &self.current
+            && for_quota == quota
+            && (period.starts_at..period.ends_at).contains(&now)
+        {
+            return *period;
+        }
+        let period = quota.period_at(now);
+        let same_start = self.current.as_ref().is_some_and(|(_, old)| old.starts_at == period.starts_at);
+        if !same_start {
+            self.left = 0;
+            self.exhausted_at = None;
+        }
+        self.current = Some((quota.clone(), period));
+        period
+    }
 }
 
 impl Quotas {
@@ -38,27 +59,25 @@ impl Quotas {
         quota: &Quota,
         now: UnixSeconds,
     ) -> Result<Option<Duration>, Fault> {
-        let period = quota.period_at(now);
-        let wait = Duration::from_secs(u64::try_from(period.ends_at.0.saturating_sub(now.0)).unwrap_or(0).max(1));
+        let limit = i64::try_from(quota.limit).unwrap_or(i64::MAX);
         let lease = Arc::clone(self.leases.pin().get_or_insert_with(client.clone(), Arc::default));
         let mut lease = lease.lock().await;
-        if lease.period_start != period.starts_at.0 {
-            *lease = Lease { period_start: period.starts_at.0, left: 0, exhausted_at: None };
-        }
+        let period = lease.enter(quota, now);
+        let wait = Duration::from_secs(u64::try_from(period.ends_at.0.saturating_sub(now.0)).unwrap_or(0).max(1));
         if lease.left > 0 {
             lease.left -= 1;
             return Ok(None);
         }
-        if lease.exhausted_at == Some(quota.limit) {
+        if lease.exhausted_at == Some(limit) {
             return Ok(Some(wait));
         }
         let used = table::used(&self.store, client.as_str(), period.starts_at).await?;
-        let part = (quota.limit.saturating_sub(used) / 10).clamp(1, LEASE_MAX);
+        let part = (limit.saturating_sub(used) / 10).clamp(1, LEASE_MAX);
         let mut tx = self.store.begin().await?;
-        let taken = table::reserve(&mut tx, client.as_str(), period.starts_at, part, quota.limit).await?;
+        let taken = table::reserve(&mut tx, client.as_str(), period.starts_at, part, limit).await?;
         tx.commit().await?;
         if !taken {
-            lease.exhausted_at = Some(quota.limit);
+            lease.exhausted_at = Some(limit);
             return Ok(Some(wait));
         }
         lease.left = part - 1;
@@ -71,10 +90,9 @@ impl Quotas {
             self.leases.pin().iter().map(|(client, lease)| (client.clone(), Arc::clone(lease))).collect();
         for (client, lease) in leases {
             let mut lease = lease.lock().await;
-            if lease.left > 0 {
+            if let Some((_, period)) = lease.current.clone().filter(|_| lease.left > 0) {
                 let mut tx = self.store.begin().await?;
-                let start = UnixSeconds(lease.period_start);
-                table::give_back(&mut tx, client.as_str(), start, lease.left).await?;
+                table::give_back(&mut tx, client.as_str(), period.starts_at, lease.left).await?;
                 tx.commit().await?;
                 lease.left = 0;
             }

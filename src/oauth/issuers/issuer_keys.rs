@@ -1,6 +1,5 @@
 //! The keys of one issuer, as fresh as they can be had without letting strangers decide how often we ask for them.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -76,11 +75,6 @@ impl IssuerKeys {
             fetching: Mutex::new(()),
             waiting: Semaphore::new(WAITING_MAX),
         }
-    }
-
-    /// Whether its keys are fetched with these trust anchors.
-    pub(super) fn trusts(&self, ca_file: Option<&Path>) -> bool {
-        self.client.ca_file() == ca_file
     }
 
     /// Finds the key that a token names, asking the issuer once when it is not known.

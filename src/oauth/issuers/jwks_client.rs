@@ -1,7 +1,7 @@
 //! One GET of one JWK Set (RFC 7517 §5), and nothing that the other side could make more of it.
 
 use std::net::IpAddr;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ pub(super) struct JwksClient {
 
 impl JwksClient {
     /// `https`, or `http` to a loopback address written as a number: keys that came over a readable wire prove nothing.
-    pub(super) fn new(uri: &str, ca_file: Option<&Path>) -> Result<Self, Fault> {
+    pub(super) fn new(uri: &str, ca_file: Option<PathBuf>) -> Result<Self, Fault> {
         let parsed: Uri = uri.parse().map_err(|_| Fault::new(format!("jwks_uri {uri:?} is not a URI")))?;
         let host = parsed.host().unwrap_or_default();
         let has_userinfo = parsed.authority().is_some_and(|authority| authority.as_str().contains('@'));
@@ -49,7 +49,7 @@ impl JwksClient {
         if !secure || has_userinfo {
             return Err(Fault::new(format!("jwks_uri {uri:?} must be https (or http to 127.0.0.1 or [::1]) without user")));
         }
-        Ok(Self { uri: parsed, ca_file: ca_file.map(Path::to_owned), timeout: TIMEOUT })
+        Ok(Self { uri: parsed, ca_file, timeout: TIMEOUT })
     }
 
     /// For tests that wait for the timeout.
@@ -57,10 +57,6 @@ impl JwksClient {
     pub(super) fn with_timeout(mut self, timeout: Duration) -> Self {
         self.timeout = timeout;
         self
-    }
-
-    pub(super) fn ca_file(&self) -> Option<&Path> {
-        self.ca_file.as_deref()
     }
 
     /// The body of the answer, which must be 200: a redirect is not followed, since whoever can make the issuer redirect

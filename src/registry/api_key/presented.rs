@@ -82,7 +82,7 @@ pub(super) struct MintedApiKey {
     pub(super) id: String,
     /// `pc_<env>_<id>`.
     pub(super) prefix: String,
-    /// The end of the checksum: nothing of the secret.
+    /// The end of the checksum. It tells 24 bits about the secret's 190, for people to tell keys apart.
     pub(super) last4: String,
     pub(super) hmac: [u8; 32],
     /// The whole text, to be shown once.

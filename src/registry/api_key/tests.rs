@@ -56,6 +56,11 @@ async fn a_key_ends_at_its_expiry() {
     fixture.wait(1);
     assert!(!opens(&fixture, &created.key));
     assert_eq!(registry.api_key(&created.view.id).await.unwrap().status, "expired");
+    registry.create_api_key(actor, new_key()).await.unwrap();
+    let ending =
+        ApiKeyFilter { ends_before: Some(NOW.plus(61)), client: Some("acme-orders".into()), ..Default::default() };
+    let ending: Vec<String> = registry.api_keys(&ending).await.unwrap().into_iter().map(|view| view.id).collect();
+    assert_eq!(ending, [created.view.id]);
     for bad in [Expiry::After(0), Expiry::After(-5), Expiry::At(NOW), Expiry::After(i64::MAX), Expiry::After(i64::MIN)]
     {
         assert_eq!(

@@ -29,7 +29,7 @@ async fn a_policy_brings_its_clients_and_takes_them_back() {
     assert_eq!(plan.changes.len(), 3);
     assert!(registry.snapshot.policy().client("beta-in").is_none(), "a plan changes nothing");
 
-    let applied = registry.apply_policy(actor, both.clone(), Some("first".into()), Some(1)).await.unwrap();
+    let applied = registry.apply_policy(actor, both.clone(), Some("first"), Some(1)).await.unwrap();
     assert_eq!((applied.version, applied.unchanged, &applied.effects), (2, false, &plan.effects));
     assert!(fixture.enabled("beta-in") && fixture.enabled("beta-out") && fixture.enabled("acme-orders"));
     let view = registry.client("beta-in").await.unwrap();
@@ -202,7 +202,8 @@ async fn a_rollback_is_a_new_version() {
     let history = registry.policy_history(Page::default()).await.unwrap();
     let seen: Vec<_> = history.iter().map(|view| (view.id, view.restored, view.applied_by.as_str())).collect();
     assert_eq!(seen, [(3, Some(1), "ops"), (2, None, "ops"), (1, None, "ops")]);
-    assert_eq!(registry.policy_version(3).await.unwrap().documents, Some(documents(POLICY)));
+    let stored = registry.policy_version(3).await.unwrap().documents.unwrap();
+    assert_eq!((stored[0].name.as_str(), stored[0].text.as_str()), ("policy.toml", POLICY));
     assert_eq!(refusal(registry.rollback_policy(actor, 9).await).code, "policy_not_found");
     assert!(fixture.actions().await.contains(&"policy.rollback".to_owned()));
 }
@@ -215,7 +216,7 @@ async fn a_policy_that_cannot_be_read_is_repaired_by_another() {
     let mut tx = registry.store.begin().await.unwrap();
     let row = PolicyRow {
         version: 2,
-        documents: documents("[[portal]]\n"),
+        documents: vec![StoredDocument { name: "policy.toml".into(), text: "[[portal]]\n".into() }],
         comment: None,
         applied_by: "newer".into(),
         applied_at: NOW.0,

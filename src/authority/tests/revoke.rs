@@ -1,0 +1,160 @@
+use tokio_util::sync::CancellationToken;
+
+use super::*;
+use crate::store::certificate::{CertificateKind, Reservation};
+
+#[tokio::test]
+async fn what_was_revoked_is_refused_when_the_call_returns_and_its_connections_are_closed() {
+    let house = House::new().await;
+    let (issued, other) = (house.issue().await, house.issue().await);
+    let connection = |issued: &Issued| {
+        let (token, view) = (CancellationToken::new(), &issued.certificate);
+        let (issuer, serial) = (view.issuer.parse().unwrap(), view.id.parse().unwrap());
+        (house.snapshot.connections().register(&issuer, &serial, token.clone()), token)
+    };
+    let (one, two, untouched) = (connection(&issued), connection(&issued), connection(&other));
+    let revoked = house.revoke(&issued, "key-compromise").await;
+    assert_eq!((revoked.connections_closed, revoked.revoked.len()), (2, 1));
+    assert!(one.1.is_cancelled() && two.1.is_cancelled() && !untouched.1.is_cancelled());
+    let fact = house.entry(&issued).unwrap().revoked.unwrap();
+    assert_eq!((fact.at, fact.reason.as_str()), (NOW, "key-compromise"));
+    assert!(house.entry(&other).unwrap().revoked.is_none());
+}
+
+#[tokio::test]
+async fn openssl_refuses_what_the_list_says() {
+    let house = House::new().await;
+    let (issued, other) = (house.issue().await, house.issue().await);
+    house.revoke(&issued, "key-compromise").await;
+    house.authority.publish_now().await.unwrap();
+    let lists = house.authority.answer(&http::Method::GET, "/chain.crl.pem", None);
+    let lists = house.write("chain.crl.pem", lists.body());
+    let (good, text) = openssl_verifies(&house, &issued, Some(&lists));
+    assert!(!good && text.contains("certificate revoked"), "{text}");
+    let (good, text) = openssl_verifies(&house, &other, Some(&lists));
+    assert!(good, "{text}");
+
+    let issuing = house.issuing();
+    let ca = house.write("issuing.pem", &issuing.certificate_pem);
+    let list = house.write("one.crl", house.authority.crl(&issuing.id.parse().unwrap()).unwrap());
+    let output = openssl(&["crl", "-inform", "DER", "-in", &list, "-CAfile", &ca, "-noout", "-text"]);
+    let text = said(&output);
+    assert!(output.status.success() && text.contains("verify OK") && text.contains("Key Compromise"), "{text}");
+}
+
+#[tokio::test]
+async fn the_first_revocation_stands() {
+    let house = House::new().await;
+    let issued = house.issue().await;
+    let first = house.revoke(&issued, "superseded").await;
+    house.clock.advance(std::time::Duration::from_secs(60));
+    let second = house.revoke(&issued, "key-compromise").await;
+    assert!(first.revoked[0].newly && !second.revoked[0].newly);
+    assert_eq!(second.revoked[0], RevokedCertificate { newly: false, ..first.revoked[0].clone() });
+    let shown = house.authority.show(&issued.certificate.id.parse().unwrap()).await.unwrap();
+    assert_eq!(
+        (shown.state, shown.revoked_at, shown.reason.as_deref()),
+        (CertificateStatus::Revoked, Some(NOW.0), Some("superseded"))
+    );
+}
+
+#[tokio::test]
+async fn a_hold_is_no_revocation() {
+    let house = House::new().await;
+    let issued = house.issue().await;
+    let hold = pki::RevocationReason::CertificateHold;
+    assert_eq!(code(house.authority.revoke(named(&issued), hold, &admin()).await), "reason_not_permanent");
+    assert!(house.entry(&issued).unwrap().revoked.is_none());
+}
+
+#[tokio::test]
+async fn certificates_are_named_by_serial_thumbprint_client_or_partner() {
+    let house = House::new().await;
+    let reason = pki::RevocationReason::CessationOfOperation;
+    let revoke = async |selector| house.authority.revoke(selector, reason, &admin()).await;
+    let issued = house.issue().await;
+    let upper = issued.certificate.id.to_uppercase();
+    let colons: Vec<&str> = upper.as_bytes().chunks(2).map(|pair| std::str::from_utf8(pair).unwrap()).collect();
+    let by_serial = revoke(Selector::Certificate(colons.join(":").parse().unwrap())).await.unwrap();
+    assert_eq!(by_serial.revoked[0].id, issued.certificate.id);
+    let issued = house.issue().await;
+    let thumbprint = issued.certificate.thumbprint.clone().unwrap().parse().unwrap();
+    assert_eq!(revoke(Selector::Certificate(thumbprint)).await.unwrap().revoked[0].id, issued.certificate.id);
+    assert_eq!(code(revoke(Selector::Certificate("4a".parse().unwrap())).await), "certificate_not_found");
+    assert!("not hex".parse::<CertificateName>().is_err());
+
+    let orders = [house.issue().await, house.issue().await];
+    let stock = house.authority.issue(certificate_for("acme-stock"), &admin()).await.unwrap();
+    let foreign = house.authority.issue(certificate_for("globex-orders"), &admin()).await.unwrap();
+    let by_client = revoke(Selector::Client("acme-orders".into())).await.unwrap();
+    assert_eq!(by_client.revoked.len(), orders.len());
+    let by_partner = revoke(Selector::Partner("acme".into())).await.unwrap();
+    assert_eq!(by_partner.revoked.iter().map(|one| &one.id).collect::<Vec<_>>(), [&stock.certificate.id]);
+    assert!(house.entry(&foreign).unwrap().revoked.is_none());
+    assert!(revoke(Selector::Client("acme-orders".into())).await.unwrap().revoked.is_empty());
+    assert_eq!(code(revoke(Selector::Client("nobody".into())).await), "client_not_found");
+    assert_eq!(code(revoke(Selector::Partner("nobody".into())).await), "partner_not_found");
+}
+
+#[tokio::test]
+async fn a_serial_of_two_authorities_must_be_said_with_its_issuer() {
+    let house = House::new().await;
+    let mut tx = house.store.begin().await.unwrap();
+    let issuers: Vec<String> = house.authority.issuers().into_iter().map(|issuer| issuer.id).collect();
+    for issuer in &issuers[1..] {
+        let reservation = Reservation {
+            issuer_key_id: issuer.clone(),
+            serial: "4a4b".into(),
+            client_id: Some("acme-orders".into()),
+            kind: CertificateKind::Client,
+            subject: "CN=acme-orders".into(),
+            spki_fingerprint: "00".into(),
+            not_before: NOW,
+            not_after: UnixSeconds(NOW.0 + DAY),
+            scopes: None,
+            networks: None,
+        };
+        store::certificate::insert_reserved(&mut tx, &reservation, NOW).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let reason = pki::RevocationReason::Superseded;
+    let revoke = async |name: String| {
+        house.authority.revoke(Selector::Certificate(name.parse().unwrap()), reason, &admin()).await
+    };
+    match revoke("4A:4B".into()).await.unwrap_err() {
+        Failure::Refused(refusal) => {
+            assert_eq!((refusal.code, refusal.details.len()), ("certificate_ambiguous", 2));
+            assert_eq!(revoke(refusal.details[0].clone()).await.unwrap().revoked.len(), 1);
+        }
+        Failure::Fault(fault) => panic!("{fault}"),
+    }
+}
+
+/// Whatever order they come in: after a client was cut off, no certificate that was asked for before is good.
+#[tokio::test]
+async fn a_revocation_overtakes_no_issuance() {
+    let house = House::new().await;
+    let admin = admin();
+    let issues =
+        futures_util::future::join_all((0..6).map(|_| house.authority.issue(certificate_for("acme-orders"), &admin)));
+    let cut = async {
+        tokio::time::sleep(std::time::Duration::from_millis(15)).await;
+        let reason = pki::RevocationReason::PrivilegeWithdrawn;
+        house.authority.revoke(Selector::Client("acme-orders".into()), reason, &admin).await.unwrap()
+    };
+    let (issued, cut) = tokio::join!(issues, cut);
+    for one in &cut.revoked {
+        let shown = house.authority.show(&one.id.parse().unwrap()).await.unwrap();
+        assert_eq!(shown.state, CertificateStatus::Revoked);
+    }
+    for outcome in issued {
+        match outcome {
+            Ok(issued) => {
+                let revoked = cut.revoked.iter().any(|one| one.id == issued.certificate.id);
+                assert_eq!(house.entry(&issued).unwrap().revoked.is_some(), revoked);
+            }
+            Err(Failure::Refused(refusal)) => assert_eq!(refusal.code, "revoked_meanwhile"),
+            Err(Failure::Fault(fault)) => panic!("{fault}"),
+        }
+    }
+}

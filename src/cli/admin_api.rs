@@ -60,7 +60,7 @@ impl AdminApi {
     }
 
     pub(super) async fn get(&mut self, path: &str) -> Result<Value, CliError> {
-        let answer = self.ask(Method::GET, path).await?;
+        let answer = self.ask(path).await?;
         json(answer)
     }
 
@@ -105,13 +105,13 @@ impl AdminApi {
     }
 
     /// A GET whose answer is judged by the caller.
-    pub(super) async fn ask(&mut self, method: Method, path: &str) -> Result<Answer, CliError> {
+    pub(super) async fn ask(&mut self, path: &str) -> Result<Answer, CliError> {
         let was_open = self.sender.is_some();
-        let request = self.request(method.clone(), path, None)?;
+        let request = self.request(Method::GET, path, None)?;
         match self.send(request).await {
-            // The server ends idle connections when it likes; nothing was done yet, so asking again is safe.
+            // The server ends idle connections when it likes; a question can be asked again.
             Err(_) if was_open => {
-                let request = self.request(method, path, None)?;
+                let request = self.request(Method::GET, path, None)?;
                 self.send(request).await
             }
             answered => answered,
@@ -150,7 +150,7 @@ impl AdminApi {
                 .await
                 .map_err(|error| CliError::new(format!("the answer of {url} broke off: {error}")))?;
             let date = head.headers.get(header::DATE).and_then(|date| date.to_str().ok()).map(str::to_owned);
-            Ok(Answer { status: head.status, date, body: body.to_bytes() })
+            Ok::<_, CliError>(Answer { status: head.status, date, body: body.to_bytes() })
         };
         let answer = timeout(ANSWER_TIMEOUT, answer).await.map_err(silent)??;
         self.sender = Some(sender);

@@ -12,7 +12,7 @@ pub(super) struct CliError {
     sentence: String,
     details: Vec<String>,
     /// The server's own words, for `--output json`.
-    problem: Option<Value>,
+    problem: Option<Box<Value>>,
     /// Whoever read our output has gone away; there is nobody to tell.
     reader_gone: bool,
 }
@@ -30,7 +30,7 @@ impl CliError {
 
     #[must_use]
     pub(super) fn with_problem(mut self, problem: Value) -> Self {
-        self.problem = Some(problem);
+        self.problem = Some(Box::new(problem));
         self
     }
 
@@ -47,7 +47,7 @@ impl CliError {
 
     /// For `--output json`: the server's problem, or one of the same shape.
     pub(super) fn to_json(&self) -> Value {
-        self.problem.clone().unwrap_or_else(
+        self.problem.as_deref().cloned().unwrap_or_else(
             || json!({"title": "The command failed", "code": "command_failed", "message": self.sentence, "details": self.details}),
         )
     }

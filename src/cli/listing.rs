@@ -18,12 +18,6 @@ pub(super) struct Limit {
     limit: usize,
 }
 
-impl Limit {
-    pub(super) fn get(self) -> usize {
-        self.limit
-    }
-}
-
 fn limit(text: &str) -> Result<usize, String> {
     let limit = text.parse::<i64>().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit));
     limit.and_then(|limit| usize::try_from(limit).ok()).ok_or_else(|| format!("give a number from 1 to {LIMIT_MAX}"))

@@ -11,12 +11,16 @@ use crate::failure::{Failure, Fault};
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "EXAMPLES:\n  portcullis demo")]
 pub(super) struct DemoArgs {
+    /// See start.rs
     #[arg(long, value_name = "ADDR")]
     gateway: Option<SocketAddr>,
+    /// See start.rs
     #[arg(long, value_name = "ADDR")]
     mtls: Option<SocketAddr>,
+    /// See start.rs
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
+    /// See start.rs
     #[arg(long, value_name = "ADDR")]
     pki: Option<SocketAddr>,
 }
@@ -25,10 +29,13 @@ pub(super) struct DemoArgs {
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com")]
 pub(super) struct InitArgs {
+    /// See start.rs
     #[arg(long, value_name = "HOST", required = true)]
     hostname: Vec<String>,
+    /// See start.rs
     #[arg(long, value_name = "DOMAIN")]
     trust_domain: Option<String>,
+    /// See start.rs
     #[arg(long, value_name = "FILE")]
     passphrase_file: Option<PathBuf>,
 }

@@ -48,9 +48,26 @@ pub(super) fn chain(
 
 fn path(anchors: &[Vec<u8>], chain: &[Vec<u8>], at: i64) -> ChainVerdict {
     let now = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(at).unwrap_or(0)));
-    TrustAnchors::new(anchors.to_vec())
-        .and_then(|anchors| verify_chain(anchors, chain, now))
-        .unwrap_or_else(|fault| ChainVerdict::Rejected(fault.inside().to_owned()))
+    match TrustAnchors::new(anchors.to_vec()).and_then(|anchors| verify_chain(anchors, chain, now)) {
+        Ok(ChainVerdict::Accepted) => ChainVerdict::Accepted,
+        Ok(ChainVerdict::Rejected(why)) => ChainVerdict::Rejected(in_words(&why)),
+        Err(fault) => ChainVerdict::Rejected(fault.inside().to_owned()),
+    }
+}
+
+/// What rustls says in one word, for people; its word stays, for search engines.
+fn in_words(why: &str) -> String {
+    let why = why.strip_prefix("invalid peer certificate: ").unwrap_or(why);
+    let words = match why {
+        "Expired" => "the certificate has expired",
+        "NotValidYet" => "the certificate is not valid yet",
+        "UnknownIssuer" => "no trusted authority issued it, directly or through the chain",
+        "BadSignature" => "a signature in the chain does not verify",
+        "BadEncoding" => "the certificate cannot be read",
+        "InvalidPurpose" => "it is not for clients (extended key usage)",
+        _ => return why.to_owned(),
+    };
+    format!("{words} ({why})")
 }
 
 /// What the lists say of one certificate.

@@ -1,6 +1,5 @@
 //! What the running server shows.
 
-use http::Method;
 use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
@@ -18,7 +17,7 @@ const NOTICE_SECONDS: u64 = 30 * 86_400;
 const LISTED_MAX: usize = 1_000;
 
 pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
-    let answer = match api.ask(Method::GET, "/readyz").await {
+    let answer = match api.ask("/readyz").await {
         Ok(answer) => answer,
         // The rest needs a server; one finding is enough.
         Err(error) => return vec![Finding::fail("server", plain(&error))],
@@ -76,7 +75,7 @@ fn skew(date: i64, now: i64) -> Finding {
     let message = format!("the server's clock and this machine's are {seconds} s apart");
     match seconds {
         0..=SKEW_WARN_SECONDS => Finding::ok("clock", message),
-        ..=SKEW_FAIL_SECONDS => Finding::warn("clock", format!("{message}: let both follow NTP")),
+        seconds if seconds <= SKEW_FAIL_SECONDS => Finding::warn("clock", format!("{message}: let both follow NTP")),
         _ => Finding::fail("clock", format!("{message}: certificates and tokens are judged wrong; let both follow NTP")),
     }
 }

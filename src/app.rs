@@ -9,10 +9,10 @@ mod readiness;
 mod tasks;
 mod tls_cells;
 
+use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use http::Response;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -23,14 +23,14 @@ use crate::admin::{self, AdminState};
 use crate::audit::Audit;
 use crate::authority::{Authority, AuthoritySettings, KeyDirectory, Passphrase};
 use crate::clock::Clock;
-use crate::config::{Config, Serves, SigningAlgorithm};
+use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
 use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
 use crate::oauth::{OAuth, OAuthConfig};
-use crate::openapi;
+use crate::openapi::{GatewayDocs, PublishedListener, Site};
 use crate::registry::{Pepper, Registry};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
@@ -80,7 +80,7 @@ impl Foundation {
     ) -> Result<Self, Failure> {
         let store = Store::open(&config.database()).await?;
         let snapshot = Snapshot::load(&store, &clock).await?;
-        let pepper = Arc::new(Pepper::load_or_create(&config.keys().join("pepper"))?);
+        let pepper = Arc::new(Pepper::load(&config.pepper())?);
         let registry = Registry {
             store: store.clone(),
             snapshot: Arc::clone(&snapshot),
@@ -179,7 +179,7 @@ impl App {
             upstreams: Upstreams::new(),
             services: Services::default().with(admin_routes::SERVICE, admin),
             admin_routes: admin_routes::table()?,
-            pages: pages(&endpoints),
+            pages: pages(&endpoints, &config),
             body_bytes_max: config.limits.body_bytes_max,
             ids: DecisionIds::new()?,
             draining: draining.clone(),
@@ -253,27 +253,38 @@ impl App {
     }
 }
 
-fn pages(endpoints: &Endpoints) -> gateway::Pages {
-    let token_url = format!("{}/oauth2/token", endpoints.gateway);
-    let mtls = endpoints.mtls.clone();
-    Arc::new(move |view, listener, path| {
-        if path == "/openapi.json" {
-            let document = openapi::gateway_document(&openapi::GatewayDescription {
-                policy: &view.policy,
-                policy_version: view.version,
-                listener: &listener.config.name,
-                server_url: &listener.url(),
-                token_url: &token_url,
-                mtls_url: mtls.as_deref(),
-            });
-            let body = serde_json::to_vec(&document).ok()?;
-            return Response::builder()
-                .header(http::header::CONTENT_TYPE, "application/json")
-                .header(http::header::CACHE_CONTROL, "no-cache")
-                .body(body.into())
-                .ok();
-        }
-        openapi::swagger_answer(path)
+/// Each gateway listener describes itself first: its own address is the one that the reader has reached.
+fn pages(endpoints: &Endpoints, config: &Config) -> gateway::Pages {
+    let published: Vec<PublishedListener> = endpoints
+        .listeners
+        .iter()
+        .filter(|listed| config.listeners.iter().any(|own| own.name == listed.name && own.serves == Serves::Gateway))
+        .map(|listed| PublishedListener {
+            name: listed.name.clone(),
+            url: listed.url.clone(),
+            description: match listed.client_certificates {
+                ClientCertificates::None => "without client certificates",
+                ClientCertificates::Optional => "client certificates optional",
+                ClientCertificates::Required => "a client certificate is required",
+            }
+            .to_owned(),
+        })
+        .collect();
+    let docs: HashMap<String, GatewayDocs> = published
+        .iter()
+        .map(|own| {
+            let others = published.iter().filter(|other| other.name != own.name).cloned();
+            let itself = PublishedListener { url: "/".to_owned(), ..own.clone() };
+            let site = Site {
+                title: "Portcullis: guarded routes".to_owned(),
+                token_url: "/oauth2/token".to_owned(),
+                listeners: std::iter::once(itself).chain(others).collect(),
+            };
+            (own.name.clone(), GatewayDocs::new(site))
+        })
+        .collect();
+    Arc::new(move |view, listener, path, headers| {
+        docs.get(listener)?.answer(path, headers, view.version, &view.policy)
     })
 }
 

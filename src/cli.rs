@@ -24,8 +24,6 @@ mod policy;
 mod query;
 mod secret;
 mod span;
-// `mod start;` alone as soon as `app` is part of the crate.
-#[path = "cli/start_unbuilt.rs"]
 mod start;
 mod status;
 mod table;

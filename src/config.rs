@@ -154,6 +154,11 @@ impl Config {
         self.data.join("audit.db")
     }
 
+    /// The key of every stored HMAC. Lost, no API key and no client secret opens anything.
+    pub fn pepper(&self) -> PathBuf {
+        self.keys().join("pepper")
+    }
+
     pub fn keys(&self) -> PathBuf {
         self.data.join("keys")
     }

@@ -11,6 +11,8 @@
 //! `cli · app · admin · openapi · compare · gateway · oauth · listen · authority · registry · audit · snapshot · store ·
 //! telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
+pub mod admin;
+pub mod app;
 pub mod audit;
 pub mod authority;
 pub mod cli;
@@ -20,6 +22,7 @@ pub mod failure;
 pub mod gateway;
 pub mod listen;
 pub mod oauth;
+pub mod openapi;
 pub mod registry;
 pub mod snapshot;
 pub mod store;

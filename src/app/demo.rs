@@ -5,6 +5,7 @@ use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
 use secrecy::ExposeSecret;
+use policies::Document;
 use serde::{Deserialize, Serialize};
 
 use super::initialise::{issue_into, write_atomically, write_secret};
@@ -13,7 +14,6 @@ use crate::failure::{Failure, Fault};
 use crate::registry::Actor;
 use crate::registry::api_key::NewApiKey;
 use crate::registry::client_secret::NewClientSecret;
-use crate::store::policy::StoredDocument;
 
 /// The identifier that the sample policy is written for.
 const SAMPLE_IDENTIFIER: &str = "https://127.0.0.1:8443/test";
@@ -116,8 +116,8 @@ async fn policy(
     if foundation.snapshot.policy().version == 0 {
         let text = SAMPLE.replace(SAMPLE_IDENTIFIER, &identifier);
         write_atomically(&file, text.as_bytes(), 0o644)?;
-        let documents = vec![StoredDocument { name: POLICY_FILE.to_owned(), text }];
-        let comment = Some("The demo's policy".to_owned());
+        let documents = vec![Document { name: POLICY_FILE.to_owned(), text }];
+        let comment = Some("The demo's policy");
         foundation.registry.apply_policy(&Actor::local(), documents, comment, None).await?;
         return Ok(format!("{identifier}/hello-world"));
     }

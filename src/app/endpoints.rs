@@ -2,6 +2,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use crate::admin::ListedListener;
 use crate::config::{ClientCertificates, Config, Serves};
 use crate::failure::Fault;
 use crate::listen::Listener;
@@ -16,13 +17,6 @@ pub struct Endpoints {
     pub admin: String,
     pub pki: String,
     pub listeners: Vec<ListedListener>,
-}
-
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub struct ListedListener {
-    pub name: String,
-    pub url: String,
-    pub client_certificates: ClientCertificates,
 }
 
 impl Endpoints {

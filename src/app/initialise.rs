@@ -13,9 +13,9 @@ use crate::authority::{Authority, KeyDirectory, Names, NewCertificate, Passphras
 use crate::clock::Clock;
 use crate::config::{CONFIG_FILE_NAME, Config, ConfigFile, ListenerFile, Serves};
 use crate::failure::{Failure, Fault, Refusal};
-use crate::registry::Actor;
+use crate::registry::{Actor, Pepper};
 use crate::registry::client::NewClient;
-use crate::store::Store;
+use crate::store::{Page, Store, partner};
 
 /// The partner and client that an installation begins with.
 pub const OPERATOR_PARTNER: &str = "portcullis";
@@ -117,6 +117,11 @@ pub async fn initialise(
     let names = Names { common_name: "Portcullis".to_owned(), organization: None };
     let settings = Foundation::settings(&config, endpoints);
     Authority::initialise(&store, &keys, &names, &settings, &Actor::local(), &clock).await?;
+    // A pepper made anew would silently refuse every key and secret there is: only an empty installation gets one.
+    let empty = partner::list(&store, Page { limit: 1, offset: 0 }).await?.is_empty();
+    if empty {
+        Pepper::load_or_create(&config.pepper())?;
+    }
     store.close().await;
     let foundation = Foundation::open(config, clock, passphrase, endpoints).await?;
     write_atomically(&data.join("ca.pem"), foundation.authority.root_pem().as_bytes(), 0o644)?;

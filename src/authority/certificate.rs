@@ -6,6 +6,7 @@ use std::str::FromStr;
 use pki::{KeyId, Serial, Thumbprint};
 use policies::UnixSeconds;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Authority;
 use crate::failure::{Failure, Fault, Refusal};
@@ -13,7 +14,8 @@ use crate::store;
 use crate::store::certificate::{CertificateRow, CertificateState};
 
 /// A certificate, as it is shown. Times are seconds since the Unix epoch, ids are lower-case hex.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Certificate)]
 pub struct CertificateView {
     /// The serial number.
     pub id: String,
@@ -46,7 +48,7 @@ pub struct CertificateView {
 }
 
 /// Where in its life a certificate stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum CertificateStatus {
     /// Its serial is taken, it is not signed yet.

@@ -6,6 +6,7 @@ use std::fmt;
 use pki::RevocationReason;
 use policies::UnixSeconds;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::certificate::{CertificateName, one};
 use super::crash_point::CrashPoint;
@@ -28,7 +29,7 @@ pub enum Selector {
 }
 
 /// What a revocation did.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct Revoked {
     /// Everything that the selector names, as it now stands.
     pub revoked: Vec<RevokedCertificate>,
@@ -39,7 +40,7 @@ pub struct Revoked {
 }
 
 /// A certificate that is revoked.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct RevokedCertificate {
     /// The serial number, hex.
     pub id: String,

@@ -24,49 +24,49 @@ const PKI: &str = "127.0.0.1:8080";
 /// Make a CA, a sample policy, a partner with one credential of each kind, and serve them
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "EXAMPLES:\n  portcullis demo\n  portcullis demo --data /tmp/gate --gateway 127.0.0.1:0 --mtls 127.0.0.1:0 --admin 127.0.0.1:0 --pki 127.0.0.1:0")]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// Address of the gateway, client certificates optional [default: 127.0.0.1:8443]
     #[arg(long, value_name = "ADDR")]
-    pub gateway: Option<SocketAddr>,
+    pub(super) gateway: Option<SocketAddr>,
     /// Address of the gateway, client certificates required [default: 127.0.0.1:8444]
     #[arg(long, value_name = "ADDR")]
-    pub mtls: Option<SocketAddr>,
+    pub(super) mtls: Option<SocketAddr>,
     /// Address of the admin API and the console [default: 127.0.0.1:9443]
     #[arg(long, value_name = "ADDR", value_parser = address)]
-    pub admin: Option<String>,
+    pub(super) admin: Option<String>,
     /// Address of CRLs and CA certificates, plain HTTP [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
-    pub pki: Option<SocketAddr>,
+    pub(super) pki: Option<SocketAddr>,
 }
 
 /// Make a data folder: configuration, CA and the first administrator
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com\n  portcullis --data /var/lib/portcullis serve")]
-pub struct InitArgs {
+pub(super) struct InitArgs {
     /// Name or address by which clients reach the gateway; repeat for more
     #[arg(long, value_name = "HOST", required = true)]
-    pub hostname: Vec<String>,
+    pub(super) hostname: Vec<String>,
     /// SPIFFE trust domain of the client identities [default: the first hostname]
     #[arg(long, value_name = "DOMAIN")]
-    pub trust_domain: Option<String>,
+    pub(super) trust_domain: Option<String>,
     /// Short word in API keys: pc_WORD_…
     #[arg(long, value_name = "WORD", default_value = "live")]
-    pub environment: String,
+    pub(super) environment: String,
     /// File with the passphrase of the CA's keys [default: made in DATA/keys/passphrase]
     #[arg(long, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
+    pub(super) passphrase_file: Option<PathBuf>,
     /// Address of the gateway, client certificates optional
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
-    pub gateway: SocketAddr,
+    pub(super) gateway: SocketAddr,
     /// Address of the gateway, client certificates required
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8444")]
-    pub mtls: SocketAddr,
+    pub(super) mtls: SocketAddr,
     /// Address of the admin API and the console
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443", value_parser = address)]
-    pub admin: String,
+    pub(super) admin: String,
     /// Address of CRLs and CA certificates, plain HTTP
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
-    pub pki: SocketAddr,
+    pub(super) pki: SocketAddr,
 }
 
 /// A checked address, as text: clap wants one type for all options of one name, and `--admin` elsewhere takes a URL.
@@ -85,7 +85,7 @@ impl DemoArgs {
 }
 
 /// `demo`: prepares what is missing, says how to call it, and serves until it is told to stop.
-pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
+pub(super) async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
     let data = data.unwrap_or(Path::new(DEMO_DATA));
     let given = |address: Option<SocketAddr>, default: &str| {
         address.map_or_else(|| default.parse().map_err(|_| Refusal::invalid("address", default)), Ok)
@@ -119,7 +119,7 @@ pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
 }
 
 /// `init`.
-pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
+pub(super) async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
     if is_initialised(data) {
         announce::already(data);
     }
@@ -152,7 +152,7 @@ pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
 }
 
 /// `serve`.
-pub async fn serve(data: &Path) -> Result<(), Failure> {
+pub(super) async fn serve(data: &Path) -> Result<(), Failure> {
     let config = Config::load(data).map_err(|faults| {
         Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
     })?;

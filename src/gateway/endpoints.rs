@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use bytes::Bytes;
+use http::HeaderMap;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
@@ -14,15 +15,16 @@ use super::Gate;
 use super::stop::{Malformed, Stop};
 use super::target::Target;
 use super::trail::Trail;
-use crate::listen::{Connection, Listener};
+use crate::listen::Connection;
 use crate::oauth::{Authenticated, AuthenticationFailed, OAuth};
 use crate::snapshot::PolicyView;
 
 /// RFC 6749 says nothing of sizes; a client-credentials request is a few hundred bytes.
 const FORM_BYTES_MAX: usize = 16 * 1024;
 
-/// The pages for people: given the policy in force, the listener and the path, an answer or nothing.
-pub type Pages = Arc<dyn Fn(&PolicyView, &Listener, &str) -> Option<Response<Bytes>> + Send + Sync>;
+/// The pages for people: given the policy in force, the listener's name, the path and the request's headers, an answer or
+/// nothing.
+pub type Pages = Arc<dyn Fn(&PolicyView, &str, &str, &HeaderMap) -> Option<Response<Bytes>> + Send + Sync>;
 
 /// One of our own endpoints.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -84,7 +86,7 @@ impl Endpoint {
             }
             Self::Page => {
                 let path = parts.uri.path();
-                let page = (gate.pages)(view, &connection.listener, path);
+                let page = (gate.pages)(view, &connection.listener.config.name, path, &parts.headers);
                 page.map(|page| page.map(Body::from)).ok_or_else(|| {
                     policies::Denial::RouteNotFound { detail: format!("no page {path}") }.into()
                 })

@@ -137,7 +137,7 @@ impl OAuth {
         Ok((Answer { access_token, expires_in: self.token_ttl_seconds, token_type: "Bearer", scope }, issued))
     }
 
-    fn sign_token(
+    pub(super) fn sign_token(
         &self,
         client: &AuthenticatedClient,
         grant: &Grant,

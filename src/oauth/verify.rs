@@ -62,7 +62,7 @@ pub(super) struct Remembered {
     issuer: Arc<str>,
     issued_at: Option<UnixSeconds>,
     lifetime: Lifetime,
-    bound_to: Option<Thumbprint>,
+    pub(super) bound_to: Option<Thumbprint>,
     /// Under which policy it was judged: an issuer that is taken out of it takes its tokens with it.
     policy_version: i64,
     signer: Signer,
@@ -147,7 +147,7 @@ impl OAuth {
         same_keys && remembered.policy_version == view.version
     }
 
-    async fn identify(&self, token: &str, view: &PolicyView) -> Result<Remembered, TokenRefusal> {
+    pub(super) async fn identify(&self, token: &str, view: &PolicyView) -> Result<Remembered, TokenRefusal> {
         let unverified = UnverifiedToken::parse(token)?;
         let issuer = unverified.issuer().ok_or(TokenFault::MissingClaim("iss"))?;
         let (claims, client, issuer, signer) = if issuer == self.issuer.identifier {
@@ -225,7 +225,7 @@ impl OAuth {
     }
 
     /// What is asked on every use.
-    fn judge(
+    pub(super) fn judge(
         &self,
         who: &Remembered,
         peer: Option<&Thumbprint>,

@@ -4,6 +4,7 @@ use policies::UnixSeconds;
 use secrecy::SecretString;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 pub use self::presented::PresentedApiKey;
 
@@ -34,7 +35,8 @@ pub struct NewApiKey {
 }
 
 /// A key, as people see it. Times are seconds since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ApiKey)]
 pub struct ApiKeyView {
     pub id: String,
     pub client: String,

@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use policies::{ClientId, Scope, ScopeSet};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{Actor, Registry, bounds, partner};
 use crate::failure::{Failure, Refusal};
@@ -26,7 +27,8 @@ pub struct NewClient {
 }
 
 /// A client, as people see it. Times are seconds since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Client)]
 pub struct ClientView {
     pub id: String,
     pub partner: String,

@@ -5,6 +5,7 @@ use policies::UnixSeconds;
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{Actor, Expiry, Pepper, Registry, base62, bounds, client};
 use crate::failure::{Failure, Refusal};
@@ -40,7 +41,8 @@ pub struct NewClientSecret {
 }
 
 /// A secret, as people see it. Times are seconds since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = ClientSecret)]
 pub struct ClientSecretView {
     pub id: String,
     pub client: String,

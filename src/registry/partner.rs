@@ -3,6 +3,7 @@
 use policies::PartnerId;
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 use super::{Actor, Registry, bounds};
 use crate::failure::{Failure, Refusal};
@@ -11,7 +12,8 @@ use crate::store::partner::{self, PartnerRow};
 use crate::store::{Page, Read};
 
 /// A partner, as people see it. Times are seconds since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = Partner)]
 pub struct PartnerView {
     pub id: String,
     pub name: String,

@@ -3,6 +3,7 @@
 use policies::{Change, Document, Policy, UnixSeconds, difference};
 use serde::Serialize;
 use serde_json::json;
+use utoipa::ToSchema;
 
 pub use self::reconcile::Effect;
 
@@ -20,11 +21,12 @@ pub const DOCUMENTS_BYTES_MAX: usize = 16 << 20;
 const AUDITED_EFFECTS_MAX: usize = 200;
 
 /// What an apply would do.
-#[derive(Clone, Debug, Serialize)]
+#[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct PolicyPlan {
     /// The version in force; give it to [`Registry::apply_policy`] to be sure that nobody else came in between.
     pub current_version: i64,
     /// Between the documents in force and these.
+    #[schema(value_type = Vec<Object>)]
     pub changes: Vec<Change>,
     /// What happens to partners and clients in the registry.
     pub effects: Vec<Effect>,
@@ -43,7 +45,8 @@ pub struct AppliedPolicy {
 }
 
 /// One line of the history. Times are seconds since the Unix epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+#[schema(as = PolicyVersion)]
 pub struct PolicyVersionView {
     pub id: i64,
     pub comment: Option<String>,

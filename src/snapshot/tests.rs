@@ -485,35 +485,3 @@ async fn issuers_and_signing_keys_are_announced() {
     assert!(!issuers.has_changed().unwrap() && keys.has_changed().unwrap());
     keys.mark_unchanged();
 }
-
-/// `cargo test --release -- --ignored --nocapture a_million`
-#[tokio::test]
-#[ignore = "a measurement, not a check"]
-async fn a_million_certificates() {
-    let fixture = Fixture::new().await;
-    let mut tx = fixture.begin().await;
-    sqlx::query(
-        "WITH RECURSIVE n (i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
-         INSERT INTO certificates (issuer_key_id, serial, state, client_id, kind, subject, spki_fingerprint, thumbprint,
-                                   not_before, not_after, der, created_at)
-         SELECT $1, printf('40%06x', i), 'issued', 'acme-orders', 'client',
-                'CN=acme-orders', hex(randomblob(32)), lower(hex(randomblob(32))), $2, $2 + 1000, zeroblob(900), $2
-         FROM n",
-    )
-    .bind(ISSUER)
-    .bind(NOW.0)
-    .execute(tx.connection())
-    .await
-    .unwrap();
-    tx.commit().await.unwrap();
-    let resident_kib = || -> i64 {
-        let status = std::fs::read_to_string("/proc/self/status").unwrap();
-        let line = status.lines().find(|line| line.starts_with("VmRSS")).unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
-    };
-    let before_kib = resident_kib();
-    let started = std::time::Instant::now();
-    let snapshot = fixture.load().await;
-    println!("loaded in {:?}, {} MiB", started.elapsed(), (resident_kib() - before_kib) / 1024);
-    assert!(certificate_of(&snapshot, &format!("40{:06x}", 77)).is_some());
-}

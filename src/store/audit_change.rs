@@ -26,6 +26,7 @@ pub struct AuditChangeRow {
 /// Which changes to list, newest first. Empty: all.
 #[derive(Clone, Debug, Default)]
 pub struct AuditChangeFilter {
+    pub id: Option<String>,
     pub actor: Option<String>,
     pub action: Option<String>,
     pub target: Option<String>,
@@ -33,6 +34,8 @@ pub struct AuditChangeFilter {
     pub from_millis: Option<i64>,
     /// Before this instant, in milliseconds.
     pub before_millis: Option<i64>,
+    /// Ids smaller than this (older): a cursor that new records do not move.
+    pub before_id: Option<String>,
     pub page: Page,
 }
 
@@ -58,6 +61,9 @@ pub async fn list(from: impl Read, filter: &AuditChangeFilter) -> Result<Vec<Aud
     let mut query = QueryBuilder::<Sqlite>::new(
         "SELECT id, at AS at_millis, actor, source, action, target, detail FROM audit_changes WHERE 1 = 1",
     );
+    if let Some(id) = &filter.id {
+        query.push(" AND id = ").push_bind(id);
+    }
     if let Some(actor) = &filter.actor {
         query.push(" AND actor = ").push_bind(actor);
     }
@@ -73,7 +79,10 @@ pub async fn list(from: impl Read, filter: &AuditChangeFilter) -> Result<Vec<Aud
     if let Some(before) = filter.before_millis {
         query.push(" AND at < ").push_bind(before);
     }
-    query.push(" ORDER BY at DESC, id DESC LIMIT ").push_bind(filter.page.limit());
+    if let Some(before) = &filter.before_id {
+        query.push(" AND id < ").push_bind(before);
+    }
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(filter.page.limit());
     query.push(" OFFSET ").push_bind(filter.page.offset());
     from.rows(query.build_query_as()).await
 }

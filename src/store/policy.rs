@@ -3,12 +3,14 @@
 use policies::UnixSeconds;
 use serde::{Deserialize, Serialize};
 use sqlx::FromRow;
+use utoipa::ToSchema;
 
 use super::{ChangeKind, Page, Read, Tx};
 use crate::failure::Fault;
 
 /// A document as it was given.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+#[schema(as = Document)]
 pub struct StoredDocument {
     pub name: String,
     pub text: String,

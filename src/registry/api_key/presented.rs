@@ -48,9 +48,16 @@ impl<'a> PresentedApiKey<'a> {
         if !shaped {
             return None;
         }
-        let (body, checksum) = text.split_at_checked(text.len() - CHECKSUM_CHARS)?;
-        (base62::six_digits(crc32fast::hash(body.as_bytes())) == checksum.as_bytes())
-            .then_some(Self { id, secret: &tail[..SECRET_CHARS] })
+        let (body, end) = text.split_at_checked(text.len() - CHECKSUM_CHARS)?;
+        end.chars().eq(checksum(body)).then_some(Self { id, secret: &tail[..SECRET_CHARS] })
+    }
+
+    /// A well-formed key that no server issues, for documentation and for tests from outside: its id and secret are zeros.
+    /// `environment` must be `[a-z0-9]{1,16}`, else it is not well-formed.
+    pub fn example(environment: &str) -> String {
+        let mut text = format!("{PREFIX}{environment}_{}_{}", "0".repeat(ID_CHARS), "0".repeat(SECRET_CHARS));
+        text.extend(checksum(&text));
+        text
     }
 
     /// The public part, under which the key is looked up.
@@ -75,6 +82,11 @@ impl std::fmt::Debug for PresentedApiKey<'_> {
 pub(super) fn is_environment(text: &str) -> bool {
     (1..=ENVIRONMENT_CHARS_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
+}
+
+/// CRC-32 of all that stands before it.
+fn checksum(body: &str) -> [char; CHECKSUM_CHARS] {
+    base62::six_digits(crc32fast::hash(body.as_bytes())).map(char::from)
 }
 
 /// A key that was just made.
@@ -102,7 +114,7 @@ impl MintedApiKey {
         text.push_str(&prefix);
         text.push('_');
         text.push_str(&secret);
-        let checksum = base62::six_digits(crc32fast::hash(text.as_bytes())).map(char::from);
+        let checksum = checksum(&text);
         text.extend(checksum);
         let hmac = pepper.hmac(DOMAIN, secret.as_bytes());
         Ok(Self { id, prefix, last4: checksum[2..].iter().collect(), hmac, text: SecretString::from(text.as_str()) })

@@ -171,6 +171,8 @@ fn what_is_not_a_key_is_not_parsed() {
     }
     assert!(MintedApiKey::random("Prod", &pepper).is_err());
     assert!(MintedApiKey::random(&long_environment, &pepper).is_err());
+    let example = PresentedApiKey::example("test");
+    assert_eq!(PresentedApiKey::parse(&example).unwrap().id(), "0000000000");
     assert!(check_environment("prod1").is_ok() && check_environment("").is_err());
 }
 

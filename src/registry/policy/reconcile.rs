@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use policies::{DeclaredClient, DeclaredPartner, Policy, UnixSeconds};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::snapshot::resolve;
 use crate::store::client::ClientRow;
@@ -13,7 +14,7 @@ use crate::store::partner::PartnerRow;
 const POLICY: &str = "policy";
 
 /// What happens to one partner or client.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Effect {
     /// `partner` or `client`.
     pub what: &'static str,

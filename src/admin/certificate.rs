@@ -1,0 +1,250 @@
+//! Client certificates.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderMap;
+use pki::{KeyAlgorithm, RevocationReason};
+use secrecy::ExposeSecret as _;
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
+
+use super::AdminState;
+use super::body::{Body, Created};
+use super::operator::Operator;
+use super::page::{self, Listed};
+use super::path_part::PathPart;
+use super::problem::Problem;
+use super::query::StrictQuery;
+use crate::authority::{
+    CertificateName, CertificateQuery, CertificateView, Issued, NewCertificate, NewSignature, Revoked, Selector,
+};
+use crate::failure::Refusal;
+
+/// A request that is sent again under the same value is not done again (draft-ietf-httpapi-idempotency-key-header).
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+/// A certificate to issue, with a key that is made here.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = NewCertificate)]
+pub(super) struct CertificateOrder {
+    #[schema(example = "acme-orders")]
+    client: String,
+    /// 90 days when absent, at most 398 days.
+    lifetime_seconds: Option<u32>,
+    /// `ecdsa-p256` when absent; `ecdsa-p384`, `ed25519`, `rsa-2048`, `rsa-3072`, `rsa-4096`.
+    #[schema(value_type = Option<String>, example = "ecdsa-p256")]
+    key_algorithm: Option<KeyAlgorithm>,
+    /// Some of the client's scopes; absent: all of them, also those it is granted later.
+    scopes: Option<Vec<String>>,
+    /// Networks or CIDRs that it may be used from, besides being one of the client's.
+    networks: Option<Vec<String>>,
+    /// Whether a PKCS#12 file is wanted too, which takes half a second; yes when absent.
+    pkcs12: Option<bool>,
+}
+
+/// A certificate to issue for a key that the partner made.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct SigningOrder {
+    #[schema(example = "acme-orders")]
+    client: String,
+    /// PKCS#10, PEM. Only its key is taken.
+    csr: String,
+    /// 90 days when absent, at most 398 days.
+    lifetime_seconds: Option<u32>,
+    /// Some of the client's scopes; absent: all of them, also those it is granted later.
+    scopes: Option<Vec<String>>,
+    /// Networks or CIDRs that it may be used from, besides being one of the client's.
+    networks: Option<Vec<String>>,
+}
+
+/// A new certificate. The key is shown this once.
+#[derive(Serialize, ToSchema)]
+pub(super) struct IssuedCertificate {
+    #[serde(flatten)]
+    certificate: CertificateView,
+    certificate_pem: String,
+    /// The authorities between the certificate and the root: what a client sends after its own.
+    chain_pem: String,
+    /// PKCS#8, unencrypted; absent when the partner made the key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    private_key_pem: Option<String>,
+    /// Certificate, chain and key in one file (RFC 7292), Base64.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Byte)]
+    pkcs12: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pkcs12_password: Option<String>,
+}
+
+impl From<Issued> for IssuedCertificate {
+    fn from(issued: Issued) -> Self {
+        let key = issued.key.as_ref();
+        let pkcs12 = key.and_then(|key| key.pkcs12.as_ref());
+        Self {
+            private_key_pem: key.map(|key| key.private_key_pem.expose_secret().to_owned()),
+            pkcs12: pkcs12.map(|pkcs12| STANDARD.encode(&*pkcs12.file)),
+            pkcs12_password: pkcs12.map(|pkcs12| pkcs12.password.expose_secret().to_owned()),
+            certificate: CertificateView { pem: None, ..issued.certificate },
+            certificate_pem: issued.certificate_pem,
+            chain_pem: issued.chain_pem,
+        }
+    }
+}
+
+/// What to revoke: exactly one of the first four.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Revocation {
+    /// Hex, any case, colons allowed; `issuer/serial` where two authorities used one serial.
+    serial: Option<String>,
+    /// SHA-256 of the DER, hex.
+    thumbprint: Option<String>,
+    /// Every certificate of this client.
+    client: Option<String>,
+    /// Every certificate of all clients of this partner.
+    partner: Option<String>,
+    /// RFC 5280 §5.3.1 in kebab-case; `unspecified` when absent.
+    #[schema(value_type = Option<String>, example = "key-compromise")]
+    reason: Option<RevocationReason>,
+}
+
+impl Revocation {
+    fn selector(&self) -> Result<Selector, Refusal> {
+        match (&self.serial, &self.thumbprint, &self.client, &self.partner) {
+            (Some(name), None, None, None) | (None, Some(name), None, None) => Ok(Selector::Certificate(name.parse()?)),
+            (None, None, Some(client), None) => Ok(Selector::Client(client.clone())),
+            (None, None, None, Some(partner)) => Ok(Selector::Partner(partner.clone())),
+            _ => Err(Refusal::invalid(
+                "ambiguous_selector",
+                "Give exactly one of serial, thumbprint, client and partner.",
+            )),
+        }
+    }
+}
+
+/// Which certificates.
+#[derive(Deserialize, IntoParams)]
+#[into_params(parameter_in = Query)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ListQuery {
+    /// Those of this client only.
+    client: Option<String>,
+    /// Those of this partner's clients only.
+    partner: Option<String>,
+    /// `issued` (good now), `revoked`, `expired`, `reserved` or `orphaned`.
+    state: Option<String>,
+    /// Good ones that expire within so many seconds from now.
+    expiring_within_seconds: Option<u32>,
+    /// 1 to 1000; 100 when absent.
+    limit: Option<u32>,
+    /// `next` of the part before.
+    after: Option<String>,
+}
+
+/// List certificates, newest first
+#[utoipa::path(get, path = "/v1/certificates", operation_id = "list_certificates", tag = "Certificates", params(ListQuery),
+    responses((status = 200, description = "Certificates", body = Listed<CertificateView>)))]
+pub(super) async fn list(
+    State(state): State<Arc<AdminState>>,
+    StrictQuery(query): StrictQuery<ListQuery>,
+) -> Result<Json<Listed<CertificateView>>, Problem> {
+    let limit = page::limit(query.limit)?;
+    let query = CertificateQuery {
+        client: query.client,
+        partner: query.partner,
+        state: query.state.as_deref().map(str::parse).transpose()?,
+        expiring_within_seconds: query.expiring_within_seconds,
+        limit: Some(limit),
+        after: query.after,
+    };
+    let list = state.authority.list(&query).await?;
+    Ok(Json(Listed { items: list.certificates, next: list.next }))
+}
+
+/// Issue a certificate with a new key
+///
+/// The key is in the answer and nowhere else. Better is `/v1/certificates/sign`, where the key never leaves its owner.
+#[utoipa::path(post, path = "/v1/certificates", operation_id = "issue_certificate", tag = "Certificates",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A request sent again under the same value is not done again")),
+    request_body = CertificateOrder,
+    responses((status = 201, description = "The certificate and its key", body = IssuedCertificate)))]
+pub(super) async fn issue(
+    State(state): State<Arc<AdminState>>,
+    Operator(actor): Operator,
+    headers: HeaderMap,
+    Body(order): Body<CertificateOrder>,
+) -> Result<Created<IssuedCertificate>, Problem> {
+    let new = NewCertificate {
+        client: order.client,
+        lifetime_seconds: order.lifetime_seconds,
+        key_algorithm: order.key_algorithm.unwrap_or(KeyAlgorithm::EcdsaP256),
+        scopes: order.scopes,
+        networks: order.networks,
+        pkcs12: order.pkcs12.unwrap_or(true),
+        idempotency_key: idempotency_key(&headers)?,
+    };
+    Ok(Created(state.authority.issue(new, &actor).await?.into()))
+}
+
+/// Issue a certificate for a key that the partner made
+#[utoipa::path(post, path = "/v1/certificates/sign", operation_id = "sign_certificate", tag = "Certificates",
+    params(("Idempotency-Key" = Option<String>, Header, description = "A request sent again under the same value gets the same certificate")),
+    request_body = SigningOrder,
+    responses((status = 201, description = "The certificate", body = IssuedCertificate)))]
+pub(super) async fn sign(
+    State(state): State<Arc<AdminState>>,
+    Operator(actor): Operator,
+    headers: HeaderMap,
+    Body(order): Body<SigningOrder>,
+) -> Result<Created<IssuedCertificate>, Problem> {
+    let new = NewSignature {
+        client: order.client,
+        request: order.csr.into_bytes(),
+        lifetime_seconds: order.lifetime_seconds,
+        scopes: order.scopes,
+        networks: order.networks,
+        idempotency_key: idempotency_key(&headers)?,
+    };
+    Ok(Created(state.authority.sign(new, &actor).await?.into()))
+}
+
+/// Show a certificate
+#[utoipa::path(get, path = "/v1/certificates/{serial}", operation_id = "show_certificate", tag = "Certificates",
+    params(("serial" = String, Path, description = "Serial or SHA-256 thumbprint, hex, any case, colons allowed")),
+    responses((status = 200, description = "The certificate, with its PEM", body = CertificateView)))]
+pub(super) async fn show(
+    State(state): State<Arc<AdminState>>,
+    PathPart(name): PathPart<String>,
+) -> Result<Json<CertificateView>, Problem> {
+    let name: CertificateName = name.parse::<CertificateName>()?;
+    Ok(Json(state.authority.show(&name).await?))
+}
+
+/// Revoke certificates
+///
+/// For good. When this answers, this node refuses them, on connections that are open as well. Revoking again is no error.
+#[utoipa::path(post, path = "/v1/certificates/revoke", operation_id = "revoke_certificates", tag = "Certificates",
+    request_body = Revocation,
+    responses((status = 200, description = "What was revoked, and how fast", body = Revoked)))]
+pub(super) async fn revoke(
+    State(state): State<Arc<AdminState>>,
+    Operator(actor): Operator,
+    Body(revocation): Body<Revocation>,
+) -> Result<Json<Revoked>, Problem> {
+    let reason = revocation.reason.unwrap_or(RevocationReason::Unspecified);
+    Ok(Json(state.authority.revoke(revocation.selector()?, reason, &actor).await?))
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {
+    let Some(key) = headers.get(IDEMPOTENCY_KEY) else { return Ok(None) };
+    let key = key
+        .to_str()
+        .map_err(|_| Refusal::invalid("invalid_idempotency_key", "An Idempotency-Key is printable ASCII."))?;
+    Ok(Some(key.to_owned()))
+}

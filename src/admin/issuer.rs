@@ -1,0 +1,62 @@
+//! The certificate authorities of this installation.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use super::AdminState;
+use super::page::Listed;
+use crate::authority::IssuerView;
+
+/// An authority. Times are seconds since the Unix epoch.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Issuer {
+    /// subjectKeyIdentifier, hex: what `/ca/<id>.cer` and `/crl/<id>.crl` are named after.
+    id: String,
+    /// `root`, `issuing` or `server-issuing`.
+    kind: &'static str,
+    /// `active`, `retiring` or `removed`.
+    state: &'static str,
+    subject: String,
+    not_after: i64,
+    created_at: i64,
+    /// SHA-256 of the DER, hex.
+    thumbprint: String,
+    /// Whether its key is loaded here.
+    signs: bool,
+    /// Of its newest revocation list.
+    crl_number: Option<i64>,
+    crl_this_update: Option<i64>,
+    crl_next_update: Option<i64>,
+    certificate_pem: String,
+}
+
+impl From<IssuerView> for Issuer {
+    fn from(view: IssuerView) -> Self {
+        let crl = view.crl.as_ref();
+        Self {
+            crl_number: crl.map(|crl| crl.number),
+            crl_this_update: crl.map(|crl| crl.this_update),
+            crl_next_update: crl.map(|crl| crl.next_update),
+            id: view.id,
+            kind: view.kind,
+            state: view.state,
+            subject: view.subject,
+            not_after: view.not_after,
+            created_at: view.created_at,
+            thumbprint: view.thumbprint,
+            signs: view.signs,
+            certificate_pem: view.certificate_pem,
+        }
+    }
+}
+
+/// List the authorities, the root first
+#[utoipa::path(get, path = "/v1/issuers", operation_id = "list_issuers", tag = "Certificates",
+    responses((status = 200, description = "Authorities", body = Listed<Issuer>)))]
+pub(super) async fn list(State(state): State<Arc<AdminState>>) -> Json<Listed<Issuer>> {
+    Json(Listed::whole(state.authority.issuers().into_iter().map(Issuer::from).collect()))
+}

@@ -17,21 +17,18 @@ use super::{
 use crate::openapi;
 
 /// What every operation can answer besides what it is made for.
-const REFUSALS: [(&str, &str); 6] = [
+const REFUSALS: [(&str, &str); 7] = [
     ("400", "The body or the query cannot be read; the message names the field."),
     ("401", "No credential, or a bad one."),
     ("403", "The scope is missing, or the object is managed elsewhere."),
     ("404", "There is no such thing."),
+    ("422", "The input is not acceptable; the message and the details say why."),
     ("429", "Too fast."),
     ("500", "The server failed. Nothing is said to be done that is not."),
 ];
 /// And those that change something.
-const WRITE_REFUSALS: [(&str, &str); 4] = [
-    ("409", "It contradicts what stands."),
-    ("413", "The body is too large."),
-    ("415", "The body is not JSON."),
-    ("422", "The input is not acceptable; the message and the details say why."),
-];
+const WRITE_REFUSALS: [(&str, &str); 3] =
+    [("409", "It contradicts what stands."), ("413", "The body is too large."), ("415", "The body is not JSON.")];
 /// Questions that need a body; the gate asks the same scope for them as for reading.
 const QUESTIONS: [&str; 4] = ["/v1/explain", "/v1/policies/check", "/v1/policies/plan", "/v1/tokens/inspect"];
 

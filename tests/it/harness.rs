@@ -4,6 +4,7 @@ mod external_issuer;
 mod gateway;
 mod journal;
 mod partner;
+pub(crate) mod policy;
 mod raw;
 mod session;
 mod upstream;

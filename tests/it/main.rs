@@ -8,3 +8,7 @@ mod harness;
 
 /// Who is asking.
 mod authenticate;
+/// What bites, and whom.
+mod limits;
+/// Cut off means cut off.
+mod revocation;

@@ -4,8 +4,8 @@
 use std::os::unix::fs::DirBuilderExt;
 use std::path::Path;
 
-use secrecy::ExposeSecret;
 use policies::Document;
+use secrecy::ExposeSecret;
 use serde::{Deserialize, Serialize};
 
 use super::initialise::{issue_into, write_atomically, write_secret};
@@ -103,11 +103,7 @@ fn read(data: &Path) -> Option<Demo> {
 }
 
 /// Applies the sample policy to a new folder; an old one keeps what is in force. Returns the scope of the demo's route.
-async fn policy(
-    foundation: &Foundation,
-    endpoints: &Endpoints,
-    earlier: Option<&Demo>,
-) -> Result<String, Failure> {
+async fn policy(foundation: &Foundation, endpoints: &Endpoints, earlier: Option<&Demo>) -> Result<String, Failure> {
     if let Some(earlier) = earlier {
         return Ok(earlier.scope.clone());
     }

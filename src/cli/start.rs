@@ -24,53 +24,68 @@ const PKI: &str = "127.0.0.1:8080";
 /// Make a CA, a sample policy, a partner with one credential of each kind, and serve them
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "EXAMPLES:\n  portcullis demo\n  portcullis demo --data /tmp/gate --gateway 127.0.0.1:0 --mtls 127.0.0.1:0 --admin 127.0.0.1:0 --pki 127.0.0.1:0")]
-pub struct DemoArgs {
+pub(super) struct DemoArgs {
     /// Address of the gateway, client certificates optional [default: 127.0.0.1:8443]
     #[arg(long, value_name = "ADDR")]
-    pub gateway: Option<SocketAddr>,
+    pub(super) gateway: Option<SocketAddr>,
     /// Address of the gateway, client certificates required [default: 127.0.0.1:8444]
     #[arg(long, value_name = "ADDR")]
-    pub mtls: Option<SocketAddr>,
+    pub(super) mtls: Option<SocketAddr>,
     /// Address of the admin API and the console [default: 127.0.0.1:9443]
-    #[arg(long, value_name = "ADDR")]
-    pub admin: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(super) admin: Option<String>,
     /// Address of CRLs and CA certificates, plain HTTP [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
-    pub pki: Option<SocketAddr>,
+    pub(super) pki: Option<SocketAddr>,
 }
 
 /// Make a data folder: configuration, CA and the first administrator
 #[derive(Args, Clone, Debug)]
 #[command(after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com\n  portcullis --data /var/lib/portcullis serve")]
-pub struct InitArgs {
+pub(super) struct InitArgs {
     /// Name or address by which clients reach the gateway; repeat for more
     #[arg(long, value_name = "HOST", required = true)]
-    pub hostname: Vec<String>,
+    pub(super) hostname: Vec<String>,
     /// SPIFFE trust domain of the client identities [default: the first hostname]
     #[arg(long, value_name = "DOMAIN")]
-    pub trust_domain: Option<String>,
+    pub(super) trust_domain: Option<String>,
     /// Short word in API keys: pc_WORD_…
     #[arg(long, value_name = "WORD", default_value = "live")]
-    pub environment: String,
+    pub(super) environment: String,
     /// File with the passphrase of the CA's keys [default: made in DATA/keys/passphrase]
     #[arg(long, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
+    pub(super) passphrase_file: Option<PathBuf>,
     /// Address of the gateway, client certificates optional
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
-    pub gateway: SocketAddr,
+    pub(super) gateway: SocketAddr,
     /// Address of the gateway, client certificates required
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8444")]
-    pub mtls: SocketAddr,
+    pub(super) mtls: SocketAddr,
     /// Address of the admin API and the console
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443")]
-    pub admin: SocketAddr,
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443", value_parser = address)]
+    pub(super) admin: String,
     /// Address of CRLs and CA certificates, plain HTTP
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
-    pub pki: SocketAddr,
+    pub(super) pki: SocketAddr,
+}
+
+/// A checked address, as text: clap wants one type for all options of one name, and `--admin` elsewhere takes a URL.
+fn address(text: &str) -> Result<String, String> {
+    text.parse::<SocketAddr>().map(|address| address.to_string()).map_err(|error| error.to_string())
+}
+
+fn parsed(address: &str) -> Result<SocketAddr, Refusal> {
+    address.parse().map_err(|_| Refusal::invalid("address", format!("{address:?} is not an address like 127.0.0.1:9443")))
+}
+
+impl DemoArgs {
+    fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_deref().and_then(|address| address.parse().ok())
+    }
 }
 
 /// `demo`: prepares what is missing, says how to call it, and serves until it is told to stop.
-pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
+pub(super) async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
     let data = data.unwrap_or(Path::new(DEMO_DATA));
     let given = |address: Option<SocketAddr>, default: &str| {
         address.map_or_else(|| default.parse().map_err(|_| Refusal::invalid("address", default)), Ok)
@@ -81,7 +96,7 @@ pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
         hostnames: hostnames(args),
         gateway: given(args.gateway, GATEWAY)?,
         mtls: given(args.mtls, MTLS)?,
-        admin: given(args.admin, ADMIN)?,
+        admin: given(args.admin(), ADMIN)?,
         pki: given(args.pki, PKI)?,
         passphrase_file: None,
         exempt_loopback: true,
@@ -104,7 +119,7 @@ pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
 }
 
 /// `init`.
-pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
+pub(super) async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
     if is_initialised(data) {
         announce::already(data);
     }
@@ -122,7 +137,7 @@ pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
         hostnames: args.hostname.clone(),
         gateway: args.gateway,
         mtls: args.mtls,
-        admin: args.admin,
+        admin: parsed(&args.admin)?,
         pki: args.pki,
         passphrase_file,
         exempt_loopback: false,
@@ -137,7 +152,7 @@ pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
 }
 
 /// `serve`.
-pub async fn serve(data: &Path) -> Result<(), Failure> {
+pub(super) async fn serve(data: &Path) -> Result<(), Failure> {
     let config = Config::load(data).map_err(|faults| {
         Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
     })?;
@@ -171,7 +186,7 @@ async fn until_told(app: App) -> Result<(), Failure> {
 
 fn hostnames(args: &DemoArgs) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    for address in [args.gateway, args.mtls, args.admin].into_iter().flatten() {
+    for address in [args.gateway, args.mtls, args.admin()].into_iter().flatten() {
         let name = address.ip().to_string();
         if !address.ip().is_unspecified() && !names.contains(&name) {
             names.push(name);
@@ -186,7 +201,7 @@ fn override_addresses(config: &mut Config, args: &DemoArgs) {
         let given = match (listener.name.as_str(), listener.serves) {
             ("mtls", Serves::Gateway) => args.mtls,
             (_, Serves::Gateway) => args.gateway,
-            (_, Serves::Admin) => args.admin,
+            (_, Serves::Admin) => args.admin(),
             (_, Serves::Pki) => args.pki,
         };
         if let Some(address) = given {

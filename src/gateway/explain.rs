@@ -86,7 +86,8 @@ fn judge(
     })?;
     steps.step(Stage::Path, true, || format!("{} is in normal form", path.as_str()));
     let listener = request.listener.as_deref().unwrap_or("gateway");
-    let route = find_route(&view.policy.routes, listener, &request.method, path.as_str(), source, steps).map_err(denied)?;
+    let route =
+        find_route(&view.policy.routes, listener, &request.method, path.as_str(), source, steps).map_err(denied)?;
     *found = Some(route.id.to_string());
     if route.is_public() {
         return policies::admit_public(route, source, steps).map(|_| ()).map_err(denied);
@@ -125,9 +126,8 @@ fn described_proofs(request: &ExplainRequest) -> Result<Vec<Proof>, String> {
     presents
         .iter()
         .map(|method| {
-            let method: AuthMethod = method
-                .parse()
-                .map_err(|_| format!("{method:?} is not a method: use mutual_tls, api_key or bearer"))?;
+            let method: AuthMethod =
+                method.parse().map_err(|_| format!("{method:?} is not a method: use mutual_tls, api_key or bearer"))?;
             let kind = match method {
                 AuthMethod::MutualTls => CredentialKind::ClientCertificate,
                 AuthMethod::ApiKey => CredentialKind::ApiKey,

@@ -63,12 +63,7 @@ impl<'a> Target<'a> {
             api_key: single(&parts.headers, &HeaderName::from_static("x-api-key"), "x-api-key header")?,
             authorization: single(&parts.headers, &AUTHORIZATION, "Authorization header")?.map(authorization),
         };
-        Ok(Self {
-            listener: &connection.listener.config.name,
-            method: &parts.method,
-            path,
-            presented,
-        })
+        Ok(Self { listener: &connection.listener.config.name, method: &parts.method, path, presented })
     }
 }
 
@@ -140,7 +135,5 @@ fn place_of(ours: &[String], text: &str) -> Result<usize, Malformed> {
     }
     let place = |host: &str| ours.iter().position(|name| name == host);
     // Most clients write the name as we do; only the others cost an allocation.
-    place(host)
-        .or_else(|| canonical_hostname(host).and_then(|host| place(&host)))
-        .ok_or(Malformed::Misdirected)
+    place(host).or_else(|| canonical_hostname(host).and_then(|host| place(&host))).ok_or(Malformed::Misdirected)
 }

@@ -105,4 +105,3 @@ impl<H: Handler> Served<'_, H> {
 async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
     tokio::select! { () = one => {}, () = other => {} }
 }
-

@@ -39,8 +39,7 @@ impl TrustAnchors {
             return Err(Fault::new("there is no trust anchor for client certificates"));
         }
         for certificate in &certificates {
-            pki::CaCertificate::parse(certificate)
-                .map_err(|error| Fault::new(format!("trust anchor: {error}")))?;
+            pki::CaCertificate::parse(certificate).map_err(|error| Fault::new(format!("trust anchor: {error}")))?;
         }
         Ok(Self { certificates })
     }
@@ -144,9 +143,7 @@ impl ClientVerifier {
 }
 
 fn intermediates_outlive(intermediates: &[CertificateDer<'_>], seconds: i64) -> bool {
-    intermediates.iter().all(|der| {
-        pki::CaCertificate::parse(der).is_ok_and(|ca| ca.is_valid_at(seconds))
-    })
+    intermediates.iter().all(|der| pki::CaCertificate::parse(der).is_ok_and(|ca| ca.is_valid_at(seconds)))
 }
 
 fn chain_hash(leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> [u8; 32] {

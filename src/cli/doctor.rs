@@ -11,11 +11,8 @@ use super::moment;
 use super::table::{self, Column};
 
 const DAY: i64 = 86_400;
-const COLUMNS: [Column; 3] = [
-    Column::made("", |finding, _| finding["level"].as_str().unwrap_or_default().to_uppercase()),
-    Column::field("CHECK", "id"),
-    Column::field("", "message"),
-];
+const COLUMNS: [Column; 3] =
+    [Column::field("RESULT", "level"), Column::field("CHECK", "id"), Column::field("FINDING", "message")];
 
 /// Look for what will go wrong: files, expiries, revocation lists, clocks; exit 1 when something has gone wrong already
 ///

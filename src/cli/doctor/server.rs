@@ -66,8 +66,12 @@ fn not_ready(body: &[u8]) -> String {
 
 /// The Date header of RFC 9110 §5.6.7, in seconds since 1970.
 fn date(text: &str) -> Option<i64> {
-    let form = format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
-    time::PrimitiveDateTime::parse(text, form).ok().map(|date: time::PrimitiveDateTime| date.assume_utc()).map(OffsetDateTime::unix_timestamp)
+    let form =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    time::PrimitiveDateTime::parse(text, form)
+        .ok()
+        .map(|date: time::PrimitiveDateTime| date.assume_utc())
+        .map(OffsetDateTime::unix_timestamp)
 }
 
 fn skew(date: i64, now: i64) -> Finding {
@@ -76,7 +80,9 @@ fn skew(date: i64, now: i64) -> Finding {
     match seconds {
         0..=SKEW_WARN_SECONDS => Finding::ok("clock", message),
         seconds if seconds <= SKEW_FAIL_SECONDS => Finding::warn("clock", format!("{message}: let both follow NTP")),
-        _ => Finding::fail("clock", format!("{message}: certificates and tokens are judged wrong; let both follow NTP")),
+        _ => {
+            Finding::fail("clock", format!("{message}: certificates and tokens are judged wrong; let both follow NTP"))
+        }
     }
 }
 
@@ -112,7 +118,9 @@ fn expiring(certificates: &[Value]) -> Finding {
         ),
         clients => Finding::warn(
             "expiring",
-            format!("{clients} client certificates expire within 30 d: portcullis certificate list --expiring-within 30d"),
+            format!(
+                "{clients} client certificates expire within 30 d: portcullis certificate list --expiring-within 30d"
+            ),
         ),
     }
 }
@@ -132,7 +140,9 @@ mod tests {
 
     #[test]
     fn clocks_may_differ_a_little() {
-        for (seconds, level) in [(0, Level::Ok), (-5, Level::Ok), (6, Level::Warn), (30, Level::Warn), (-31, Level::Fail)] {
+        for (seconds, level) in
+            [(0, Level::Ok), (-5, Level::Ok), (6, Level::Warn), (30, Level::Warn), (-31, Level::Fail)]
+        {
             assert_eq!(skew(1_800_000_000 + seconds, 1_800_000_000).level, level, "{seconds}");
         }
     }

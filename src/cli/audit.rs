@@ -53,6 +53,8 @@ enum Verb {
         limit: Limit,
     },
     /// Print records as they come, until Ctrl-C; with --output json one object a line
+    ///
+    /// Successful questions to the audit log itself are left out: each of this command's own would print another.
     #[command(
         after_help = "EXAMPLES:\n  portcullis audit tail --denied\n  portcullis audit tail --client acme-orders --output json"
     )]
@@ -127,10 +129,19 @@ fn detail(record: &Value) -> String {
     let Some(members) = record["detail"].as_object() else { return table::shown(&record["detail"]) };
     let pairs: Vec<_> = members
         .iter()
-        .filter(|(_, value)| !matches!(value, Value::Null | Value::Object(_)) && *value != &Value::Array(Vec::new()))
+        .filter(|(_, value)| is_short(value))
         .map(|(name, value)| format!("{name}={}", table::shown(value)))
         .collect();
     if pairs.is_empty() { "-".to_owned() } else { pairs.join(" ") }
+}
+
+/// What has members of its own is for `--output json`.
+fn is_short(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Object(_) => false,
+        Value::Array(items) => !items.is_empty() && items.iter().all(Value::is_string),
+        _ => true,
+    }
 }
 
 /// `GET /path` of a decision, the target of a change.

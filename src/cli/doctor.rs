@@ -77,6 +77,10 @@ impl Finding {
     }
 }
 
+fn in_one_line(error: &CliError) -> String {
+    error.to_string().replacen("error: ", "", 1).replace("\n  ", "; ")
+}
+
 pub(super) async fn run(DoctorArgs {}: DoctorArgs, context: &Context) -> Result<Outcome, CliError> {
     let mut findings = Vec::new();
     if let Some(data) = context.global.data() {
@@ -84,7 +88,7 @@ pub(super) async fn run(DoctorArgs {}: DoctorArgs, context: &Context) -> Result<
     }
     match context.api() {
         Ok(api) => findings.extend(server::look(api, context.now()).await),
-        Err(error) => findings.push(Finding::fail("server", error.to_string().replacen("error: ", "", 1))),
+        Err(error) => findings.push(Finding::fail("server", in_one_line(&error))),
     }
     let lines: Vec<Value> = findings.iter().map(Finding::to_json).collect();
     match context.output.is_json() {

@@ -57,7 +57,7 @@ impl Tail {
         if listing.has_more {
             context.output.note(&format!("more than {BATCH_MAX} records at once: the oldest of them are not shown"));
         }
-        for record in self.take_new(listing.items) {
+        for record in self.take_new(listing.items).into_iter().filter(|record| !is_question_to_the_log(record)) {
             let text = match context.output.is_json() {
                 true => format!("{record}\n"),
                 false => line(&record),
@@ -81,6 +81,10 @@ impl Tail {
         self.seen.retain(|_, at| *at >= oldest);
         new
     }
+}
+
+fn is_question_to_the_log(record: &Value) -> bool {
+    record["path"] == PATH && record["http_method"] == "GET" && record["outcome"] == "allowed"
 }
 
 fn line(record: &Value) -> String {

@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Finding;
+use super::{Finding, in_one_line};
 use crate::cli::files;
 use crate::config::Config;
 
@@ -105,7 +105,7 @@ fn close(path: &Path) -> String {
 fn certificates(data: &Path, now: i64) -> Vec<Finding> {
     let first = |path: &PathBuf| {
         let bytes =
-            files::read(path, files::BYTES_MAX).map_err(|error| error.to_string().replacen("error: ", "", 1))?;
+            files::read(path, files::BYTES_MAX).map_err(|error| in_one_line(&error))?;
         let chain = pki::pem_certificates(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         chain.into_iter().next().ok_or_else(|| format!("{} is empty", path.display()))
     };

@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Finding, Level, crl};
+use super::{Finding, Level, crl, in_one_line};
 use crate::cli::admin_api::AdminApi;
 use crate::cli::ca;
 use crate::cli::query::Query;
@@ -20,7 +20,7 @@ pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
     let answer = match api.ask("/readyz").await {
         Ok(answer) => answer,
         // The rest needs a server; one finding is enough.
-        Err(error) => return vec![Finding::fail("server", plain(&error))],
+        Err(error) => return vec![Finding::fail("server", in_one_line(&error))],
     };
     let mut findings = Vec::new();
     findings.push(match answer.status.is_success() {
@@ -32,25 +32,21 @@ pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
         Ok(status) => findings.extend(of_status(&status)),
         // Without this the other questions fail in the same way.
         Err(error) => {
-            findings.push(Finding::fail("administrator", plain(&error)));
+            findings.push(Finding::fail("administrator", in_one_line(&error)));
             return findings;
         }
     }
     findings.extend(crl::look(api.connection(), now).await);
     match api.list(ca::PATH, &Query::default(), LISTED_MAX).await {
         Ok(listing) => findings.extend(listing.items.iter().filter_map(|issuer| authority(issuer, now))),
-        Err(error) => findings.push(Finding::fail("authorities", plain(&error))),
+        Err(error) => findings.push(Finding::fail("authorities", in_one_line(&error))),
     }
     let query = Query::default().with("expiring_within_seconds", Some(NOTICE_SECONDS));
     findings.push(match api.list("/v1/certificates", &query, LISTED_MAX).await {
         Ok(listing) => expiring(&listing.items),
-        Err(error) => Finding::fail("expiring", plain(&error)),
+        Err(error) => Finding::fail("expiring", in_one_line(&error)),
     });
     findings
-}
-
-fn plain(error: &crate::cli::error::CliError) -> String {
-    error.to_string().replacen("error: ", "", 1).replace('\n', ";")
 }
 
 fn not_ready(body: &[u8]) -> String {

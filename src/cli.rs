@@ -110,7 +110,8 @@ fn execute(command: Command, context: &Context) -> Result<Outcome, CliError> {
 
 async fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliError> {
     let data = context.global.data();
-    let needed = || data.as_deref().ok_or_else(|| CliError::new("say which data folder: --data DIR or PORTCULLIS_DATA"));
+    let needed =
+        || data.as_deref().ok_or_else(|| CliError::new("say which data folder: --data DIR or PORTCULLIS_DATA"));
     match command {
         Command::Demo(args) => start::demo(data.as_deref(), &args).await?,
         Command::Init(args) => start::init(needed()?, &args).await?,

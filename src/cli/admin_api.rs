@@ -132,7 +132,9 @@ impl AdminApi {
         if !body.is_empty() {
             request = request.header(header::CONTENT_TYPE, "application/json");
         }
-        request.body(Full::new(body.into())).map_err(|error| CliError::new(format!("{path:?} cannot be asked for: {error}")))
+        request
+            .body(Full::new(body.into()))
+            .map_err(|error| CliError::new(format!("{path:?} cannot be asked for: {error}")))
     }
 
     async fn send(&mut self, request: Request<Full<Bytes>>) -> Result<Answer, CliError> {
@@ -164,7 +166,8 @@ impl AdminApi {
                 .with_details([why])
         };
         let connect = async {
-            let tcp = TcpStream::connect((host.as_str(), *port)).await.map_err(|error| unreachable(error.to_string()))?;
+            let tcp =
+                TcpStream::connect((host.as_str(), *port)).await.map_err(|error| unreachable(error.to_string()))?;
             let _ = tcp.set_nodelay(true);
             let name = ServerName::try_from(host.clone())
                 .map_err(|_| CliError::new(format!("{host:?} in {url} is neither a DNS name nor an address")))?;
@@ -199,7 +202,9 @@ fn problem(status: StatusCode, body: Option<Value>) -> CliError {
     let sentence = text("message").or_else(|| text("detail")).or_else(|| text("title"));
     let sentence = sentence.map_or_else(|| format!("the server answered {status}"), super::table::plain);
     let hint = match status {
-        StatusCode::UNAUTHORIZED => Some("the server does not accept this administrator's certificate: see --certificate"),
+        StatusCode::UNAUTHORIZED => {
+            Some("the server does not accept this administrator's certificate: see --certificate")
+        }
         StatusCode::FORBIDDEN if text("code") == Some("insufficient_scope") => {
             Some("this administrator's client lacks portcullis/admin.read or portcullis/admin.write")
         }

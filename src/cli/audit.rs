@@ -18,12 +18,14 @@ const COLUMNS: [Column; 7] = [
     Column::made("WHAT", what),
     Column::made("WHO", |record, _| either(record, "client", "actor")),
     Column::field("SOURCE", "source"),
-    Column::field("DETAIL", "detail"),
+    Column::made("DETAIL", |record, _| detail(record)),
 ];
 
 /// Who did what, from where, and what was answered
 #[derive(Args, Debug)]
-#[command(after_help = "EXAMPLES:\n  portcullis audit list --denied --since 1h\n  portcullis audit tail --client acme-orders")]
+#[command(
+    after_help = "EXAMPLES:\n  portcullis audit list --denied --since 1h\n  portcullis audit tail --client acme-orders"
+)]
 pub(super) struct AuditArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -51,7 +53,11 @@ enum Verb {
         limit: Limit,
     },
     /// Print records as they come, until Ctrl-C; with --output json one object a line
-    #[command(after_help = "EXAMPLES:\n  portcullis audit tail --denied\n  portcullis audit tail --client acme-orders --output json")]
+    ///
+    /// Successful questions to the audit log itself are left out: each of this command's own would print another.
+    #[command(
+        after_help = "EXAMPLES:\n  portcullis audit tail --denied\n  portcullis audit tail --client acme-orders --output json"
+    )]
     Tail {
         #[command(flatten)]
         filter: Filter,
@@ -103,8 +109,7 @@ pub(super) async fn run(args: AuditArgs, context: &Context) -> Result<Outcome, C
     let millis = |since: Since| since.unix_seconds(context.now()).saturating_mul(1000);
     match args.verb {
         Verb::List { filter, since, until, id, limit } => {
-            let query =
-                filter.query().with("since", since.map(millis)).with("until", until.map(millis)).with("id", id);
+            let query = filter.query().with("since", since.map(millis)).with("until", until.map(millis)).with("id", id);
             listing::print(context, PATH, &query, limit, &COLUMNS).await
         }
         Verb::Tail { filter, since } => {
@@ -117,6 +122,26 @@ pub(super) async fn run(args: AuditArgs, context: &Context) -> Result<Outcome, C
 fn either(record: &Value, decision: &str, change: &str) -> String {
     let value = record.get(decision).filter(|value| !value.is_null()).or_else(|| record.get(change));
     table::shown(value.unwrap_or(&Value::Null))
+}
+
+/// The inside message of a decision; what a change was about, `name=value`.
+fn detail(record: &Value) -> String {
+    let Some(members) = record["detail"].as_object() else { return table::shown(&record["detail"]) };
+    let pairs: Vec<_> = members
+        .iter()
+        .filter(|(_, value)| is_short(value))
+        .map(|(name, value)| format!("{name}={}", table::shown(value)))
+        .collect();
+    if pairs.is_empty() { "-".to_owned() } else { pairs.join(" ") }
+}
+
+/// What has members of its own is for `--output json`.
+fn is_short(value: &Value) -> bool {
+    match value {
+        Value::Null | Value::Object(_) => false,
+        Value::Array(items) => !items.is_empty() && items.iter().all(Value::is_string),
+        _ => true,
+    }
 }
 
 /// `GET /path` of a decision, the target of a change.

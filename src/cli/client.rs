@@ -103,7 +103,9 @@ pub(super) async fn run(args: ClientArgs, context: &Context) -> Result<Outcome, 
             context.api()?.post(PATH, &body).await?
         }
         Verb::Show { id } => context.api()?.get(&query::item(PATH, &id)?).await?,
-        Verb::Disable { id } => context.api()?.post(&format!("{}/disable", query::item(PATH, &id)?), &json!({})).await?,
+        Verb::Disable { id } => {
+            context.api()?.post(&format!("{}/disable", query::item(PATH, &id)?), &json!({})).await?
+        }
         Verb::Enable { id } => context.api()?.post(&format!("{}/enable", query::item(PATH, &id)?), &json!({})).await?,
     };
     context.output.object(&answer)?;

@@ -111,8 +111,9 @@ struct Place {
 
 impl Place {
     fn parse(url: &str) -> Result<Self, CliError> {
-        let wrong =
-            || CliError::new(format!("{url:?} is not the URL of an admin listener: write it like https://127.0.0.1:9443"));
+        let wrong = || {
+            CliError::new(format!("{url:?} is not the URL of an admin listener: write it like https://127.0.0.1:9443"))
+        };
         let uri: Uri = url.parse().map_err(|_| wrong())?;
         let authority = uri.authority().ok_or_else(wrong)?;
         let bare = matches!(uri.path(), "" | "/") && uri.query().is_none() && !authority.as_str().contains('@');

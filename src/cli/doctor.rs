@@ -11,11 +11,8 @@ use super::moment;
 use super::table::{self, Column};
 
 const DAY: i64 = 86_400;
-const COLUMNS: [Column; 3] = [
-    Column::made("", |finding, _| finding["level"].as_str().unwrap_or_default().to_uppercase()),
-    Column::field("CHECK", "id"),
-    Column::field("", "message"),
-];
+const COLUMNS: [Column; 3] =
+    [Column::field("RESULT", "level"), Column::field("CHECK", "id"), Column::field("FINDING", "message")];
 
 /// Look for what will go wrong: files, expiries, revocation lists, clocks; exit 1 when something has gone wrong already
 ///
@@ -80,6 +77,10 @@ impl Finding {
     }
 }
 
+fn in_one_line(error: &CliError) -> String {
+    error.to_string().replacen("error: ", "", 1).replace("\n  ", "; ")
+}
+
 pub(super) async fn run(DoctorArgs {}: DoctorArgs, context: &Context) -> Result<Outcome, CliError> {
     let mut findings = Vec::new();
     if let Some(data) = context.global.data() {
@@ -87,7 +88,7 @@ pub(super) async fn run(DoctorArgs {}: DoctorArgs, context: &Context) -> Result<
     }
     match context.api() {
         Ok(api) => findings.extend(server::look(api, context.now()).await),
-        Err(error) => findings.push(Finding::fail("server", error.to_string().replacen("error: ", "", 1))),
+        Err(error) => findings.push(Finding::fail("server", in_one_line(&error))),
     }
     let lines: Vec<Value> = findings.iter().map(Finding::to_json).collect();
     match context.output.is_json() {

@@ -52,7 +52,10 @@ pub(super) fn write(path: &Path, bytes: &[u8], readers: Readers, replace: bool) 
         }
         _ => CliError::new(format!("cannot write {}: {error}", path.display())),
     };
-    if replace && let Err(error) = std::fs::remove_file(path) && error.kind() != std::io::ErrorKind::NotFound {
+    if replace
+        && let Err(error) = std::fs::remove_file(path)
+        && error.kind() != std::io::ErrorKind::NotFound
+    {
         return Err(describe(error));
     }
     let mode = if readers == Readers::Owner { 0o600 } else { 0o644 };

@@ -3,13 +3,21 @@
 use std::path::PathBuf;
 
 use clap::Args;
+use clap::builder::{OsStringValueParser, TypedValueParser as _};
 
 use super::output::Format;
 
 #[derive(Args, Clone, Debug, Default)]
 pub(super) struct Global {
     /// The data folder that `demo` or `init` made: says where the server is and holds the administrator's certificate
-    #[arg(long, global = true, value_name = "DIR", env = "PORTCULLIS_DATA", help_heading = "Where the server is")]
+    #[arg(
+        long,
+        global = true,
+        value_name = "DIR",
+        env = "PORTCULLIS_DATA",
+        value_parser = OsStringValueParser::new().map(PathBuf::from),
+        help_heading = "Where the server is"
+    )]
     pub(super) data: Option<PathBuf>,
     /// The admin listener, instead of what the data folder says: https://gate.example.com:9443
     #[arg(long, global = true, value_name = "URL", help_heading = "Where the server is")]

@@ -22,7 +22,9 @@ const COLUMNS: [Column; 7] = [
 
 /// API keys
 #[derive(Args, Debug)]
-#[command(after_help = "EXAMPLES:\n  portcullis key create --client acme-orders --expires-in 90d\n  portcullis key list --client acme-orders")]
+#[command(
+    after_help = "EXAMPLES:\n  portcullis key create --client acme-orders --expires-in 90d\n  portcullis key list --client acme-orders"
+)]
 pub(super) struct KeyArgs {
     #[command(subcommand)]
     verb: Verb,

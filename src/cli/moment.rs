@@ -83,9 +83,9 @@ impl FromStr for Since {
         if let Ok(instant) = text.parse() {
             return Ok(Self::At(instant));
         }
-        text.parse()
-            .map(Self::Ago)
-            .map_err(|_| format!("{text:?} is neither a length of time (15m, 24h, 90d) nor a time (2027-01-15T08:00:00Z)"))
+        text.parse().map(Self::Ago).map_err(|_| {
+            format!("{text:?} is neither a length of time (15m, 24h, 90d) nor a time (2027-01-15T08:00:00Z)")
+        })
     }
 }
 

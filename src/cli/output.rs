@@ -40,7 +40,7 @@ impl Output {
     }
 
     #[cfg(test)]
-    pub(super) fn to_memory(mut self, memory: std::sync::Arc<std::sync::Mutex<Vec<u8>>>) -> Self {
+    pub(super) fn into_memory(mut self, memory: std::sync::Arc<std::sync::Mutex<Vec<u8>>>) -> Self {
         self.memory = Some(memory);
         self
     }

@@ -19,7 +19,9 @@ const COLUMNS: [Column; 6] = [
 
 /// Companies whose machines may call
 #[derive(Args, Debug)]
-#[command(after_help = "EXAMPLES:\n  portcullis partner create acme --name 'Acme Ltd' --contact ops@acme.example\n  portcullis partner list")]
+#[command(
+    after_help = "EXAMPLES:\n  portcullis partner create acme --name 'Acme Ltd' --contact ops@acme.example\n  portcullis partner list"
+)]
 pub(super) struct PartnerArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -73,7 +75,9 @@ pub(super) async fn run(args: PartnerArgs, context: &Context) -> Result<Outcome,
             context.api()?.post(PATH, &body).await?
         }
         Verb::Show { id } => context.api()?.get(&query::item(PATH, &id)?).await?,
-        Verb::Disable { id } => context.api()?.post(&format!("{}/disable", query::item(PATH, &id)?), &json!({})).await?,
+        Verb::Disable { id } => {
+            context.api()?.post(&format!("{}/disable", query::item(PATH, &id)?), &json!({})).await?
+        }
         Verb::Enable { id } => context.api()?.post(&format!("{}/enable", query::item(PATH, &id)?), &json!({})).await?,
     };
     context.output.object(&answer)?;

@@ -39,7 +39,9 @@ pub(super) struct PolicyArgs {
 #[derive(Subcommand, Debug)]
 enum Verb {
     /// Check documents offline; every fault with its file, line and column
-    #[command(after_help = "EXAMPLES:\n  portcullis policy check portcullis-demo/policies\n  portcullis policy check routes.toml clients.toml")]
+    #[command(
+        after_help = "EXAMPLES:\n  portcullis policy check portcullis-demo/policies\n  portcullis policy check routes.toml clients.toml"
+    )]
     Check {
         /// Folders (their *.toml, by name) and files, together one policy
         #[arg(required = true, value_name = "FILE|DIR")]
@@ -108,7 +110,9 @@ pub(super) async fn run(args: PolicyArgs, context: &Context) -> Result<Outcome, 
         Verb::Show { version, out, force } => show(version, out, force, context).await,
         Verb::Rollback { version } => {
             let answer = context.api()?.post(&format!("{PATH}/rollback"), &json!({"version": version})).await?;
-            context.output.either(&answer, || format!("{} is in force; it restores {version}\n", version_of(&answer)))?;
+            context
+                .output
+                .either(&answer, || format!("{} is in force; it restores {version}\n", version_of(&answer)))?;
             Ok(Outcome::Done)
         }
         Verb::Explain(args) => explain::run(args, context).await,
@@ -124,6 +128,7 @@ fn check(paths: &[PathBuf], context: &Context) -> Result<Outcome, CliError> {
     context.output.either(&json!({"faults": faults}), || {
         let mut text: String = faults.iter().map(|fault| format!("{}\n", table::plain(&fault.to_string()))).collect();
         text.push_str(&match (faults.len(), documents.len()) {
+            (0, 1) => "no faults in 1 document\n".to_owned(),
             (0, documents) => format!("no faults in {documents} documents\n"),
             (1, _) => "1 fault\n".to_owned(),
             (faults, _) => format!("{faults} faults\n"),
@@ -150,7 +155,10 @@ async fn apply(paths: &[PathBuf], comment: Option<String>, yes: bool, context: &
         ("expected_version", planned["current_version"].clone()),
     ]);
     let answer = api.post(PATH, &body).await?;
-    context.output.either(&answer, || format!("{} is in force\n", version_of(&answer)))?;
+    context.output.either(&answer, || match answer["unchanged"] == true {
+        true => format!("{} is in force as before\n", version_of(&answer)),
+        false => format!("{} is in force\n", version_of(&answer)),
+    })?;
     Ok(Outcome::Done)
 }
 
@@ -184,7 +192,10 @@ async fn show(version: Option<u64>, out: Option<PathBuf>, force: bool, context: 
             }
         }
         None => context.output.either(&answer, || {
-            documents.iter().map(|document| format!("# --- {}\n{}\n", document.name, document.text.trim_end())).collect()
+            documents
+                .iter()
+                .map(|document| format!("# --- {}\n{}\n", document.name, document.text.trim_end()))
+                .collect()
         })?,
     }
     Ok(Outcome::Done)

@@ -49,7 +49,8 @@ mod tests {
 
     #[test]
     fn values_are_encoded_and_missing_ones_left_out() {
-        let query = Query::default().with("client", Some("a&b=c/é")).with("partner", None::<&str>).with("limit", Some(5));
+        let query =
+            Query::default().with("client", Some("a&b=c/é")).with("partner", None::<&str>).with("limit", Some(5));
         assert_eq!(query.on("/v1/x"), "/v1/x?client=a%26b%3Dc%2F%C3%A9&limit=5");
         assert_eq!(Query::default().on("/v1/x"), "/v1/x");
     }

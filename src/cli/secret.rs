@@ -24,7 +24,9 @@ const COLUMNS: [Column; 6] = [
 
 /// Client secrets for OAuth 2.0 client credentials
 #[derive(Args, Debug)]
-#[command(after_help = "EXAMPLES:\n  portcullis secret create --client acme-orders\n  portcullis secret list --client acme-orders")]
+#[command(
+    after_help = "EXAMPLES:\n  portcullis secret create --client acme-orders\n  portcullis secret list --client acme-orders"
+)]
 pub(super) struct SecretArgs {
     #[command(subcommand)]
     verb: Verb,
@@ -50,12 +52,12 @@ enum Verb {
         #[arg(long)]
         from_stdin: bool,
     },
-    /// List client secrets; never the secrets themselves
+    /// List a client's secrets; never the secrets themselves
     #[command(after_help = "EXAMPLE:\n  portcullis secret list --client acme-orders")]
     List {
-        /// Only this client's
+        /// Whose
         #[arg(long, value_name = "ID")]
-        client: Option<String>,
+        client: String,
         #[command(flatten)]
         limit: Limit,
     },
@@ -73,7 +75,7 @@ enum Verb {
 pub(super) async fn run(args: SecretArgs, context: &Context) -> Result<Outcome, CliError> {
     match args.verb {
         Verb::List { client, limit } => {
-            let query = Query::default().with("client", client);
+            let query = Query::default().with("client", Some(client));
             return listing::print(context, PATH, &query, limit, &COLUMNS).await;
         }
         Verb::Create { client, name, expires_in, from_stdin } => {
@@ -85,8 +87,14 @@ pub(super) async fn run(args: SecretArgs, context: &Context) -> Result<Outcome, 
                 ("ttl_seconds", json!(expires_in.map(Span::seconds))),
                 ("value", json!(value)),
             ]);
-            let answer = context.api()?.post(PATH, &body).await?;
-            context.output.secret(&answer, "client_secret", || about(&answer, context.now()))?;
+            let mut answer = context.api()?.post(PATH, &body).await?;
+            if from_stdin && !context.output.is_json() {
+                // Whoever gave it knows it; it need not stand on the screen too.
+                let _ = answer.as_object_mut().and_then(|members| members.shift_remove("client_secret"));
+                context.output.object(&answer)?;
+            } else {
+                context.output.secret(&answer, "client_secret", || about(&answer, context.now()))?;
+            }
         }
         Verb::Revoke { id, reason } => {
             let path = format!("{}/revoke", query::item(PATH, &id)?);

@@ -28,7 +28,8 @@ impl FromStr for Span {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        let wrong = || format!("{text:?} is not a length of time: write a number and s, m, h, d or w, like 15m, 24h or 90d");
+        let wrong =
+            || format!("{text:?} is not a length of time: write a number and s, m, h, d or w, like 15m, 24h or 90d");
         let (number, seconds_each) =
             UNITS.iter().find_map(|(unit, seconds)| Some((text.strip_suffix(unit)?, seconds))).ok_or_else(wrong)?;
         // `u64::from_str` would also take a plus sign.
@@ -57,14 +58,18 @@ mod tests {
 
     #[test]
     fn lengths_of_time_are_read() {
-        for (text, seconds) in [("90s", 90), ("15m", 900), ("24h", 86_400), ("90d", 7_776_000), ("2w", 1_209_600), ("0s", 0)] {
+        for (text, seconds) in
+            [("90s", 90), ("15m", 900), ("24h", 86_400), ("90d", 7_776_000), ("2w", 1_209_600), ("0s", 0)]
+        {
             assert_eq!(text.parse::<Span>().map(Span::seconds), Ok(seconds), "{text}");
         }
     }
 
     #[test]
     fn anything_else_is_refused() {
-        for text in ["", "15", "m", "1.5h", "-1h", "+1h", "1h30m", "1 h", "1y", "h1", "١h", "36501d", "99999999999999999999d"] {
+        for text in
+            ["", "15", "m", "1.5h", "-1h", "+1h", "1h30m", "1 h", "1y", "h1", "١h", "36501d", "99999999999999999999d"]
+        {
             assert!(text.parse::<Span>().is_err(), "{text}");
         }
     }

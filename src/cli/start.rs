@@ -24,7 +24,9 @@ const PKI: &str = "127.0.0.1:8080";
 
 /// Make a CA, a sample policy, a partner with one credential of each kind, and serve them
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "EXAMPLES:\n  portcullis demo\n  portcullis demo --data /tmp/gate --gateway 127.0.0.1:0 --mtls 127.0.0.1:0 --admin 127.0.0.1:0 --pki 127.0.0.1:0")]
+#[command(
+    after_help = "EXAMPLES:\n  portcullis demo\n  portcullis demo --data /tmp/gate --gateway 127.0.0.1:0 --mtls 127.0.0.1:0 --admin 127.0.0.1:0 --pki 127.0.0.1:0"
+)]
 pub(super) struct DemoArgs {
     /// Address of the gateway, client certificates optional [default: 127.0.0.1:8443]
     #[arg(long, value_name = "ADDR")]
@@ -42,7 +44,9 @@ pub(super) struct DemoArgs {
 
 /// Make a data folder: configuration, CA and the first administrator
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com\n  portcullis --data /var/lib/portcullis serve")]
+#[command(
+    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com\n  portcullis --data /var/lib/portcullis serve"
+)]
 pub(super) struct InitArgs {
     /// Name or address by which clients reach the gateway; repeat for more
     #[arg(long, value_name = "HOST", required = true)]
@@ -76,7 +80,9 @@ fn address(text: &str) -> Result<String, String> {
 }
 
 fn parsed(address: &str) -> Result<SocketAddr, Refusal> {
-    address.parse().map_err(|_| Refusal::invalid("address", format!("{address:?} is not an address like 127.0.0.1:9443")))
+    address
+        .parse()
+        .map_err(|_| Refusal::invalid("address", format!("{address:?} is not an address like 127.0.0.1:9443")))
 }
 
 impl DemoArgs {

@@ -23,7 +23,7 @@ pub(super) async fn run(StatusArgs {}: StatusArgs, context: &Context) -> Result<
     }
     let listeners = status.as_object_mut().and_then(|status| status.shift_remove("listeners"));
     let mut text = table::of_object(&status, context.now());
-    if let Some(listeners) = listeners.as_ref().and_then(serde_json::Value::as_array) {
+    if let Some(listeners) = listeners.as_ref().and_then(serde_json::Value::as_array).filter(|all| !all.is_empty()) {
         text.push('\n');
         text.push_str(&table::of_items(listeners, &LISTENERS, context.now()));
     }

@@ -67,17 +67,26 @@ pub(super) fn of_items(items: &[Value], columns: &[Column], now: i64) -> String 
 /// The members of one object, one a line. PEM texts are left out: `export` prints those.
 pub(super) fn of_object(object: &Value, now: i64) -> String {
     let mut table = empty();
-    for (name, value) in object.as_object().into_iter().flatten() {
-        if name.ends_with("pem") {
-            continue;
+    for (name, value) in object.as_object().into_iter().flatten().filter(|(name, _)| !name.ends_with("pem")) {
+        match value.as_object().filter(|members| !members.is_empty()) {
+            // One level of members is shown under the outer name: `counts clients`.
+            Some(members) => members.iter().for_each(|(inner, value)| {
+                table.add_row([label(name) + " " + &label(inner), member(inner, value, now)]);
+            }),
+            None => {
+                table.add_row([label(name), member(name, value, now)]);
+            }
         }
-        table.add_row([name.replace('_', " "), member(name, value, now)]);
     }
     finish(&table)
 }
 
+fn label(name: &str) -> String {
+    plain(&name.replace('_', " "))
+}
+
 fn member(name: &str, value: &Value, now: i64) -> String {
-    let is_time = name.ends_with("_at") || name.ends_with("_update") || matches!(name, "not_before" | "not_after");
+    let is_time = ["_at", "_update", "not_before", "not_after"].iter().any(|ending| name.ends_with(ending));
     match value.as_i64().filter(|_| is_time) {
         Some(at) => moment::with_distance(at, now),
         None => shown(value),
@@ -160,9 +169,9 @@ longer  no       -        never                           LONGER
         assert_eq!(
             of_object(&object, NOW),
             "\
-id         4f
-not after  2027-01-15T08:00:00Z (in 0 s)
-limits     {\"rate\":5}
+id           4f
+not after    2027-01-15T08:00:00Z (in 0 s)
+limits rate  5
 "
         );
     }

@@ -96,7 +96,8 @@ fn global_options_stand_before_or_after_the_command() {
 #[test]
 fn the_demos_admin_address_is_not_the_admin_url() {
     parse("portcullis demo").unwrap();
-    parse("portcullis demo --data d --gateway 127.0.0.1:0 --mtls 127.0.0.1:0 --admin 127.0.0.1:0 --pki 127.0.0.1:0").unwrap();
+    parse("portcullis demo --data d --gateway 127.0.0.1:0 --mtls 127.0.0.1:0 --admin 127.0.0.1:0 --pki 127.0.0.1:0")
+        .unwrap();
 }
 
 #[test]

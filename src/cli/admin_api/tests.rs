@@ -90,7 +90,8 @@ impl House {
                         let (answer, log) = (Arc::clone(&answer), Arc::clone(&log));
                         async move {
                             let what = format!("{} {}", request.method(), request.uri());
-                            let once = request.headers().get("idempotency-key").map(|key| key.to_str().unwrap().to_owned());
+                            let once =
+                                request.headers().get("idempotency-key").map(|key| key.to_str().unwrap().to_owned());
                             let body = request.into_body().collect().await.unwrap().to_bytes();
                             let body = serde_json::from_slice(&body).unwrap_or_default();
                             let (status, text) = answer(&what);
@@ -120,7 +121,7 @@ impl House {
         let arguments = <Arguments as clap::Parser>::try_parse_from(words).unwrap();
         let memory = Arc::new(Mutex::new(Vec::new()));
         let clock = Clock::manual(policies::UnixSeconds(1_800_000_000));
-        let output = Output::new(arguments.global.output, clock.clone()).to_memory(Arc::clone(&memory));
+        let output = Output::new(arguments.global.output, clock.clone()).into_memory(Arc::clone(&memory));
         let context = Context { global: arguments.global, output, clock };
         let outcome = crate::cli::dispatch(arguments.command, &context).await.map_err(|error| error.to_string());
         let written = String::from_utf8(memory.lock().unwrap().clone()).unwrap();
@@ -192,12 +193,9 @@ async fn hints_are_given_where_the_server_cannot() {
         })
         .await;
     let mut api = house.api();
-    for (path, hint) in [
-        ("/401", "--certificate"),
-        ("/403", "portcullis/admin.read"),
-        ("/421", "hostnames"),
-        ("/html", "is not JSON"),
-    ] {
+    for (path, hint) in
+        [("/401", "--certificate"), ("/403", "portcullis/admin.read"), ("/421", "hostnames"), ("/html", "is not JSON")]
+    {
         let refused = api.get(path).await.unwrap_err().to_string();
         assert!(refused.contains(hint), "{refused}");
     }
@@ -273,7 +271,8 @@ async fn an_issued_certificate_becomes_files() {
     });
     let asked = house.serve(&house, move |_| (201, answer.to_string())).await;
     let out = house.path().join("acme");
-    let command = ["certificate", "issue", "--client", "acme-orders", "--lifetime", "90d", "--out", out.to_str().unwrap()];
+    let command =
+        ["certificate", "issue", "--client", "acme-orders", "--lifetime", "90d", "--out", out.to_str().unwrap()];
     let (outcome, written) = house.run(&command).await;
     assert_eq!(outcome, Ok(Outcome::Done));
     assert!(written.contains("5f2c90aa17de4b0c for acme-orders, expires 2027-04-15T08:00:00Z (in 90 d)"), "{written}");
@@ -293,7 +292,9 @@ async fn an_issued_certificate_becomes_files() {
 async fn what_a_token_is_worth_is_the_exit_code() {
     let house = House::new();
     house
-        .serve(&house, |_| (200, json!({"active": false, "verdict": "claims_refused", "reason": "expired", "claims": {}}).to_string()))
+        .serve(&house, |_| {
+            (200, json!({"active": false, "verdict": "claims_refused", "reason": "expired", "claims": {}}).to_string())
+        })
         .await;
     let (outcome, written) = house.run(&["token", "inspect", "a.b.c"]).await;
     assert_eq!((outcome, written.as_str()), (Ok(Outcome::ClaimsRefused), "claims refused: expired\n"));
@@ -311,7 +312,8 @@ async fn applying_a_policy_names_the_version_it_was_planned_against() {
     let folder = house.path().join("policies");
     std::fs::create_dir(&folder).unwrap();
     std::fs::write(folder.join("a.toml"), "# nothing\n").unwrap();
-    let (outcome, written) = house.run(&["policy", "apply", folder.to_str().unwrap(), "--yes", "--output", "json"]).await;
+    let (outcome, written) =
+        house.run(&["policy", "apply", folder.to_str().unwrap(), "--yes", "--output", "json"]).await;
     assert_eq!((outcome, written.as_str()), (Ok(Outcome::Done), "{\n  \"id\": 4\n}\n"));
     let documents = json!([{"name": "a.toml", "text": "# nothing\n"}]);
     assert_eq!(asked.lock().unwrap()[1].2, json!({"documents": documents, "expected_version": 3}));

@@ -23,9 +23,8 @@ pub(super) fn connector(connection: &Connection) -> Result<TlsConnector, CliErro
         })?;
     }
     let key = Zeroizing::new(files::read(&connection.key, files::BYTES_MAX)?);
-    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|_| {
-        CliError::new(format!("{} is not an unencrypted private key in PEM", connection.key.display()))
-    })?;
+    let key = PrivateKeyDer::from_pem_slice(&key)
+        .map_err(|_| CliError::new(format!("{} is not an unencrypted private key in PEM", connection.key.display())))?;
     let mut config = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|error| CliError::new(format!("TLS: {error}")))?
@@ -57,7 +56,9 @@ pub(super) fn refused(connection: &Connection, error: &std::io::Error) -> CliErr
             connection.url,
             connection.ca.display()
         ))
-        .with_details(["another server listens there, or its CA is another one: give the right --admin or --ca".to_owned()]),
+        .with_details([
+            "another server listens there, or its CA is another one: give the right --admin or --ca".to_owned(),
+        ]),
         Some(rustls::Error::AlertReceived(alert)) => unwelcome(connection, &format!("{alert:?}")),
         _ => CliError::new(format!("TLS with {} failed: {error}", connection.url)),
     }

@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
-use super::{PATH, either, what};
+use super::{PATH, detail, either, what};
 use crate::cli::admin_api::AdminApi;
 use crate::cli::context::{Context, Outcome};
 use crate::cli::error::CliError;
@@ -57,7 +57,7 @@ impl Tail {
         if listing.has_more {
             context.output.note(&format!("more than {BATCH_MAX} records at once: the oldest of them are not shown"));
         }
-        for record in self.take_new(listing.items) {
+        for record in self.take_new(listing.items).into_iter().filter(|record| !is_question_to_the_log(record)) {
             let text = match context.output.is_json() {
                 true => format!("{record}\n"),
                 false => line(&record),
@@ -83,16 +83,20 @@ impl Tail {
     }
 }
 
+fn is_question_to_the_log(record: &Value) -> bool {
+    record["path"] == PATH && record["http_method"] == "GET" && record["outcome"] == "allowed"
+}
+
 fn line(record: &Value) -> String {
     let at = record["at"].as_i64().map_or_else(String::new, moment::rfc3339_millis);
-    let detail = record["detail"].as_str().map_or_else(String::new, |detail| format!("  {}", table::plain(detail)));
     format!(
-        "{at}  {}  {}  {}  {}  {}{detail}\n",
+        "{at}  {}  {}  {}  {}  {}  {}\n",
         either(record, "outcome", "action"),
         table::shown(&record["status"]),
         table::plain(&what(record, 0)),
         either(record, "client", "actor"),
         table::shown(&record["source"]),
+        detail(record),
     )
 }
 
@@ -117,7 +121,10 @@ mod tests {
         let mut tail = Tail { begin: 0, newest: 0, seen: HashMap::new() };
         assert_eq!(ids(&tail.take_new(vec![record("b", 2), record("a", 1)])), ["a", "b"]);
         // One that was written late, with an earlier time, still comes.
-        assert_eq!(ids(&tail.take_new(vec![record("c", 3), record("b", 2), record("late", 1), record("a", 1)])), ["late", "c"]);
+        assert_eq!(
+            ids(&tail.take_new(vec![record("c", 3), record("b", 2), record("late", 1), record("a", 1)])),
+            ["late", "c"]
+        );
         assert!(tail.take_new(vec![record("c", 3)]).is_empty());
         tail.take_new(vec![record("d", 4 + OVERLAP_MILLIS)]);
         assert_eq!(tail.seen.len(), 1, "what cannot come again is forgotten");
@@ -131,7 +138,11 @@ mod tests {
             line(&decision),
             "2027-01-15T08:00:00.042Z  credential_revoked  401  GET /a\\u{1b}  acme-orders  203.0.113.7  certificate 5f\n"
         );
-        let change = json!({"at": 1_800_000_000_042_i64, "action": "certificate.revoke", "target": "5f", "actor": "local"});
-        assert_eq!(line(&change), "2027-01-15T08:00:00.042Z  certificate.revoke  -  5f  local  -\n");
+        let change = json!({"at": 1_800_000_000_042_i64, "action": "certificate.revoke", "target": "5f", "actor": "local",
+            "detail": {"client": "acme-orders", "reason": "superseded", "scopes": null, "networks": []}});
+        assert_eq!(
+            line(&change),
+            "2027-01-15T08:00:00.042Z  certificate.revoke  -  5f  local  -  client=acme-orders reason=superseded\n"
+        );
     }
 }

@@ -83,6 +83,7 @@ pub(super) struct SignArgs {
 }
 
 pub(super) async fn issue(args: IssueArgs, context: &Context) -> Result<Outcome, CliError> {
+    let mut api = context.api()?;
     // Before anything is issued: a certificate whose key could not be written would be one more to revoke.
     if let Some(folder) = &args.out {
         Bundle::check_room(folder, args.force)?;
@@ -94,7 +95,7 @@ pub(super) async fn issue(args: IssueArgs, context: &Context) -> Result<Outcome,
         ("scopes", given(&args.narrowing.scopes)),
         ("networks", given(&args.narrowing.networks)),
     ]);
-    let mut answer = context.api()?.post_once(PATH, &request).await?;
+    let mut answer = api.post_once(PATH, &request).await?;
     if context.output.is_json() && args.out.is_none() {
         context.output.json(&answer)?;
         return Ok(Outcome::Done);
@@ -105,8 +106,10 @@ pub(super) async fn issue(args: IssueArgs, context: &Context) -> Result<Outcome,
     });
     let bundle = Bundle::of(&answer)?;
     bundle.write(&folder, args.force).map_err(|error| {
-        CliError::new(format!("certificate {serial} was issued, but its files could not be written"))
-            .with_details([error.to_string(), format!("revoke it: portcullis certificate revoke {serial} --reason superseded")])
+        CliError::new(format!("certificate {serial} was issued, but its files could not be written")).with_details([
+            error.to_string(),
+            format!("revoke it: portcullis certificate revoke {serial} --reason superseded"),
+        ])
     })?;
     if context.output.is_json() {
         if let Some(members) = answer.as_object_mut() {
@@ -152,7 +155,10 @@ fn curl(folder: &std::path::Path, context: &Context) -> String {
     };
     let (gateway, path) = (endpoints.gateway.unwrap_or_else(|| "https://GATEWAY".to_owned()), endpoints.path);
     let place = folder.display();
-    format!("curl --cacert {ca} --cert {place}/client.crt --key {place}/client.key {gateway}{}", path.unwrap_or_else(|| "/".to_owned()))
+    format!(
+        "curl --cacert {ca} --cert {place}/client.crt --key {place}/client.key {gateway}{}",
+        path.unwrap_or_else(|| "/".to_owned())
+    )
 }
 
 pub(super) async fn sign(args: SignArgs, context: &Context) -> Result<Outcome, CliError> {

@@ -20,7 +20,8 @@ pub(super) fn chain(
     at: i64,
 ) -> ChainVerdict {
     let verdict = path(&anchors, chain, at);
-    let (Some(lists), ChainVerdict::Accepted, Some((leaf, intermediates))) = (lists, &verdict, chain.split_first()) else {
+    let (Some(lists), ChainVerdict::Accepted, Some((leaf, intermediates))) = (lists, &verdict, chain.split_first())
+    else {
         return verdict;
     };
     let authorities: Vec<&[u8]> = intermediates.iter().chain(&anchors).map(Vec::as_slice).collect();
@@ -73,7 +74,10 @@ fn in_words(why: &str) -> String {
 /// What the lists say of one certificate.
 enum Standing {
     Good,
-    Revoked { by: String, revocation: Revocation },
+    Revoked {
+        by: String,
+        revocation: Revocation,
+    },
     /// There is no list of its issuer.
     NoList(String),
     /// There are lists of its issuer, and none of them can be used.
@@ -83,7 +87,8 @@ enum Standing {
 impl Standing {
     fn of(certificate: &[u8], authorities: &[&[u8]], lists: &[RevocationList], at: i64) -> Self {
         let issuers = authorities.iter().filter(|authority| is_issued_by(certificate, authority));
-        let pairs = issuers.flat_map(|issuer| lists.iter().filter(|list| list.names(issuer)).map(move |list| (*issuer, list)));
+        let pairs =
+            issuers.flat_map(|issuer| lists.iter().filter(|list| list.names(issuer)).map(move |list| (*issuer, list)));
         let (mut good, mut unclear) = (false, None);
         for (issuer, list) in pairs {
             let judged = Self::by(list, certificate, issuer, at);

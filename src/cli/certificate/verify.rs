@@ -23,7 +23,7 @@ const CRL_BYTES_MAX: u64 = 64 * 1024 * 1024;
     after_help = "EXAMPLES:\n  portcullis certificate verify --trust ca.pem client.crt\n  portcullis certificate verify --trust ca.pem --crl crls.pem --at 2027-01-15T08:00:00Z client.crt"
 )]
 pub(super) struct VerifyArgs {
-    /// CA certificates (PEM) that the chain may end at
+    /// CA certificates that the chain may end at (PEM, or one in DER)
     #[arg(long, value_name = "FILE")]
     trust: PathBuf,
     /// Revocation lists (PEM or DER); then there must be one of the leaf's issuer. Repeat for more files
@@ -32,17 +32,17 @@ pub(super) struct VerifyArgs {
     /// When to judge (RFC 3339) [default: now]
     #[arg(long, value_name = "TIME")]
     at: Option<Instant>,
-    /// The chain (PEM), leaf first
+    /// The chain, leaf first (PEM, or one certificate in DER)
     chain: PathBuf,
 }
 
 pub(super) fn run(args: VerifyArgs, context: &Context) -> Result<Outcome, CliError> {
-    let anchors = pki::pem_certificates(&files::read(&args.trust, files::BYTES_MAX)?)
+    let anchors = certificates(files::read(&args.trust, files::BYTES_MAX)?)
         .map_err(|error| CliError::new(format!("{}: {error}", args.trust.display())))?;
     let chain = files::read(&args.chain, files::BYTES_MAX)?;
     let crls = args.crls.iter().map(|path| files::read(path, CRL_BYTES_MAX)).collect::<Result<Vec<_>, _>>()?;
     let at = args.at.map_or_else(|| context.now(), |at| at.unix_seconds);
-    let verdict = verdict(anchors, &chain, (!crls.is_empty()).then_some(&crls), at, &args.chain);
+    let verdict = verdict(anchors, chain, (!crls.is_empty()).then_some(&crls), at, &args.chain);
     let (word, reason, outcome) = match verdict {
         ChainVerdict::Accepted => ("accepted", None, Outcome::Done),
         ChainVerdict::Rejected(reason) => ("rejected", Some(reason), Outcome::Refused),
@@ -58,12 +58,12 @@ pub(super) fn run(args: VerifyArgs, context: &Context) -> Result<Outcome, CliErr
 /// What cannot be read is rejected too: a listener would do the same.
 fn verdict(
     anchors: Vec<Vec<u8>>,
-    chain: &[u8],
+    chain: Vec<u8>,
     crls: Option<&Vec<Vec<u8>>>,
     at: i64,
     chain_file: &Path,
 ) -> ChainVerdict {
-    let chain = match pki::pem_certificates(chain) {
+    let chain = match certificates(chain) {
         Ok(chain) => chain,
         Err(error) => return ChainVerdict::Rejected(format!("{}: {error}", chain_file.display())),
     };
@@ -72,6 +72,14 @@ fn verdict(
         Err(error) => return ChainVerdict::Rejected(error.to_string()),
     };
     judge::chain(anchors, &chain, lists.as_deref(), at)
+}
+
+/// PEM, or a single certificate in DER: a SEQUENCE of more than 127 octets, which is no UTF-8.
+fn certificates(bytes: Vec<u8>) -> Result<Vec<Vec<u8>>, pki::Error> {
+    match bytes.as_slice() {
+        [0x30, 0x81..=0x84, ..] => Ok(vec![bytes]),
+        _ => pki::pem_certificates(&bytes),
+    }
 }
 
 fn read_lists(files: &[Vec<u8>]) -> Result<Vec<RevocationList>, pki::Error> {

@@ -34,12 +34,15 @@ pub(super) async fn look(connection: &Connection, now: i64) -> Vec<Finding> {
         for url in addresses {
             findings.push(match fetch(&url).await {
                 Ok(der) => judge(&url, &der, issuer.map(Vec::as_slice), now),
-                Err(why) => Finding::fail("crl", format!("{url}: {why}: partners that check it refuse our certificates")),
+                Err(why) => {
+                    Finding::fail("crl", format!("{url}: {why}: partners that check it refuse our certificates"))
+                }
             });
         }
     }
     if findings.is_empty() {
-        findings.push(Finding::warn("crl", "the administrator's certificates do not say where their revocation lists are"));
+        findings
+            .push(Finding::warn("crl", "the administrator's certificates do not say where their revocation lists are"));
     }
     findings
 }
@@ -58,8 +61,13 @@ fn judge(url: &str, der: &[u8], issuer: Option<&[u8]>, now: i64) -> Finding {
     let left = (end - now) as f64 / (end - begin).max(1) as f64;
     let message = format!("{url}: {} revoked, the next list is due {}", list.len(), moment::with_distance(end, now));
     match left {
-        ..0.0 => Finding::fail("crl", format!("{message}: it has lapsed; is the server's clock right, and does its log show failures?")),
-        0.0..LIFE_LEFT_MIN => Finding::warn("crl", format!("{message}: it should have been renewed at half its life; see the log")),
+        ..0.0 => Finding::fail(
+            "crl",
+            format!("{message}: it has lapsed; is the server's clock right, and does its log show failures?"),
+        ),
+        0.0..LIFE_LEFT_MIN => {
+            Finding::warn("crl", format!("{message}: it should have been renewed at half its life; see the log"))
+        }
         _ => Finding::ok("crl", message),
     }
 }
@@ -75,7 +83,8 @@ async fn get(url: &str) -> Result<Bytes, String> {
         return Err("it is not a plain http URL".to_owned());
     };
     let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream = TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await.map_err(|error| error.to_string())?;
+    let stream =
+        TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await.map_err(|error| error.to_string())?;
     let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
     tokio::spawn(driver);
     let request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))

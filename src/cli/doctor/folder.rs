@@ -3,7 +3,7 @@
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::Finding;
+use super::{Finding, in_one_line};
 use crate::cli::files;
 use crate::config::Config;
 
@@ -27,13 +27,16 @@ pub(super) fn look(data: &Path, now: i64) -> Vec<Finding> {
         Err(faults) => findings.extend(faults.into_iter().map(|fault| Finding::fail("configuration", fault))),
     }
     findings.extend(modes(data));
+    findings.extend(database(data));
     findings.extend(certificates(data, now));
     findings
 }
 
 fn passphrase(path: &Path) -> Finding {
     match std::fs::metadata(path) {
-        Err(error) => Finding::fail("passphrase", format!("cannot read {}: {error}: the CA's keys stay locked", path.display())),
+        Err(error) => {
+            Finding::fail("passphrase", format!("cannot read {}: {error}: the CA's keys stay locked", path.display()))
+        }
         Ok(file) if file.len() == 0 => Finding::fail("passphrase", format!("{} is empty", path.display())),
         Ok(file) if is_open(&file) => Finding::fail("passphrase", close(path)),
         Ok(_) => Finding::ok("passphrase", format!("{} is there, and its owner's alone", path.display())),
@@ -75,7 +78,20 @@ fn is_secret(path: &Path) -> bool {
     let name = path.file_name().unwrap_or_default().to_string_lossy();
     [".key", ".p12", ".password"].iter().any(|ending| name.ends_with(ending))
         || ["pepper", "passphrase"].iter().any(|word| name.contains(word))
-        || ["demo.json", "portcullis.db", "portcullis.db-wal"].contains(&name.as_ref())
+        || name == "demo.json"
+}
+
+/// The databases hold no secret in the clear, but who is whose partner and who calls what.
+fn database(data: &Path) -> Option<Finding> {
+    let folder = std::fs::metadata(data).ok()?;
+    let file = data.join("portcullis.db");
+    match std::fs::metadata(&file).ok()? {
+        found if is_open(&found) && is_open(&folder) => Some(Finding::warn(
+            "modes",
+            format!("others than its owner may read {}: chmod 700 {}", file.display(), data.display()),
+        )),
+        _ => None,
+    }
 }
 
 fn is_open(file: &std::fs::Metadata) -> bool {
@@ -88,12 +104,14 @@ fn close(path: &Path) -> String {
 
 fn certificates(data: &Path, now: i64) -> Vec<Finding> {
     let first = |path: &PathBuf| {
-        let bytes = files::read(path, files::BYTES_MAX).map_err(|error| error.to_string().replacen("error: ", "", 1))?;
+        let bytes =
+            files::read(path, files::BYTES_MAX).map_err(|error| in_one_line(&error))?;
         let chain = pki::pem_certificates(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         chain.into_iter().next().ok_or_else(|| format!("{} is empty", path.display()))
     };
     let ca = data.join("ca.pem");
-    let root = first(&ca).and_then(|der| pki::CaCertificate::parse(&der).map_err(|error| format!("{}: {error}", ca.display())));
+    let root = first(&ca)
+        .and_then(|der| pki::CaCertificate::parse(&der).map_err(|error| format!("{}: {error}", ca.display())));
     let mut findings = vec![match root {
         Ok(root) => {
             let remedy = "make a new CA in time; every partner must take up its certificate";
@@ -103,8 +121,9 @@ fn certificates(data: &Path, now: i64) -> Vec<Finding> {
     }];
     let admin = data.join("admin/admin.crt");
     if admin.exists() {
-        let leaf = first(&admin)
-            .and_then(|der| pki::ClientCertificate::parse(&der).map_err(|error| format!("{}: {error}", admin.display())));
+        let leaf = first(&admin).and_then(|der| {
+            pki::ClientCertificate::parse(&der).map_err(|error| format!("{}: {error}", admin.display()))
+        });
         findings.push(match leaf {
             Ok(leaf) => {
                 let remedy = "issue another: portcullis certificate issue --client portcullis-admin";
@@ -144,7 +163,8 @@ mod tests {
     fn an_empty_folder_lacks_everything() {
         let data = tempfile::tempdir().unwrap();
         let findings = look(data.path(), 0);
-        let failed: Vec<_> = findings.iter().filter(|finding| finding.level == Level::Fail).map(|finding| finding.check).collect();
+        let failed: Vec<_> =
+            findings.iter().filter(|finding| finding.level == Level::Fail).map(|finding| finding.check).collect();
         assert_eq!(failed, ["configuration", "ca"]);
         assert_eq!(look(&data.path().join("absent"), 0)[0].check, "folder");
     }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Finding, Level, crl};
+use super::{Finding, Level, crl, in_one_line};
 use crate::cli::admin_api::AdminApi;
 use crate::cli::ca;
 use crate::cli::query::Query;
@@ -20,7 +20,7 @@ pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
     let answer = match api.ask("/readyz").await {
         Ok(answer) => answer,
         // The rest needs a server; one finding is enough.
-        Err(error) => return vec![Finding::fail("server", plain(&error))],
+        Err(error) => return vec![Finding::fail("server", in_one_line(&error))],
     };
     let mut findings = Vec::new();
     findings.push(match answer.status.is_success() {
@@ -32,25 +32,21 @@ pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
         Ok(status) => findings.extend(of_status(&status)),
         // Without this the other questions fail in the same way.
         Err(error) => {
-            findings.push(Finding::fail("administrator", plain(&error)));
+            findings.push(Finding::fail("administrator", in_one_line(&error)));
             return findings;
         }
     }
     findings.extend(crl::look(api.connection(), now).await);
     match api.list(ca::PATH, &Query::default(), LISTED_MAX).await {
         Ok(listing) => findings.extend(listing.items.iter().filter_map(|issuer| authority(issuer, now))),
-        Err(error) => findings.push(Finding::fail("authorities", plain(&error))),
+        Err(error) => findings.push(Finding::fail("authorities", in_one_line(&error))),
     }
     let query = Query::default().with("expiring_within_seconds", Some(NOTICE_SECONDS));
     findings.push(match api.list("/v1/certificates", &query, LISTED_MAX).await {
         Ok(listing) => expiring(&listing.items),
-        Err(error) => Finding::fail("expiring", plain(&error)),
+        Err(error) => Finding::fail("expiring", in_one_line(&error)),
     });
     findings
-}
-
-fn plain(error: &crate::cli::error::CliError) -> String {
-    error.to_string().replacen("error: ", "", 1).replace('\n', ";")
 }
 
 fn not_ready(body: &[u8]) -> String {
@@ -66,8 +62,12 @@ fn not_ready(body: &[u8]) -> String {
 
 /// The Date header of RFC 9110 §5.6.7, in seconds since 1970.
 fn date(text: &str) -> Option<i64> {
-    let form = format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
-    time::PrimitiveDateTime::parse(text, form).ok().map(|date: time::PrimitiveDateTime| date.assume_utc()).map(OffsetDateTime::unix_timestamp)
+    let form =
+        format_description!("[weekday repr:short], [day] [month repr:short] [year] [hour]:[minute]:[second] GMT");
+    time::PrimitiveDateTime::parse(text, form)
+        .ok()
+        .map(|date: time::PrimitiveDateTime| date.assume_utc())
+        .map(OffsetDateTime::unix_timestamp)
 }
 
 fn skew(date: i64, now: i64) -> Finding {
@@ -76,7 +76,9 @@ fn skew(date: i64, now: i64) -> Finding {
     match seconds {
         0..=SKEW_WARN_SECONDS => Finding::ok("clock", message),
         seconds if seconds <= SKEW_FAIL_SECONDS => Finding::warn("clock", format!("{message}: let both follow NTP")),
-        _ => Finding::fail("clock", format!("{message}: certificates and tokens are judged wrong; let both follow NTP")),
+        _ => {
+            Finding::fail("clock", format!("{message}: certificates and tokens are judged wrong; let both follow NTP"))
+        }
     }
 }
 
@@ -112,7 +114,9 @@ fn expiring(certificates: &[Value]) -> Finding {
         ),
         clients => Finding::warn(
             "expiring",
-            format!("{clients} client certificates expire within 30 d: portcullis certificate list --expiring-within 30d"),
+            format!(
+                "{clients} client certificates expire within 30 d: portcullis certificate list --expiring-within 30d"
+            ),
         ),
     }
 }
@@ -132,7 +136,9 @@ mod tests {
 
     #[test]
     fn clocks_may_differ_a_little() {
-        for (seconds, level) in [(0, Level::Ok), (-5, Level::Ok), (6, Level::Warn), (30, Level::Warn), (-31, Level::Fail)] {
+        for (seconds, level) in
+            [(0, Level::Ok), (-5, Level::Ok), (6, Level::Warn), (30, Level::Warn), (-31, Level::Fail)]
+        {
             assert_eq!(skew(1_800_000_000 + seconds, 1_800_000_000).level, level, "{seconds}");
         }
     }

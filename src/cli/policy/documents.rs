@@ -45,7 +45,8 @@ impl Documents {
     /// Named by their file name alone, as the server keeps them: it is no business of its where they lay.
     pub(super) fn for_server(&self) -> Value {
         let document = |(path, text): &(PathBuf, String)| {
-            let name = path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
+            let name =
+                path.file_name().map_or_else(|| path.display().to_string(), |name| name.to_string_lossy().into_owned());
             json!({"name": name, "text": text})
         };
         self.read.iter().map(document).collect()
@@ -53,7 +54,8 @@ impl Documents {
 }
 
 fn of_folder(folder: &Path) -> Result<Vec<PathBuf>, CliError> {
-    let describe = |error: std::io::Error| CliError::new(format!("cannot read the folder {}: {error}", folder.display()));
+    let describe =
+        |error: std::io::Error| CliError::new(format!("cannot read the folder {}: {error}", folder.display()));
     let mut files = Vec::new();
     for entry in std::fs::read_dir(folder).map_err(describe)? {
         let path = entry.map_err(describe)?.path();
@@ -97,7 +99,10 @@ mod tests {
         }
         std::fs::create_dir(folder.path().join("c.toml")).unwrap();
         let documents = Documents::read(&[folder.path().to_owned()]).unwrap();
-        assert_eq!(documents.for_server().to_string(), r#"[{"name":"a.toml","text":"a.toml"},{"name":"b.toml","text":"b.toml"}]"#);
+        assert_eq!(
+            documents.for_server().to_string(),
+            r#"[{"name":"a.toml","text":"a.toml"},{"name":"b.toml","text":"b.toml"}]"#
+        );
         assert!(documents.with_paths()[0].name.ends_with("/a.toml"));
     }
 

@@ -70,7 +70,11 @@ fn shown(answer: &Value) -> String {
     let route = answer["route"].as_str().map_or_else(String::new, |route| format!(" on {}", table::plain(route)));
     text.push_str(&match answer["code"].as_str() {
         None => format!("\n{}{route}\n", table::shown(&answer["decision"])),
-        Some(code) => format!("\n{}{route}: {}\n", table::shown(&answer["decision"]), table::plain(code)),
+        Some(code) => {
+            let reason =
+                answer["reason"].as_str().map_or_else(String::new, |reason| format!(" ({})", table::plain(reason)));
+            format!("\n{}{route}: {}{reason}\n", table::shown(&answer["decision"]), table::plain(code))
+        }
     });
     text
 }
@@ -84,7 +88,7 @@ mod tests {
     #[test]
     fn the_step_that_decides_stands_out() {
         let answer = json!({
-            "decision": "deny", "code": "insufficient_scope", "route": "hello", "steps": [
+            "decision": "deny", "code": "insufficient_scope", "reason": "needs a/b", "route": "hello", "steps": [
                 {"stage": "source", "passed": true, "detail": "judged as coming from 127.0.0.1"},
                 {"stage": "scopes", "passed": false, "detail": "needs a/b"},
             ],
@@ -96,7 +100,7 @@ STAGE         WHAT WAS COMPARED
 source  ok    judged as coming from 127.0.0.1
 scopes  DENY  needs a/b
 
-deny on hello: insufficient_scope
+deny on hello: insufficient_scope (needs a/b)
 "
         );
     }

@@ -56,12 +56,16 @@ pub(super) async fn run(args: InspectArgs, context: &Context) -> Result<Outcome,
             let keys = offline::keys(&files::read(path, files::BYTES_MAX)?)
                 .map_err(|why| CliError::new(format!("{}: {why}", path.display())))?;
             let issuer = args.issuer.clone().or_else(|| issuer_of_data_folder(context));
-            let verdict = offline::judge(&token, &keys, &offline::Rules {
-                issuer: issuer.as_deref(),
-                profile: args.profile,
-                audiences: &args.audiences,
-                at: args.at.map_or_else(|| context.now(), |at| at.unix_seconds),
-            });
+            let verdict = offline::judge(
+                &token,
+                &keys,
+                &offline::Rules {
+                    issuer: issuer.as_deref(),
+                    profile: args.profile,
+                    audiences: &args.audiences,
+                    at: args.at.map_or_else(|| context.now(), |at| at.unix_seconds),
+                },
+            );
             let outcome = match &verdict {
                 Verdict::Accepted { .. } => Outcome::Done,
                 Verdict::SignatureRefused { .. } => Outcome::Refused,
@@ -91,11 +95,9 @@ fn outcome(answer: &Value) -> Result<Outcome, CliError> {
 fn shown(answer: &Value) -> String {
     let mut text = match (answer["verdict"].as_str(), answer["reason"].as_str()) {
         (Some("accepted"), None) => "accepted\n".to_owned(),
-        (verdict, reason) => format!(
-            "{}: {}\n",
-            verdict.unwrap_or_default().replace('_', " "),
-            table::plain(reason.unwrap_or_default())
-        ),
+        (verdict, reason) => {
+            format!("{}: {}\n", verdict.unwrap_or_default().replace('_', " "), table::plain(reason.unwrap_or_default()))
+        }
     };
     if let Some(claims) = answer["claims"].as_object() {
         for (name, value) in claims {

@@ -25,17 +25,26 @@ pub(super) struct Rules<'a> {
 /// What became of the token.
 #[derive(Debug, PartialEq)]
 pub(super) enum Verdict {
-    Accepted { claims: Map<String, Value> },
-    SignatureRefused { why: String },
+    Accepted {
+        claims: Map<String, Value>,
+    },
+    SignatureRefused {
+        why: String,
+    },
     /// The claims are absent when what was signed is no JSON object.
-    ClaimsRefused { why: String, claims: Option<Map<String, Value>> },
+    ClaimsRefused {
+        why: String,
+        claims: Option<Map<String, Value>>,
+    },
 }
 
 impl Verdict {
     /// In the form of the server's answer.
     pub(super) fn into_json(self) -> Value {
         match self {
-            Self::Accepted { claims } => json!({"active": true, "verdict": "accepted", "reason": null, "claims": claims}),
+            Self::Accepted { claims } => {
+                json!({"active": true, "verdict": "accepted", "reason": null, "claims": claims})
+            }
             Self::SignatureRefused { why } => {
                 json!({"active": false, "verdict": "signature_refused", "reason": why, "claims": null})
             }

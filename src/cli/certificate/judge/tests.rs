@@ -42,7 +42,8 @@ struct House {
 impl House {
     fn new() -> Self {
         let root_key = PrivateKey::generate(KeyAlgorithm::EcdsaP384).unwrap();
-        let root = Issuer::self_signed(&Profile::builtin(ProfileKind::Root), "Root", root_key, serial(), now()).unwrap();
+        let root =
+            Issuer::self_signed(&Profile::builtin(ProfileKind::Root), "Root", root_key, serial(), now()).unwrap();
         let urls = DistributionPoints::default();
         let profile = Profile::builtin(ProfileKind::Issuing);
         let clients = Issuer::subordinate(&root, &profile, "Clients", key(), serial(), &urls, now()).unwrap();
@@ -201,7 +202,8 @@ impl Openssl {
     }
 
     fn must(&self, arguments: &str) {
-        let done = Command::new("openssl").args(arguments.split_whitespace()).current_dir(self.0.path()).output().unwrap();
+        let done =
+            Command::new("openssl").args(arguments.split_whitespace()).current_dir(self.0.path()).output().unwrap();
         assert!(done.status.success(), "openssl {arguments}: {}", String::from_utf8_lossy(&done.stderr));
     }
 
@@ -283,7 +285,10 @@ fn a_list_with_a_bad_signature_is_rejected() {
     let forger = Openssl::new();
     forger.root("root", CA);
     let forged = forger.list("root");
-    rejected(judged(chain(vec![root.clone()], std::slice::from_ref(&leaf), Some(std::slice::from_ref(&forged)), soon())), "signature");
+    rejected(
+        judged(chain(vec![root.clone()], std::slice::from_ref(&leaf), Some(std::slice::from_ref(&forged)), soon())),
+        "signature",
+    );
     // Beside a good list it does no harm: nobody but the issuer can make one.
     let good = openssl.list("root");
     assert_eq!(judged(chain(vec![root], &[leaf], Some(&[forged, good]), soon())), Ok(()));

@@ -20,6 +20,9 @@ use crate::store::api_key::ApiKeyFilter;
 /// The identifier that the sample policy is written for.
 const SAMPLE_IDENTIFIER: &str = "https://127.0.0.1:8443/test";
 const SAMPLE: &str = include_str!("../../policies/samples/three-methods.toml");
+/// The sample's allowance suits a partner; whoever tries the demo out has one machine, three methods and no patience.
+const SAMPLE_THROTTLE: &str = "rate = 50, burst = 100";
+const DEMO_THROTTLE: &str = "rate = 500, burst = 1000";
 const CLIENT: &str = "acme-orders";
 const PATH: &str = "/test/hello-world";
 const POLICY_FILE: &str = "demo.toml";
@@ -140,7 +143,7 @@ async fn policy(foundation: &Foundation, endpoints: &Endpoints) -> Result<String
     let identifier = format!("{}/test", endpoints.gateway);
     let file = foundation.config.data.join("policies").join(POLICY_FILE);
     if foundation.snapshot.policy().version == 0 {
-        let text = SAMPLE.replace(SAMPLE_IDENTIFIER, &identifier);
+        let text = SAMPLE.replace(SAMPLE_IDENTIFIER, &identifier).replace(SAMPLE_THROTTLE, DEMO_THROTTLE);
         write_atomically(&file, text.as_bytes(), 0o644)?;
         let documents = vec![Document { name: POLICY_FILE.to_owned(), text }];
         let comment = Some("The demo's policy");

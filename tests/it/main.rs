@@ -16,6 +16,8 @@ mod framing;
 mod limits;
 /// What is in force, and from when.
 mod policy;
+/// Both ways to an upstream, and what it may believe.
+mod proxy;
 /// Cut off means cut off.
 mod revocation;
 /// What they may, and how it is said that they may not.

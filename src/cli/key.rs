@@ -44,7 +44,7 @@ enum Verb {
         #[arg(long)]
         name: Option<String>,
         /// How long it lives: 24h, 90d [default: until it is revoked]
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, visible_alias = "ttl", value_name = "TIME")]
         expires_in: Option<Span>,
         /// Narrow it to some of the client's scopes; repeat for more
         #[arg(long = "scope", value_name = "SCOPE")]

@@ -46,7 +46,7 @@ enum Verb {
         #[arg(long)]
         name: Option<String>,
         /// How long it lives: 24h, 90d [default: until it is revoked]
-        #[arg(long, value_name = "TIME")]
+        #[arg(long, visible_alias = "ttl", value_name = "TIME")]
         expires_in: Option<Span>,
         /// Read the secret from standard input, 24 to 64 letters and digits: one that partners use already elsewhere
         #[arg(long)]

@@ -1,6 +1,8 @@
 //! What an upstream may believe: headers that only we set. Every copy that a client sends is removed first, before
 //! anything is decided, underscore spellings included (many upstreams read `X_Portcullis_Client` as the same variable).
 
+use std::borrow::Cow;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
@@ -51,12 +53,21 @@ pub(super) fn strip(headers: &mut HeaderMap) {
     }
 }
 
-fn is_managed(name: &str) -> bool {
-    if name.contains('_') {
-        let folded = name.replace('_', "-");
-        return folded.starts_with(PREFIX) || MANAGED.contains(&folded.as_str());
+/// Removes what an upstream says in our name: the decision id and all that may join it are ours to set in answers too.
+pub(super) fn strip_answer(headers: &mut HeaderMap) {
+    let forged: Vec<HeaderName> = headers.keys().filter(|name| folded(name.as_str()).starts_with(PREFIX)).cloned().collect();
+    for name in forged {
+        headers.remove(name);
     }
-    name.starts_with(PREFIX) || MANAGED.contains(&name)
+}
+
+fn is_managed(name: &str) -> bool {
+    let name = folded(name);
+    name.starts_with(PREFIX) || MANAGED.contains(&name.as_ref())
+}
+
+fn folded(name: &str) -> Cow<'_, str> {
+    if name.contains('_') { Cow::Owned(name.replace('_', "-")) } else { Cow::Borrowed(name) }
 }
 
 /// Says who is asking. Called last, after everything hop-by-hop is gone: a `Connection: x-portcullis-client` line must not
@@ -112,5 +123,15 @@ mod tests {
         headers.insert("x-harmless", HeaderValue::from_static("kept"));
         strip(&mut headers);
         assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-harmless"]);
+    }
+
+    #[test]
+    fn an_answer_keeps_all_but_what_is_ours() {
+        let mut headers = HeaderMap::new();
+        for name in ["x-portcullis-decision-id", "X_Portcullis_Client", "x-forwarded-for", "x-own"] {
+            headers.append(HeaderName::from_bytes(name.as_bytes()).unwrap(), HeaderValue::from_static("value"));
+        }
+        strip_answer(&mut headers);
+        assert_eq!(headers.keys().map(HeaderName::as_str).collect::<Vec<_>>(), ["x-forwarded-for", "x-own"]);
     }
 }

@@ -10,8 +10,14 @@ mod harness;
 mod allowlists;
 /// Who is asking.
 mod authenticate;
+/// Bytes that two parsers read differently.
+mod framing;
 /// What bites, and whom.
 mod limits;
+/// What is in force, and from when.
+mod policy;
+/// Both ways to an upstream, and what it may believe.
+mod proxy;
 /// Cut off means cut off.
 mod revocation;
 /// What they may, and how it is said that they may not.

@@ -22,7 +22,7 @@ const SERIAL_PREFIX: usize = 8;
 #[derive(Args, Debug)]
 struct Narrowing {
     /// How long it lives: 24h, 90d [default: as the profile says]
-    #[arg(long, value_name = "TIME")]
+    #[arg(long, visible_alias = "ttl", value_name = "TIME")]
     lifetime: Option<Span>,
     /// Narrow it to some of the client's scopes; repeat for more
     #[arg(long = "scope", value_name = "SCOPE")]

@@ -17,6 +17,7 @@ use hyper_rustls::HttpsConnector;
 use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
+use papaya::HashMap;
 use policies::{Permit, Proxy};
 
 use super::Scene;
@@ -27,18 +28,18 @@ use crate::gateway::stop::{Malformed, Stop, UpstreamFault};
 /// Connections kept to one upstream.
 const IDLE_PER_UPSTREAM_MAX: usize = 128;
 const IDLE_TIMEOUT: Duration = Duration::from_secs(55);
-/// A TCP connection that is not there after this is not coming; a route may ask for less.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The pool of connections to upstreams.
-#[derive(Clone)]
+type UpstreamClient = Client<HttpsConnector<HttpConnector>, Body>;
+
+/// The pools of connections to upstreams: one for each time to connect that a route gives, of which policies allow few.
+#[derive(Default)]
 pub struct Upstreams {
-    client: Client<HttpsConnector<HttpConnector>, Body>,
+    by_connect_timeout_seconds: HashMap<u32, UpstreamClient>,
 }
 
 impl Upstreams {
-    /// TLS to upstreams is verified against the public roots.
     pub fn new() -> Self {
+<<<<<<< HEAD
         let mut tcp = HttpConnector::new();
         tcp.enforce_http(false);
         tcp.set_nodelay(true);
@@ -54,13 +55,30 @@ impl Upstreams {
             .pool_max_idle_per_host(IDLE_PER_UPSTREAM_MAX)
             .build(connector);
         Self { client }
+=======
+        Self::default()
+    }
+
+    fn client(&self, connect_timeout_seconds: u32) -> UpstreamClient {
+        let clients = self.by_connect_timeout_seconds.pin();
+        clients.get_or_insert_with(connect_timeout_seconds, || client(connect_timeout_seconds)).clone()
+>>>>>>> tests
     }
 }
 
-impl Default for Upstreams {
-    fn default() -> Self {
-        Self::new()
-    }
+/// TLS to upstreams is verified against the public roots.
+fn client(connect_timeout_seconds: u32) -> UpstreamClient {
+    let mut tcp = HttpConnector::new();
+    tcp.enforce_http(false);
+    tcp.set_nodelay(true);
+    tcp.set_connect_timeout(Some(Duration::from_secs(u64::from(connect_timeout_seconds.max(1)))));
+    let connector =
+        hyper_rustls::HttpsConnectorBuilder::new().with_webpki_roots().https_or_http().enable_http1().wrap_connector(tcp);
+    Client::builder(TokioExecutor::new())
+        .pool_timer(TokioTimer::new())
+        .pool_idle_timeout(IDLE_TIMEOUT)
+        .pool_max_idle_per_host(IDLE_PER_UPSTREAM_MAX)
+        .build(connector)
 }
 
 pub(super) async fn forward(
@@ -108,7 +126,8 @@ pub(super) async fn forward(
     *request.headers_mut() = headers;
 
     let timeout = Duration::from_secs(u64::from(proxy.timeout_seconds.max(1)));
-    let answered = tokio::time::timeout(timeout, scene.upstreams.client.request(request)).await;
+    let client = scene.upstreams.client(proxy.connect_timeout_seconds);
+    let answered = tokio::time::timeout(timeout, client.request(request)).await;
     let response = match answered {
         Err(_) => return Err(UpstreamFault::Timeout { upstream: proxy.upstream.clone(), timeout }.into()),
         Ok(Err(error)) if is_length_limit(&error) => {
@@ -118,7 +137,13 @@ pub(super) async fn forward(
         Ok(Ok(response)) => response,
     };
     let (mut parts, body) = response.into_parts();
+    if parts.status.is_informational() {
+        // No upgrade was passed on, so that a 101 would leave the client with a connection that nobody speaks on.
+        let reason = format!("the answer {} to a request without Upgrade", parts.status);
+        return Err(UpstreamFault::Broken { upstream: proxy.upstream.clone(), reason }.into());
+    }
     strip_hop_by_hop(&mut parts.headers);
+    identity_headers::strip_answer(&mut parts.headers);
     parts.version = Version::HTTP_11;
     Ok(Response::from_parts(parts, Body::new(body.map_err(axum::Error::new))))
 }

@@ -15,6 +15,7 @@ use portcullis::registry::policy::AppliedPolicy;
 use portcullis::registry::{Actor, Registry};
 use portcullis::store::audit_log::{AuditLog, DecisionFilter, DecisionRow};
 use tempfile::TempDir;
+use tokio::sync::OnceCell;
 
 use super::journal;
 use super::partner::Partner;
@@ -54,6 +55,7 @@ pub(crate) struct Gateway {
     data: PathBuf,
     folder: Arc<TempDir>,
     configure: Option<Arc<Configure>>,
+    audit_log: OnceCell<AuditLog>,
 }
 
 impl Gateway {
@@ -85,7 +87,7 @@ impl Gateway {
         let foundation = Foundation::open(config, clock.clone(), passphrase, &endpoints).await.unwrap();
         let demo = demo::prepare(&foundation, &endpoints).await.unwrap();
         let app = App::start(foundation, sockets).await.unwrap();
-        Self { app, clock, demo, data, folder, configure }
+        Self { app, clock, demo, data, folder, configure, audit_log: OnceCell::new() }
     }
 
     /// Drains, and starts again on the same folder with the same clock.
@@ -173,10 +175,9 @@ impl Gateway {
     /// What the audit log says, newest first.
     pub(crate) async fn decisions(&self, filter: DecisionFilter) -> Vec<DecisionRow> {
         self.app.audit.flush().await;
-        let log = AuditLog::open(&self.app.foundation.config.audit_database()).await.unwrap();
-        let rows = log.list(&DecisionFilter { limit: 1000, ..filter }).await.unwrap();
-        log.close().await;
-        rows
+        let open = async || AuditLog::open(&self.app.foundation.config.audit_database()).await.unwrap();
+        let log = self.audit_log.get_or_init(open).await;
+        log.list(&DecisionFilter { limit: 1000, ..filter }).await.unwrap()
     }
 
     /// The audit record of one decision.

@@ -17,7 +17,11 @@ pub(crate) struct RawConnection {
 
 impl RawConnection {
     pub(crate) async fn open(gateway: &Gateway, options: &SessionOptions) -> Self {
-        Self { stream: connect_tls(gateway, "gateway", options).await.unwrap(), read: Vec::new() }
+        Self::over(connect_tls(gateway, "gateway", options).await.unwrap())
+    }
+
+    pub(crate) fn over(stream: TlsStream<TcpStream>) -> Self {
+        Self { stream, read: Vec::new() }
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {
@@ -38,6 +42,15 @@ impl RawConnection {
             // A peer that leaves without close_notify has left as well.
             Ok(Ok(0) | Err(_)) => true,
             Ok(Ok(_)) | Err(_) => false,
+        }
+    }
+
+    /// Reads to the end of the connection; what came before must not say 2xx.
+    pub(crate) async fn ends_without_success(&mut self, what: &str) {
+        let reading = async { while self.more().await.is_ok() {} };
+        tokio::time::timeout(PATIENCE, reading).await.expect("the connection ends in time");
+        if let Some((status, ..)) = head(&self.read) {
+            assert!(!status.is_success(), "{what}: {}", String::from_utf8_lossy(&self.read));
         }
     }
 

@@ -5,11 +5,10 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
-use futures_util::stream;
 use http::HeaderMap;
 use http_body_util::combinators::BoxBody;
-use http_body_util::{BodyExt, Full, StreamBody};
-use hyper::body::{Frame, Incoming};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
@@ -33,9 +32,8 @@ impl Seen {
     }
 }
 
-/// A plain HTTP/1.1 server that remembers every request and answers with its body. Some paths do something else, told by
-/// their last segment: `stream` sends the body back as it arrives, `hold` waits until it is let go, `break` promises more
-/// than it sends.
+/// A plain HTTP/1.1 server that remembers every request and answers with its body. Two paths do something else, told by
+/// their last segment: `stream` sends the body back as it arrives, `hold` waits until it is let go.
 pub(crate) struct Upstream {
     pub address: SocketAddr,
     state: Arc<State>,
@@ -129,12 +127,6 @@ async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Respons
         "hold" => {
             state.held.add_permits(1);
             state.released.acquire().await.unwrap().forget();
-        }
-        "break" => {
-            state.seen.lock().unwrap().push(seen);
-            let frames = [Ok(Frame::data(Bytes::from_static(b"half"))), Err(io::Error::other("the test breaks off"))];
-            let body = StreamBody::new(stream::iter(frames));
-            return Ok(response.header("content-length", "100").body(body.boxed()).unwrap());
         }
         _ => {}
     }

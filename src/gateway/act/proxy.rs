@@ -39,30 +39,12 @@ pub struct Upstreams {
 
 impl Upstreams {
     pub fn new() -> Self {
-<<<<<<< HEAD
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_connect_timeout(Some(CONNECT_TIMEOUT));
-        let connector = hyper_rustls::HttpsConnectorBuilder::new()
-            .with_webpki_roots()
-            .https_or_http()
-            .enable_http1()
-            .wrap_connector(tcp);
-        let client = Client::builder(TokioExecutor::new())
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(IDLE_TIMEOUT)
-            .pool_max_idle_per_host(IDLE_PER_UPSTREAM_MAX)
-            .build(connector);
-        Self { client }
-=======
         Self::default()
     }
 
     fn client(&self, connect_timeout_seconds: u32) -> UpstreamClient {
         let clients = self.by_connect_timeout_seconds.pin();
         clients.get_or_insert_with(connect_timeout_seconds, || client(connect_timeout_seconds)).clone()
->>>>>>> tests
     }
 }
 

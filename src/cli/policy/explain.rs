@@ -16,15 +16,21 @@ const STEPS: [Column; 3] = [
 /// Say whether a described request would pass, and which step decides; nothing is spent, no credential is checked
 #[derive(Args, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis policy explain --method GET --path /test/hello-world --client acme-orders --presents api_key\n  portcullis policy explain --method GET --path /test/hello-world --client acme-orders --presents mutual_tls --presents bearer \\\n    --scope https://api.example.com/test/hello-world --source 203.0.113.7"
+    after_help = "EXAMPLES:\n  portcullis policy explain GET /test/hello-world --client acme-orders --presents api_key\n  portcullis policy explain --method GET --path /test/hello-world --client acme-orders --presents mutual_tls --presents bearer \\\n    --scope https://api.example.com/test/hello-world --source 203.0.113.7"
 )]
 pub(super) struct ExplainArgs {
-    /// The request's method
-    #[arg(long, default_value = "GET")]
-    method: String,
+    /// The request's method, like --method
+    #[arg(value_name = "METHOD", requires = "asked_path", conflicts_with_all = ["method", "path"])]
+    asked_method: Option<String>,
+    /// The request's path, like --path
+    #[arg(value_name = "PATH", required_unless_present = "path")]
+    asked_path: Option<String>,
+    /// The request's method [default: GET]
+    #[arg(long, requires = "path")]
+    method: Option<String>,
     /// The request's path, without its query
     #[arg(long)]
-    path: String,
+    path: Option<String>,
     /// Where it comes from [default: 127.0.0.1]
     #[arg(long, value_name = "IP")]
     source: Option<IpAddr>,
@@ -46,8 +52,8 @@ pub(super) async fn run(args: ExplainArgs, context: &Context) -> Result<Outcome,
     // The field names have underscores; people write hyphens.
     let presents: Vec<String> = args.presents.iter().map(|method| method.replace('-', "_")).collect();
     let body = body([
-        ("method", json!(args.method)),
-        ("path", json!(args.path)),
+        ("method", json!(args.asked_method.or(args.method).unwrap_or_else(|| "GET".to_owned()))),
+        ("path", json!(args.asked_path.or(args.path))),
         ("source", json!(args.source)),
         ("listener", json!(args.listener)),
         ("client", json!(args.client)),

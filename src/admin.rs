@@ -75,7 +75,7 @@ pub struct AdminState {
 /// The router of the admin listener. The gate calls it with a [`crate::gateway::Caller`] in the request's extensions.
 pub fn router(state: AdminState) -> Router {
     let (api, document) = document::api().split_for_parts();
-    let pages = pages::Pages::new(&document::finish(document));
+    let pages = pages::Pages::new(&document::finish(document, &state.oauth.token_endpoint()));
     let guarded = api.route("/metrics", get(metrics::show)).layer(middleware::from_fn(guard::check));
     guarded
         .route("/livez", get(readiness::live))

@@ -164,7 +164,7 @@ impl App {
             },
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
-            endpoints: Vec::new(),
+            endpoints: endpoints.listed(),
         });
         let gate = Arc::new(Gate::new(GateParts {
             snapshot: Arc::clone(&foundation.snapshot),

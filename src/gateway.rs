@@ -124,6 +124,8 @@ impl Gate {
         }
         let route = self.route(&view, connection, &target, &mut ())?;
         trail.route(&route);
+        // Before any credential costs work.
+        policies::check_source(&route, connection.source, &mut ())?;
         let permit = if route.is_public() {
             policies::admit_public(route, connection.source, &mut ())?
         } else {
@@ -143,7 +145,7 @@ impl Gate {
         act::act(permit, parts, body, scene).await
     }
 
-    /// Finds the route and asks its allowlist, before any credential costs work. No route: no.
+    /// No route: no.
     fn route<T: Trace>(
         &self,
         view: &PolicyView,
@@ -155,7 +157,7 @@ impl Gate {
             Serves::Admin => &self.admin_routes,
             Serves::Gateway | Serves::Pki => &view.policy.routes,
         };
-        find_route(table, target.listener, target.method.as_str(), target.path.as_str(), connection.source, trace)
+        find_route(table, target.listener, target.method.as_str(), target.path.as_str(), trace)
     }
 }
 
@@ -164,7 +166,6 @@ fn find_route<T: Trace>(
     listener: &str,
     method: &str,
     path: &str,
-    source: IpAddr,
     trace: &mut T,
 ) -> Result<Arc<Route>, Denial> {
     let Some(route) = table.find(listener, method, path) else {
@@ -172,7 +173,6 @@ fn find_route<T: Trace>(
         return Err(Denial::RouteNotFound { detail: format!("no route for {method} {path} on listener {listener}") });
     };
     trace.step(Stage::Route, true, || format!("route {}", route.id));
-    policies::check_source(route, source, trace)?;
     Ok(Arc::clone(route))
 }
 

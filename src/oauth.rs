@@ -148,6 +148,11 @@ impl OAuth {
         &self.issuer.identifier
     }
 
+    /// Where tokens are asked for.
+    pub fn token_endpoint(&self) -> String {
+        format!("{}{}", self.issuer.origin, Endpoint::Token.path())
+    }
+
     /// The keys that sign our tokens: to rotate or withdraw them.
     pub fn keys(&self) -> &SigningKeys {
         &self.keys

@@ -29,7 +29,7 @@ const COLUMNS: [Column; 5] = [
 /// The policy: documents in TOML, versions in the server
 #[derive(Args, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis policy check policies\n  portcullis policy plan policies\n  portcullis policy apply policies --comment 'Let Beta in'\n  portcullis policy explain --method GET --path /test/hello-world --client acme-orders --presents api_key"
+    after_help = "EXAMPLES:\n  portcullis policy check policies\n  portcullis policy plan policies\n  portcullis policy apply policies --comment 'Let Beta in'\n  portcullis policy explain GET /test/hello-world --client acme-orders --presents api_key"
 )]
 pub(super) struct PolicyArgs {
     #[command(subcommand)]

@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::initialise::{self, NewInstallation};
 use crate::app::{App, Endpoints, Foundation, Sockets, demo, find_passphrase, is_initialised};
 use crate::clock::Clock;
 use crate::config::{Config, Serves};
-use crate::failure::{Failure, Refusal};
+use crate::failure::{Failure, Fault, Refusal};
 use crate::telemetry;
 
 /// Where a demo listens unless told otherwise.
@@ -107,8 +108,18 @@ pub(super) async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Fai
         passphrase_file: None,
         exempt_loopback: true,
     };
+    let mut signals = Signals::listen()?;
+    let started = tokio::select! {
+        started = start_demo(data, args, &new) => started?,
+        // A start that is cut short is taken up by the next one.
+        () = signals.stop() => return Ok(()),
+    };
+    until_told(started, signals).await
+}
+
+async fn start_demo(data: &Path, args: &DemoArgs, new: &NewInstallation) -> Result<App, Failure> {
     let fresh = !is_initialised(data);
-    let mut config = initialise::lay_folder(data, &new)?;
+    let mut config = initialise::lay_folder(data, new)?;
     telemetry::start_logging(&config.log)?;
     override_addresses(&mut config, args);
     let passphrase = find_passphrase(&config)?;
@@ -120,8 +131,9 @@ pub(super) async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Fai
     let foundation = initialise::initialise(config, Clock::system(), passphrase, &endpoints).await?;
     let demo = demo::prepare(&foundation, &endpoints).await?;
     let app = App::start(foundation, sockets).await?;
+    demo.write(data)?;
     announce::demo(data, &demo);
-    until_told(app).await
+    Ok(app)
 }
 
 /// `init`.
@@ -134,7 +146,7 @@ pub(super) async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
         (None, None) => return Err(Refusal::invalid("hostname", "give at least one --hostname").into()),
     };
     let passphrase_file = match &args.passphrase_file {
-        Some(path) => Some(std::path::absolute(path).map_err(crate::failure::Fault::from)?),
+        Some(path) => Some(std::path::absolute(path).map_err(Fault::from)?),
         None => None,
     };
     let new = NewInstallation {
@@ -163,30 +175,62 @@ pub(super) async fn serve(data: &Path) -> Result<(), Failure> {
         Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
     })?;
     telemetry::start_logging(&config.log)?;
+    let mut signals = Signals::listen()?;
+    let started = tokio::select! {
+        started = start_server(config) => started?,
+        () = signals.stop() => return Ok(()),
+    };
+    until_told(started, signals).await
+}
+
+async fn start_server(config: Config) -> Result<App, Failure> {
     let passphrase = find_passphrase(&config)?;
     let sockets = Sockets::bind(&config).await?;
     let endpoints = sockets.endpoints();
     let foundation = Foundation::open(config, Clock::system(), passphrase, &endpoints).await?;
-    until_told(App::start(foundation, sockets).await?).await
+    App::start(foundation, sockets).await
 }
 
-/// SIGTERM and SIGINT drain; SIGHUP reads certificates again.
-async fn until_told(app: App) -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(crate::failure::Fault::from)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(crate::failure::Fault::from)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(crate::failure::Fault::from)?;
+/// What a supervisor says. Heard from the first moment on, so that a start can be called off too.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Fault> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// SIGTERM and SIGINT drain, a second one cuts the drain short; SIGHUP reads certificates again.
+async fn until_told(app: App, mut signals: Signals) -> Result<(), Failure> {
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => match app.reload_tls().await {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => match app.reload_tls().await {
                 Ok(()) => tracing::info!("certificates read again"),
                 Err(failure) => tracing::error!(%failure, "certificates could not be read again; the old ones stay"),
             },
         }
     }
-    app.drain().await;
+    tokio::select! {
+        () = app.drain() => {}
+        () = signals.stop() => tracing::warn!("told twice: open requests are cut"),
+    }
     Ok(())
 }
 

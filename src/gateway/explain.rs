@@ -86,9 +86,9 @@ fn judge(
     })?;
     steps.step(Stage::Path, true, || format!("{} is in normal form", path.as_str()));
     let listener = request.listener.as_deref().unwrap_or("gateway");
-    let route =
-        find_route(&view.policy.routes, listener, &request.method, path.as_str(), source, steps).map_err(denied)?;
+    let route = find_route(&view.policy.routes, listener, &request.method, path.as_str(), steps).map_err(denied)?;
     *found = Some(route.id.to_string());
+    policies::check_source(&route, source, steps).map_err(denied)?;
     if route.is_public() {
         return policies::admit_public(route, source, steps).map(|_| ()).map_err(denied);
     }

@@ -2,7 +2,11 @@
 
 use std::time::Duration;
 
-use crate::harness::{Gateway, Http, Identity, Method, Partner, Session, SessionOptions};
+use portcullis::config::ClientCertificates;
+use portcullis::registry::api_key::{NewApiKey, PresentedApiKey};
+use portcullis::registry::{Actor, Expiry};
+
+use crate::harness::{Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, borrowed};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -11,9 +15,9 @@ async fn each_credential_opens_the_same_door() {
     let gateway = Gateway::start().await;
     let acme = gateway.acme();
     for method in Method::ALL {
-        for http in [Http::One, Http::Two] {
+        for http in Http::BOTH {
             let (mut session, headers) = acme.prepare(&gateway, method, http).await;
-            let answer = session.get(&acme.path, &crate::harness::borrowed(&headers)).await;
+            let answer = session.get(&acme.path, &borrowed(&headers)).await;
             assert_eq!(answer.status, 200, "{method:?} {http:?} {answer:?}");
             assert_eq!(answer.body, r#"{"message": "hello world!"}"#);
             assert!(answer.header("x-portcullis-decision-id").is_some());
@@ -103,7 +107,7 @@ async fn every_credential_ends_with_its_life_on_open_connections_too() {
     let (mut by_certificate, _) = acme.prepare(&gateway, Method::Certificate, Http::One).await;
     assert_eq!(by_certificate.get(&acme.path, &[]).await.status, 200);
     let (mut by_token, headers) = acme.prepare(&gateway, Method::Token, Http::Two).await;
-    let headers = crate::harness::borrowed(&headers);
+    let headers = borrowed(&headers);
     assert_eq!(by_token.get(&acme.path, &headers).await.status, 200);
     gateway.advance(Duration::from_secs(3600 + 31));
     assert_eq!(by_token.get(&acme.path, &headers).await.code(), "invalid_token");
@@ -117,31 +121,95 @@ async fn every_credential_ends_with_its_life_on_open_connections_too() {
 async fn unknown_expired_and_revoked_keys_look_alike_outside_and_differ_inside() {
     let gateway = Gateway::start().await;
     let acme = gateway.acme();
-    let mut admin = gateway.admin().await;
-    let mut made = Vec::new();
-    for ttl in [60, 86_400] {
-        let body = serde_json::json!({ "client": acme.client_id, "ttl_seconds": ttl });
-        made.push(admin.post_json("/v1/api-keys", &body).await.json());
-    }
-    let revoke = format!("/v1/api-keys/{}/revoke", made[1]["id"].as_str().unwrap());
-    assert_eq!(admin.post_json(&revoke, &serde_json::json!({})).await.status, 200);
+    let new = |seconds| NewApiKey {
+        client: acme.client_id.clone(),
+        expiry: Some(Expiry::After(seconds)),
+        ..NewApiKey::default()
+    };
+    // Right shape and checksum, never issued here.
+    let unknown = PresentedApiKey::example("test");
+    let expired = Partner::new_key(&gateway, new(60)).await;
+    let revoked = Partner::new_key(&gateway, new(86_400)).await;
+    let id = PresentedApiKey::parse(&revoked).unwrap().id();
+    gateway.registry().revoke_api_key(&Actor::local(), id, "lost").await.unwrap();
     gateway.advance(Duration::from_secs(61));
-    let mut unknown = acme.api_key.clone();
-    // Another installation's key: right shape and checksum, never issued here.
-    unknown.clear();
-    unknown.push_str(&portcullis::registry::PresentedApiKey::example("test"));
     let mut session = gateway.session().await;
-    let mut bodies = Vec::new();
+    let mut outside = Vec::new();
     let mut inside = Vec::new();
-    for key in [unknown.as_str(), made[0]["api_key"].as_str().unwrap(), made[1]["api_key"].as_str().unwrap()] {
-        let answer = session.get(&acme.path, &[("x-api-key", key)]).await;
+    for key in [&unknown, &expired, &revoked] {
+        let mut answer = session.get(&acme.path, &[("x-api-key", key)]).await;
         assert_eq!(answer.status, 401);
+        inside.push(gateway.decision(answer.decision_id()).await.outcome);
         let mut body = answer.json();
-        let id = body["decision_id"].take();
-        let trail = admin.get(&format!("/v1/audit?kind=decision&id={}", id.as_str().unwrap()), &[]).await;
-        inside.push(trail.json()["items"][0]["outcome"].as_str().unwrap().to_owned());
-        bodies.push(body);
+        body["decision_id"].take();
+        answer.headers.remove("x-portcullis-decision-id");
+        answer.headers.remove("date");
+        outside.push((body, answer.headers));
     }
-    assert!(bodies.windows(2).all(|pair| pair[0] == pair[1]), "{bodies:?}");
+    assert_eq!(outside[0], outside[1]);
+    assert_eq!(outside[1], outside[2]);
     assert_eq!(inside, ["credential_unknown", "credential_expired", "credential_revoked"]);
+}
+
+#[tokio::test]
+async fn a_certificate_of_our_own_ca_that_is_not_on_the_list_is_refused() {
+    // Two installations from one backup: the CA keys are the same, and one has issued since.
+    let gateway = Gateway::start().await;
+    let other = Gateway::start().await;
+    let stranger = Identity::issue(&other, crate::harness::new_certificate("acme-orders")).await;
+    let options = SessionOptions { identity: Some(stranger), ..SessionOptions::default() };
+    let mut there = other.session_with(options.clone()).await;
+    assert_eq!(there.get("/test/hello-world", &[]).await.status, 200);
+    let mut here = gateway.session_with(options).await;
+    let answer = here.get("/test/hello-world", &[]).await;
+    assert_eq!(answer.problem(), (401, "credential_unknown".to_owned()));
+    // The name in it, and a good key beside it, change nothing.
+    let with_key = here.get("/test/hello-world", &[("x-api-key", &gateway.acme().api_key)]).await;
+    assert_eq!(with_key.problem(), (401, "credential_unknown".to_owned()));
+}
+
+#[tokio::test]
+async fn a_listener_without_client_certificates_sees_none() {
+    let options = GatewayOptions::default().configure(|config| {
+        let gateway = config.listeners.iter_mut().find(|listener| listener.name == "gateway").unwrap();
+        gateway.client_certificates = ClientCertificates::None;
+    });
+    let gateway = Gateway::start_with(options).await;
+    let acme = gateway.acme();
+    let (mut session, _) = acme.prepare(&gateway, Method::Certificate, Http::One).await;
+    assert_eq!(session.get(&acme.path, &[]).await.problem(), (401, "no_credential".to_owned()));
+    for method in [Method::ApiKey, Method::Token] {
+        assert_eq!(acme.call(&gateway, method, &acme.path).await.status, 200, "{method:?}");
+    }
+}
+
+#[tokio::test]
+async fn credentials_have_one_place_and_one_spelling() {
+    let gateway = Gateway::start().await;
+    let acme = gateway.acme();
+    let token = acme.token(&gateway).await;
+    let mut session = gateway.session().await;
+    for good in [format!("Bearer {token}"), format!("bearer {token}"), format!("BEARER  {token}")] {
+        assert_eq!(session.get(&acme.path, &[("authorization", &good)]).await.status, 200, "{good:.12}");
+    }
+    let key = &acme.api_key;
+    let (id, secret) = (acme.api_key_id(), &key[key.len() - 38..]);
+    for (bad, code) in [
+        (("authorization", token.clone()), "invalid_token"),
+        (("authorization", format!("Bearer {}", acme.api_key)), "invalid_token"),
+        (("authorization", format!("Bearer {token}, Bearer {token}")), "invalid_token"),
+        (("authorization", acme.basic()), "invalid_token"),
+        (("authorization", "Bearer".to_owned()), "invalid_token"),
+        (("x-api-key", token.clone()), "credential_unknown"),
+        (("x-api-key", format!("pc_prod_{id}_{secret}")), "credential_unknown"),
+        (("x-api-key", key.to_uppercase()), "credential_unknown"),
+        (("x-api-key", format!("{key},{key}")), "credential_unknown"),
+        (("x-api-key", String::new()), "credential_unknown"),
+    ] {
+        let answer = session.get(&acme.path, &[(bad.0, &bad.1)]).await;
+        assert_eq!(answer.problem(), (401, code.to_owned()), "{bad:?}");
+    }
+    for elsewhere in [("api-key", key), ("x-amz-security-token", &token), ("cookie", &format!("x-api-key={key}"))] {
+        assert_eq!(session.get(&acme.path, &[(elsewhere.0, elsewhere.1)]).await.code(), "no_credential", "{elsewhere:?}");
+    }
 }

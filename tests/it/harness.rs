@@ -1,11 +1,18 @@
 //! Starts the whole server on free ports with its own data folder and a clock that the test turns.
 
+mod external_issuer;
 mod gateway;
+mod journal;
 mod partner;
+pub(crate) mod policy;
+mod raw;
 mod session;
 mod upstream;
 
+pub(crate) use external_issuer::{ExternalIssuer, SigningKey};
 pub(crate) use gateway::{Gateway, GatewayOptions};
-pub(crate) use partner::{Method, Partner, borrowed};
-pub(crate) use session::{Answer, Http, Identity, Session, SessionOptions, connect_tls};
-pub(crate) use upstream::{Seen, Upstream};
+pub(crate) use journal::logged;
+pub(crate) use partner::{Method, Partner, borrowed, new_certificate};
+pub(crate) use raw::RawConnection;
+pub(crate) use session::{Answer, Http, Identity, Session, SessionOptions, connect_tls, tls_config};
+pub(crate) use upstream::Upstream;

@@ -6,5 +6,13 @@
 /// The server on free ports, partners with all three credentials, connections and upstreams.
 mod harness;
 
+/// From where.
+mod allowlists;
 /// Who is asking.
 mod authenticate;
+/// What bites, and whom.
+mod limits;
+/// Cut off means cut off.
+mod revocation;
+/// What they may, and how it is said that they may not.
+mod scopes;

@@ -19,14 +19,11 @@ const STEPS: [Column; 3] = [
     after_help = "EXAMPLES:\n  portcullis policy explain GET /test/hello-world --client acme-orders --presents api_key\n  portcullis policy explain --method GET --path /test/hello-world --client acme-orders --presents mutual_tls --presents bearer \\\n    --scope https://api.example.com/test/hello-world --source 203.0.113.7"
 )]
 pub(super) struct ExplainArgs {
-    /// The request's method, like --method
-    #[arg(value_name = "METHOD", requires = "asked_path", conflicts_with_all = ["method", "path"])]
-    asked_method: Option<String>,
-    /// The request's path, like --path
-    #[arg(value_name = "PATH", required_unless_present = "path")]
-    asked_path: Option<String>,
+    /// The request, as one would say it: `GET /test/hello-world`; or with --method and --path
+    #[arg(value_name = "METHOD PATH", num_args = 2, conflicts_with_all = ["method", "path"], required_unless_present = "path")]
+    request: Vec<String>,
     /// The request's method [default: GET]
-    #[arg(long, requires = "path")]
+    #[arg(long)]
     method: Option<String>,
     /// The request's path, without its query
     #[arg(long)]
@@ -51,9 +48,11 @@ pub(super) struct ExplainArgs {
 pub(super) async fn run(args: ExplainArgs, context: &Context) -> Result<Outcome, CliError> {
     // The field names have underscores; people write hyphens.
     let presents: Vec<String> = args.presents.iter().map(|method| method.replace('-', "_")).collect();
+    let mut request = args.request.into_iter();
+    let method = request.next().or(args.method).unwrap_or_else(|| "GET".to_owned());
     let body = body([
-        ("method", json!(args.asked_method.or(args.method).unwrap_or_else(|| "GET".to_owned()))),
-        ("path", json!(args.asked_path.or(args.path))),
+        ("method", json!(method)),
+        ("path", json!(request.next().or(args.path))),
         ("source", json!(args.source)),
         ("listener", json!(args.listener)),
         ("client", json!(args.client)),

@@ -57,6 +57,10 @@ impl Quotas {
         let limit = i64::try_from(quota.limit).unwrap_or(i64::MAX);
         let lease = Arc::clone(self.leases.pin().get_or_insert_with(client.clone(), Arc::default));
         let mut lease = lease.lock().await;
+        if lease.current.as_ref().is_some_and(|(taken_under, _)| taken_under != quota) {
+            // Of a limit that was lowered, nothing may be served that was reserved before.
+            self.take_back(client, &mut lease).await?;
+        }
         let period = lease.enter(quota, now);
         let wait = Duration::from_secs(u64::try_from(period.ends_at.0.saturating_sub(now.0)).unwrap_or(0).max(1));
         if lease.left > 0 {
@@ -84,13 +88,19 @@ impl Quotas {
         let leases: Vec<_> =
             self.leases.pin().iter().map(|(client, lease)| (client.clone(), Arc::clone(lease))).collect();
         for (client, lease) in leases {
-            let mut lease = lease.lock().await;
-            if let Some((_, period)) = lease.current.clone().filter(|_| lease.left > 0) {
-                let mut tx = self.store.begin().await?;
-                table::give_back(&mut tx, client.as_str(), period.starts_at, lease.left).await?;
-                tx.commit().await?;
-                lease.left = 0;
-            }
+            self.take_back(&client, &mut *lease.lock().await).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_back(&self, client: &ClientId, lease: &mut Lease) -> Result<(), Fault> {
+        if let Some((_, period)) = &lease.current
+            && lease.left > 0
+        {
+            let mut tx = self.store.begin().await?;
+            table::give_back(&mut tx, client.as_str(), period.starts_at, lease.left).await?;
+            tx.commit().await?;
+            lease.left = 0;
         }
         Ok(())
     }

@@ -122,7 +122,8 @@ fn request_version(line: &[u8]) -> Result<bool, Violation> {
     if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
         return Err(Violation::RequestLine);
     }
-    if target.is_empty() || !target.iter().all(|byte| (0x21..0x7f).contains(byte)) {
+    // A fragment is for the client alone (RFC 9112 §3.2); programs differ on whether it ends the path.
+    if target.is_empty() || !target.iter().all(|byte| (0x21..0x7f).contains(byte) && *byte != b'#') {
         return Err(Violation::RequestLine);
     }
     match version {

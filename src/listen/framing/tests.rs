@@ -99,6 +99,7 @@ fn ambiguous_heads_never_pass() {
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", Violation::HeaderLine),
         (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
         (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", Violation::RequestLine),
+        (b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
         (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", Violation::RequestLine),
         (&long, Violation::TooLarge),

@@ -1,30 +1,49 @@
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use policies::{Document, UnixSeconds};
 use portcullis::app::demo::{self, Demo};
 use portcullis::app::initialise::{NewInstallation, initialise, lay_folder};
 use portcullis::app::{App, Foundation, Sockets, find_passphrase};
+use portcullis::authority::Authority;
 use portcullis::clock::Clock;
 use portcullis::config::Config;
-use portcullis::registry::Actor;
+use portcullis::failure::Failure;
+use portcullis::registry::policy::AppliedPolicy;
+use portcullis::registry::{Actor, Registry};
+use portcullis::store::audit_log::{AuditLog, DecisionFilter, DecisionRow};
 use tempfile::TempDir;
 
+use super::journal;
 use super::partner::Partner;
 use super::session::{Identity, Session, SessionOptions};
 
-/// 2027-01-15: every test begins here.
+/// 2027-01-15T08:00:00Z: every test begins here.
 pub(crate) const START: UnixSeconds = UnixSeconds(1_800_000_000);
 
+type Configure = dyn Fn(&mut Config) + Send + Sync;
+
 /// What a test may change before the start.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct GatewayOptions {
-    /// Replaces the demo's policy. `{server}` stands for the resource server's identifier.
+    /// Replaces the demo's policy, as [`Gateway::apply`] does.
     pub policy: Option<String>,
-    /// Changes the configuration.
-    pub configure: Option<fn(&mut Config)>,
+    /// Changes the configuration, at a restart too.
+    pub configure: Option<Arc<Configure>>,
+}
+
+impl GatewayOptions {
+    pub(crate) fn policy(text: &str) -> Self {
+        Self { policy: Some(text.to_owned()), configure: None }
+    }
+
+    #[must_use]
+    pub(crate) fn configure(mut self, change: impl Fn(&mut Config) + Send + Sync + 'static) -> Self {
+        self.configure = Some(Arc::new(change));
+        self
+    }
 }
 
 /// A running server, its clock and its folder.
@@ -33,7 +52,8 @@ pub(crate) struct Gateway {
     pub clock: Clock,
     pub demo: Demo,
     data: PathBuf,
-    folder: TempDir,
+    folder: Arc<TempDir>,
+    configure: Option<Arc<Configure>>,
 }
 
 impl Gateway {
@@ -43,15 +63,20 @@ impl Gateway {
     }
 
     pub(crate) async fn start_with(options: GatewayOptions) -> Self {
+        journal::start();
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
         copy(template(), &data);
-        Self::on(folder, data, Clock::manual(START), options).await
+        let gateway = Self::on(Arc::new(folder), data, Clock::manual(START), options.configure).await;
+        if let Some(policy) = options.policy {
+            gateway.apply(&policy).await;
+        }
+        gateway
     }
 
-    async fn on(folder: TempDir, data: PathBuf, clock: Clock, options: GatewayOptions) -> Self {
+    async fn on(folder: Arc<TempDir>, data: PathBuf, clock: Clock, configure: Option<Arc<Configure>>) -> Self {
         let mut config = Config::load(&data).unwrap();
-        if let Some(configure) = options.configure {
+        if let Some(configure) = &configure {
             configure(&mut config);
         }
         let passphrase = find_passphrase(&config).unwrap();
@@ -59,22 +84,34 @@ impl Gateway {
         let endpoints = sockets.endpoints();
         let foundation = Foundation::open(config, clock.clone(), passphrase, &endpoints).await.unwrap();
         let demo = demo::prepare(&foundation, &endpoints).await.unwrap();
-        let gateway = Self { app: App::start(foundation, sockets).await.unwrap(), clock, demo, data, folder };
-        if let Some(policy) = options.policy {
-            gateway.apply(&policy).await;
-        }
-        gateway
+        let app = App::start(foundation, sockets).await.unwrap();
+        Self { app, clock, demo, data, folder, configure }
     }
 
     /// Drains, and starts again on the same folder with the same clock.
     pub(crate) async fn restart(self) -> Self {
-        let Self { app, clock, data, folder, .. } = self;
+        let Self { app, clock, data, folder, configure, .. } = self;
         app.drain().await;
-        Self::on(folder, data, clock, GatewayOptions::default()).await
+        Self::on(folder, data, clock, configure).await
+    }
+
+    /// Starts again on the same folder without telling the old process, as after a power cut.
+    pub(crate) async fn crash(self) -> Self {
+        let Self { app, clock, data, folder, configure, .. } = self;
+        drop(app);
+        Self::on(folder, data, clock, configure).await
     }
 
     pub(crate) fn data(&self) -> &Path {
         &self.data
+    }
+
+    pub(crate) fn registry(&self) -> &Registry {
+        &self.app.foundation.registry
+    }
+
+    pub(crate) fn authority(&self) -> &Authority {
+        &self.app.foundation.authority
     }
 
     /// The identifier of the demo's resource server.
@@ -82,11 +119,15 @@ impl Gateway {
         self.demo.scope.rsplit_once('/').unwrap().0
     }
 
-    /// Puts a policy in force; `{server}` and `{scope}` are filled in.
-    pub(crate) async fn apply(&self, text: &str) {
+    /// Puts a policy in force; `{server}` and `{scope}` are the demo's.
+    pub(crate) async fn apply(&self, text: &str) -> AppliedPolicy {
+        self.try_apply(text).await.unwrap_or_else(|failure| panic!("{failure:#?}"))
+    }
+
+    pub(crate) async fn try_apply(&self, text: &str) -> Result<AppliedPolicy, Failure> {
         let text = text.replace("{server}", self.server()).replace("{scope}", &self.demo.scope);
         let documents = vec![Document { name: "test.toml".to_owned(), text }];
-        self.app.foundation.registry.apply_policy(&Actor::local(), documents, None, None).await.unwrap();
+        self.registry().apply_policy(&Actor::local(), documents, None, None).await
     }
 
     pub(crate) fn advance(&self, by: Duration) {
@@ -101,15 +142,26 @@ impl Gateway {
         Identity::from_files(&self.data.join("admin/admin.crt"), &self.data.join("admin/admin.key"))
     }
 
-    /// The addresses of the listeners, by name.
+    /// Where a client on this machine reaches the listener.
     pub(crate) fn address(&self, listener: &str) -> SocketAddr {
         let listed = self.app.endpoints.listeners.iter().find(|listed| listed.name == listener).unwrap();
-        listed.url.rsplit_once("//").unwrap().1.parse().unwrap()
+        let (host, port) = listed.url.rsplit_once("//").unwrap().1.rsplit_once(':').unwrap();
+        let host = host.parse().unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));
+        SocketAddr::new(host, port.parse().unwrap())
     }
 
     /// A connection to the gateway without a client certificate.
     pub(crate) async fn session(&self) -> Session {
-        Session::open(self, "gateway", SessionOptions::default()).await.unwrap()
+        self.session_with(SessionOptions::default()).await
+    }
+
+    pub(crate) async fn session_with(&self, options: SessionOptions) -> Session {
+        Session::open(self, "gateway", options).await.unwrap()
+    }
+
+    /// A connection to the gateway from another address of this machine.
+    pub(crate) async fn session_from(&self, source: [u8; 4]) -> Session {
+        self.session_with(SessionOptions { source: Some(source.into()), ..SessionOptions::default() }).await
     }
 
     /// A connection to the admin listener with the administrator's certificate.
@@ -117,15 +169,33 @@ impl Gateway {
         let options = SessionOptions { identity: Some(self.admin_identity()), ..SessionOptions::default() };
         Session::open(self, "admin", options).await.unwrap()
     }
+
+    /// What the audit log says, newest first.
+    pub(crate) async fn decisions(&self, filter: DecisionFilter) -> Vec<DecisionRow> {
+        self.app.audit.flush().await;
+        let log = AuditLog::open(&self.app.foundation.config.audit_database()).await.unwrap();
+        let rows = log.list(&DecisionFilter { limit: 1000, ..filter }).await.unwrap();
+        log.close().await;
+        rows
+    }
+
+    /// The audit record of one decision.
+    pub(crate) async fn decision(&self, id: &str) -> DecisionRow {
+        let filter = DecisionFilter { id: Some(id.to_owned()), ..DecisionFilter::default() };
+        let mut rows = self.decisions(filter).await;
+        assert_eq!(rows.len(), 1, "decision {id}");
+        rows.remove(0)
+    }
 }
 
-/// A folder with a CA and an administrator, made once: key derivation is slow on purpose.
+/// A folder that has been through a first start: the CA, an administrator, the demo, all keys. Made once, since key
+/// derivation and PKCS#12 are slow on purpose.
 fn template() -> &'static Path {
     static TEMPLATE: OnceLock<TempDir> = OnceLock::new();
     TEMPLATE
         .get_or_init(|| {
             std::thread::spawn(|| {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+                let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
                 runtime.block_on(make_template())
             })
             .join()
@@ -151,8 +221,10 @@ async fn make_template() -> TempDir {
     let config = lay_folder(folder.path(), &new).unwrap();
     let passphrase = find_passphrase(&config).unwrap();
     let sockets = Sockets::bind(&config).await.unwrap();
-    let foundation = initialise(config, Clock::manual(START), passphrase, &sockets.endpoints()).await.unwrap();
-    foundation.store.close().await;
+    let endpoints = sockets.endpoints();
+    let foundation = initialise(config, Clock::manual(START), passphrase, &endpoints).await.unwrap();
+    demo::prepare(&foundation, &endpoints).await.unwrap();
+    App::start(foundation, sockets).await.unwrap().drain().await;
     folder
 }
 

@@ -1,14 +1,22 @@
+use std::collections::HashSet;
 use std::convert::Infallible;
+use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
+use futures_util::stream;
 use http::HeaderMap;
-use http_body_util::{BodyExt, Full};
+use http_body_util::combinators::BoxBody;
+use http_body_util::{BodyExt, Full, StreamBody};
+use hyper::body::{Frame, Incoming};
 use hyper::service::service_fn;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
 use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::session::PATIENCE;
 
 /// What an upstream saw.
 #[derive(Clone, Debug)]
@@ -19,53 +27,126 @@ pub(crate) struct Seen {
     pub body: Bytes,
 }
 
-/// A plain HTTP/1.1 server that remembers every request and answers with its body.
+impl Seen {
+    pub(crate) fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().unwrap())
+    }
+}
+
+/// A plain HTTP/1.1 server that remembers every request and answers with its body. Some paths do something else, told by
+/// their last segment: `stream` sends the body back as it arrives, `hold` waits until it is let go, `break` promises more
+/// than it sends.
 pub(crate) struct Upstream {
     pub address: SocketAddr,
-    seen: Arc<Mutex<Vec<Seen>>>,
+    state: Arc<State>,
 }
+
+struct State {
+    seen: Mutex<Vec<Seen>>,
+    connections: Mutex<HashSet<SocketAddr>>,
+    held: Semaphore,
+    released: Semaphore,
+}
+
+type Outgoing = BoxBody<Bytes, io::Error>;
 
 impl Upstream {
     pub(crate) async fn start() -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
-        let seen = Arc::new(Mutex::new(Vec::new()));
-        let remembered = Arc::clone(&seen);
+        let state = Arc::new(State {
+            seen: Mutex::default(),
+            connections: Mutex::default(),
+            held: Semaphore::new(0),
+            released: Semaphore::new(0),
+        });
+        let shared = Arc::clone(&state);
         tokio::spawn(async move {
-            while let Ok((stream, _)) = listener.accept().await {
-                let seen = Arc::clone(&remembered);
+            while let Ok((stream, peer)) = listener.accept().await {
+                let state = Arc::clone(&shared);
+                state.connections.lock().unwrap().insert(peer);
                 tokio::spawn(async move {
-                    let service = service_fn(|request: Request<hyper::body::Incoming>| {
-                        let seen = Arc::clone(&seen);
-                        async move {
-                            let (parts, body) = request.into_parts();
-                            let Ok(body) = body.collect().await else {
-                                return Ok::<_, Infallible>(Response::builder().status(400).body(Full::default()).unwrap());
-                            };
-                            let body = body.to_bytes();
-                            seen.lock().unwrap().push(Seen {
-                                method: parts.method.to_string(),
-                                target: parts.uri.to_string(),
-                                headers: parts.headers,
-                                body: body.clone(),
-                            });
-                            Ok(Response::builder()
-                                .header("x-upstream", "yes")
-                                .header("x-portcullis-client", "forged-by-upstream")
-                                .header("connection", "x-secret-hop")
-                                .header("x-secret-hop", "hop")
-                                .body(Full::new(body))
-                                .unwrap())
-                        }
-                    });
-                    let _ = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).await;
+                    let service = service_fn(|request| answer(Arc::clone(&state), request));
+                    let server = hyper::server::conn::http1::Builder::new();
+                    let _ = server.serve_connection(TokioIo::new(stream), service).await;
                 });
             }
         });
-        Self { address, seen }
+        Self { address, state }
+    }
+
+    /// `http://127.0.0.1:port`.
+    pub(crate) fn url(&self) -> String {
+        format!("http://{}", self.address)
     }
 
     pub(crate) fn seen(&self) -> Vec<Seen> {
-        self.seen.lock().unwrap().clone()
+        self.state.seen.lock().unwrap().clone()
     }
+
+    pub(crate) fn last(&self) -> Seen {
+        self.seen().pop().expect("a request that came through")
+    }
+
+    /// How many connections were ever made to it.
+    pub(crate) fn connections(&self) -> usize {
+        self.state.connections.lock().unwrap().len()
+    }
+
+    /// Waits until a request is held.
+    pub(crate) async fn holds(&self) {
+        tokio::time::timeout(PATIENCE, self.state.held.acquire()).await.expect("a request in time").unwrap().forget();
+    }
+
+    /// Lets one held request go on.
+    pub(crate) fn release(&self) {
+        self.state.released.add_permits(1);
+    }
+}
+
+async fn answer(state: Arc<State>, request: Request<Incoming>) -> Result<Response<Outgoing>, Infallible> {
+    let (parts, body) = request.into_parts();
+    let last_segment = parts.uri.path().rsplit('/').next().unwrap_or_default().to_owned();
+    let mut seen = Seen {
+        method: parts.method.to_string(),
+        target: parts.uri.to_string(),
+        headers: parts.headers,
+        body: Bytes::new(),
+    };
+    let response = Response::builder()
+        .header("x-upstream", "yes")
+        .header("x-portcullis-client", "forged-by-upstream")
+        .header("x-portcullis-decision-id", "forged-by-upstream")
+        .header("connection", "x-secret-hop")
+        .header("x-secret-hop", "hop")
+        .header("set-cookie", "a=1")
+        .header("set-cookie", "b=2");
+    match last_segment.as_str() {
+        "stream" => {
+            state.seen.lock().unwrap().push(seen);
+            return Ok(response.body(body.map_err(io::Error::other).boxed()).unwrap());
+        }
+        "hold" => {
+            state.held.add_permits(1);
+            state.released.acquire().await.unwrap().forget();
+        }
+        "break" => {
+            state.seen.lock().unwrap().push(seen);
+            let frames = [Ok(Frame::data(Bytes::from_static(b"half"))), Err(io::Error::other("the test breaks off"))];
+            let body = StreamBody::new(stream::iter(frames));
+            return Ok(response.header("content-length", "100").body(body.boxed()).unwrap());
+        }
+        _ => {}
+    }
+    let Ok(body) = body.collect().await else {
+        return Ok(Response::builder().status(400).body(empty()).unwrap());
+    };
+    seen.body = body.to_bytes();
+    let echo = Full::new(seen.body.clone()).map_err(|impossible| match impossible {}).boxed();
+    state.seen.lock().unwrap().push(seen);
+    Ok(response.body(echo).unwrap())
+}
+
+fn empty() -> Outgoing {
+    Full::default().map_err(|impossible| match impossible {}).boxed()
 }

@@ -1,0 +1,418 @@
+//! What they may, and how it is said that they may not: every denial's status, body and headers, in both styles.
+
+use std::time::Duration;
+
+use portcullis::authority::NewCertificate;
+use portcullis::registry::api_key::NewApiKey;
+use portcullis::registry::client::NewClient;
+use portcullis::registry::{Actor, Expiry};
+use serde_json::{Value, json};
+
+use crate::harness::policy::{ACME, HELLO, SERVER, document};
+use crate::harness::{
+    Answer, Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, borrowed, new_certificate,
+};
+
+const ROUTES: &str = r#"
+[[route]]
+methods = ["GET"]
+path = "/any"
+accept = [["mutual_tls"], ["api_key"], ["bearer"]]
+scopes = { any = ["{server}/read", "{server}/write"] }
+action = { mock = { body = "any" } }
+
+[[route]]
+methods = ["GET"]
+path = "/all"
+accept = [["mutual_tls"], ["api_key"], ["bearer"]]
+scopes = { all = ["{server}/read", "{server}/write"] }
+action = { mock = { body = "all" } }
+
+[[route]]
+methods = ["GET"]
+path = "/none"
+accept = [["mutual_tls"], ["api_key"], ["bearer"]]
+action = { mock = { body = "none" } }
+"#;
+
+async fn start() -> Gateway {
+    Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, ROUTES]))).await
+}
+
+fn scope(gateway: &Gateway, name: &str) -> String {
+    format!("{}/{name}", gateway.server())
+}
+
+async fn partner_with(gateway: &Gateway, name: &str, scopes: &[&str]) -> Partner {
+    let scopes = scopes.iter().map(|name| scope(gateway, name)).collect();
+    let new = NewClient { id: name.to_owned(), partner: name.to_owned(), scopes, ..NewClient::default() };
+    Partner::create_as(gateway, new).await
+}
+
+#[tokio::test]
+async fn any_asks_for_one_and_all_for_every_scope_by_every_method() {
+    let gateway = start().await;
+    for (name, scopes, any, all) in [
+        ("reads", &["read"][..], 200, 403),
+        ("writes", &["write"], 200, 403),
+        ("both", &["read", "write"], 200, 200),
+        ("more", &["hello-world", "read", "write"], 200, 200),
+        ("other", &["hello-world"], 403, 403),
+    ] {
+        let partner = partner_with(&gateway, name, scopes).await;
+        for method in Method::ALL {
+            let (mut session, headers) = partner.prepare(&gateway, method, Http::One).await;
+            let headers = borrowed(&headers);
+            for (path, expected) in [("/any", any), ("/all", all), ("/none", 200)] {
+                assert_eq!(session.get(path, &headers).await.status, expected, "{name} {method:?} {path}");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_wrong_scope_is_403_and_a_token_is_told_which_would_do() {
+    let gateway = start().await;
+    let acme = gateway.acme();
+    for method in Method::ALL {
+        let answer = acme.call(&gateway, method, "/all").await;
+        assert_eq!(answer.problem(), (403, "insufficient_scope".to_owned()), "{method:?}");
+        assert_eq!(answer.json()["message"], "Forbidden");
+        let challenge = answer.header("www-authenticate");
+        match method {
+            // RFC 6750 §3.1
+            Method::Token => {
+                let wanted = format!(
+                    "Bearer realm=\"portcullis\", error=\"insufficient_scope\", scope=\"{} {}\"",
+                    scope(&gateway, "read"),
+                    scope(&gateway, "write")
+                );
+                assert_eq!(challenge, Some(wanted.as_str()));
+            }
+            _ => assert_eq!(challenge, None, "{method:?}"),
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_credential_may_carry_less_than_its_client_and_never_more() {
+    let gateway = start().await;
+    let partner = partner_with(&gateway, "both", &["read", "write"]).await;
+    let read = Some(vec![scope(&gateway, "read")]);
+    let new = NewApiKey { client: partner.client_id.clone(), scopes: read.clone(), ..NewApiKey::default() };
+    let key = Partner::new_key(&gateway, new).await;
+    let new = NewCertificate { scopes: read, ..new_certificate(&partner.client_id) };
+    let identity = Identity::issue(&gateway, new).await;
+    let asked = format!("&scope={}", scope(&gateway, "read"));
+    let token = partner.token_over(&mut gateway.session().await, &asked).await;
+    let bearer = format!("Bearer {token}");
+    let options = SessionOptions { identity: Some(identity), ..SessionOptions::default() };
+    let mut certified = gateway.session_with(options).await;
+    let mut plain = gateway.session().await;
+    for (path, expected) in [("/any", 200), ("/all", 403)] {
+        assert_eq!(plain.get(path, &[("x-api-key", &key)]).await.status, expected, "narrowed key {path}");
+        assert_eq!(plain.get(path, &[("authorization", &bearer)]).await.status, expected, "narrowed token {path}");
+        assert_eq!(certified.get(path, &[]).await.status, expected, "narrowed certificate {path}");
+        // What every one of them allows, not what any of them does.
+        let together = certified.get(path, &[("x-api-key", &partner.api_key)]).await;
+        assert_eq!(together.status, expected, "narrowed certificate with the wide key {path}");
+        // A token fetched over the narrowed certificate has no more than it.
+        let token = partner.token_over(&mut certified, "").await;
+        let bound = certified.get(path, &[("authorization", &format!("Bearer {token}"))]).await;
+        assert_eq!(bound.status, expected, "token over the narrowed certificate {path}");
+    }
+    assert_eq!(plain.get("/all", &[("x-api-key", &partner.api_key)]).await.status, 200);
+    // Nothing can be issued beyond the client.
+    let wide = Some(vec![scope(&gateway, "hello-world")]);
+    let new = NewApiKey { client: partner.client_id.clone(), scopes: wide.clone(), ..NewApiKey::default() };
+    assert!(gateway.registry().create_api_key(&Actor::local(), new).await.is_err());
+    let new = NewCertificate { scopes: wide, ..new_certificate(&partner.client_id) };
+    assert!(gateway.authority().issue(new, &Actor::local()).await.is_err());
+    let asked = format!("&scope={}", gateway.demo.scope);
+    let answer = partner.ask_token(&mut plain, &asked).await;
+    assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (400, Some("invalid_scope")));
+}
+
+#[tokio::test]
+async fn scopes_taken_away_are_gone_from_tokens_that_still_carry_them() {
+    let with = |scopes: &str| {
+        document(&[SERVER, HELLO, ROUTES, &ACME.replace("scopes = [\"{scope}\"]", &format!("scopes = [{scopes}]"))])
+    };
+    let gateway = Gateway::start_with(GatewayOptions::policy(&with("\"{server}/read\", \"{server}/write\""))).await;
+    let acme = gateway.acme();
+    for method in Method::ALL {
+        gateway.apply(&with("\"{server}/read\", \"{server}/write\"")).await;
+        let (mut session, headers) = acme.prepare(&gateway, method, Http::Two).await;
+        let headers = borrowed(&headers);
+        assert_eq!(session.get("/all", &headers).await.status, 200, "{method:?}");
+        gateway.apply(&with("\"{server}/read\"")).await;
+        assert_eq!(session.get("/all", &headers).await.problem(), (403, "insufficient_scope".to_owned()), "{method:?}");
+        assert_eq!(session.get("/any", &headers).await.status, 200, "{method:?}");
+    }
+}
+
+/// A denial that can be brought about, and how it is answered.
+struct Case {
+    what: &'static str,
+    session: Session,
+    path: &'static str,
+    headers: Vec<(&'static str, String)>,
+    /// Standard: status, code, `message`.
+    standard: (u16, &'static str, &'static str),
+    /// The scheme and what else must be in the challenges.
+    challenges: &'static [&'static str],
+    /// The same in the aws style: status, `message`, `x-amzn-errortype`.
+    aws: (u16, &'static str, &'static str),
+    retry_after: Option<&'static str>,
+}
+
+fn twin(style: &str) -> String {
+    let routes = r#"
+[[route]]
+methods = ["GET"]
+path = "/STYLE/each"
+accept = [["mutual_tls"], ["api_key"], ["bearer"]]
+scopes = { any = ["{scope}"] }
+errors = "STYLE"
+action = { mock = { body = "ok" } }
+
+[[route]]
+methods = ["GET"]
+path = "/STYLE/key"
+accept = [["api_key"]]
+scopes = { any = ["{scope}"] }
+errors = "STYLE"
+action = { mock = { body = "ok" } }
+
+[[route]]
+methods = ["GET"]
+path = "/STYLE/together"
+accept = [["mutual_tls", "bearer"]]
+scopes = { any = ["{scope}"] }
+errors = "STYLE"
+action = { mock = { body = "ok" } }
+
+[[route]]
+methods = ["GET"]
+path = "/STYLE/write"
+accept = [["mutual_tls"], ["api_key"], ["bearer"]]
+scopes = { any = ["{server}/write"] }
+errors = "STYLE"
+action = { mock = { body = "ok" } }
+
+[[route]]
+methods = ["GET"]
+path = "/STYLE/far"
+accept = [["mutual_tls"], ["api_key"], ["bearer"]]
+networks = ["far"]
+errors = "STYLE"
+action = { mock = { body = "ok" } }
+
+[[route]]
+methods = ["GET"]
+path = "/STYLE/down"
+public = true
+errors = "STYLE"
+action = { proxy = { upstream = "http://127.0.0.1:1" } }
+"#;
+    routes.replace("STYLE", style)
+}
+
+const PLANS: &str = r#"
+[[network]]
+name = "far"
+cidrs = ["203.0.113.0/24"]
+
+[[usage_plan]]
+name = "slow"
+throttle = { rate = 0.1, burst = 1 }
+
+[[usage_plan]]
+name = "few"
+quota = { limit = 1, period = "day" }
+"#;
+
+#[tokio::test]
+async fn every_denial_has_its_answer_in_both_styles() {
+    let (standard, aws) = (twin("standard"), twin("aws"));
+    let gateway =
+        Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, PLANS, &standard, &aws]))).await;
+    for style in ["standard", "aws"] {
+        for case in cases(&gateway, style).await {
+            let Case { what, mut session, path, headers, standard, challenges, aws, retry_after } = case;
+            let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            let path = format!("/{style}{path}");
+            let answer = session.get(&path, &headers).await;
+            match style {
+                "standard" => assert_standard(&answer, standard, challenges, what),
+                _ => assert_aws(&answer, aws, what),
+            }
+            assert_eq!(answer.header("retry-after"), retry_after, "{style} {what}");
+            assert_eq!(answer.header("cache-control"), Some("no-store"), "{style} {what}");
+            let id = answer.decision_id();
+            let row = gateway.decision(id).await;
+            assert_eq!((row.path.as_str(), row.status), (path.as_str(), i64::from(answer.status.as_u16())), "{what}");
+            // HEAD says the same without a body.
+            let head = session.send("HEAD", &path, &headers, "").await.unwrap();
+            assert_eq!((head.status, head.body.len()), (answer.status, 0), "HEAD {style} {what}");
+            assert_eq!(head.header("content-type"), answer.header("content-type"), "HEAD {style} {what}");
+        }
+    }
+}
+
+fn assert_standard(answer: &Answer, (status, code, message): (u16, &str, &str), challenges: &[&str], what: &str) {
+    assert_eq!(answer.status, status, "{what}: {answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{what}");
+    let body = answer.json();
+    // RFC 9457 §3.1, and `message` where readers of API Gateway look for it.
+    assert_eq!(body["type"], "about:blank");
+    assert_eq!(body["status"], status);
+    assert_eq!(body["title"], answer.status.canonical_reason().unwrap());
+    assert_eq!((body["code"].as_str(), body["message"].as_str()), (Some(code), Some(message)), "{what}");
+    assert!(body["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{what}");
+    assert_eq!(body["decision_id"].as_str(), answer.header("x-portcullis-decision-id"), "{what}");
+    let sent: Vec<_> =
+        answer.headers.get_all("www-authenticate").iter().map(|value| value.to_str().unwrap().to_owned()).collect();
+    assert_eq!(sent.len(), challenges.len(), "{what}: {sent:?}");
+    for (sent, expected) in sent.iter().zip(challenges) {
+        assert!(expected.split(' ').all(|part| sent.contains(part)), "{what}: {sent} has no {expected}");
+    }
+}
+
+fn assert_aws(answer: &Answer, (status, message, kind): (u16, &str, &str), what: &str) {
+    assert_eq!(answer.status, status, "{what}: {answer:?}");
+    assert_eq!(answer.header("content-type"), Some("application/json"), "{what}");
+    assert_eq!(answer.json(), json!({ "message": message }) as Value, "{what}");
+    assert_eq!(answer.header("x-amzn-errortype"), Some(kind), "{what}");
+    assert_eq!(answer.header("x-amzn-requestid"), answer.header("x-portcullis-decision-id"), "{what}");
+    assert_eq!(answer.header("www-authenticate"), None, "{what}");
+}
+
+async fn cases(gateway: &Gateway, style: &str) -> Vec<Case> {
+    let acme = gateway.acme();
+    let key = |key: &str| vec![("x-api-key", key.to_owned())];
+    let bearer = |token: &str| vec![("authorization", format!("Bearer {token}"))];
+    let plain = || gateway.session();
+    let with = async |partner: &Partner| {
+        let options = SessionOptions { identity: Some(partner.identity.clone()), ..SessionOptions::default() };
+        gateway.session_with(options).await
+    };
+    let stranger = partner_with(gateway, &format!("stranger-{style}"), &["hello-world"]).await;
+    let off = partner_with(gateway, &format!("off-{style}"), &["hello-world"]).await;
+    let off_token = off.token(gateway).await;
+    gateway.registry().set_client_enabled(&Actor::local(), &off.client_id, false).await.unwrap();
+    let old = NewApiKey { client: acme.client_id.clone(), expiry: Some(Expiry::After(1)), ..NewApiKey::default() };
+    let old = Partner::new_key(gateway, old).await;
+    gateway.advance(Duration::from_secs(1));
+    let mut on_plans = Vec::new();
+    for plan in ["slow", "few"] {
+        let new = NewClient {
+            id: format!("{plan}-{style}"),
+            partner: plan.to_owned(),
+            scopes: vec![acme.scope.clone()],
+            usage_plan: Some(plan.to_owned()),
+            ..NewClient::default()
+        };
+        let partner = Partner::create_as(gateway, new).await;
+        assert_eq!(partner.call(gateway, Method::ApiKey, &acme.path).await.status, 200);
+        on_plans.push(partner);
+    }
+    let token = acme.token(gateway).await;
+    let all = &["Bearer realm", "ApiKey", "MutualTLS"][..];
+    let unknown = (401, "credential_unknown", "Unauthorized");
+    let invalid = (401, "invalid_token", "Unauthorized");
+    let unauthorized = (401, "Unauthorized", "UnauthorizedException");
+    let forbidden = (403, "Forbidden", "ForbiddenException");
+    let case = |what, session, path, headers, standard, challenges, aws| Case {
+        what,
+        session,
+        path,
+        headers,
+        standard,
+        challenges,
+        aws,
+        retry_after: None,
+    };
+    vec![
+        case("nothing", plain().await, "/each", vec![], (401, "no_credential", "Unauthorized"), all, unauthorized),
+        case("nothing, keys only", plain().await, "/key", vec![], (401, "no_credential", "Unauthorized"), &["ApiKey"], forbidden),
+        case("an unknown key", plain().await, "/each", key("pc_test_x"), unknown, &["ApiKey"], forbidden),
+        case("an expired key", plain().await, "/each", key(&old), unknown, &["ApiKey"], forbidden),
+        case("a disabled client's key", plain().await, "/each", key(&off.api_key), unknown, &["ApiKey"], forbidden),
+        case("a disabled client's certificate", with(&off).await, "/each", vec![], unknown, &["ApiKey"], unauthorized),
+        case("a bad token", plain().await, "/each", bearer("a.b.c"), invalid, &["Bearer error=\"invalid_token\""], unauthorized),
+        case("a disabled client's token", plain().await, "/each", bearer(&off_token), invalid, &["Bearer error=\"invalid_token\""], unauthorized),
+        case(
+            "two clients",
+            with(&stranger).await,
+            "/each",
+            bearer(&token),
+            (403, "credential_mismatch", "Forbidden"),
+            &[],
+            forbidden,
+        ),
+        case(
+            "a method that is not taken",
+            plain().await,
+            "/together",
+            bearer(&token),
+            (401, "method_not_accepted", "Unauthorized"),
+            &["Bearer realm", "MutualTLS"],
+            unauthorized,
+        ),
+        case(
+            "a certificate where keys are taken",
+            with(&stranger).await,
+            "/key",
+            vec![],
+            (401, "method_not_accepted", "Unauthorized"),
+            &["ApiKey"],
+            forbidden,
+        ),
+        case("from elsewhere", plain().await, "/far", key(&acme.api_key), (403, "source_not_allowed", "Forbidden"), &[], forbidden),
+        case(
+            "a token without the scope",
+            plain().await,
+            "/write",
+            bearer(&token),
+            (403, "insufficient_scope", "Forbidden"),
+            &["Bearer error=\"insufficient_scope\" /write\""],
+            unauthorized,
+        ),
+        case("a key without the scope", plain().await, "/write", key(&acme.api_key), (403, "insufficient_scope", "Forbidden"), &[], unauthorized),
+        Case {
+            retry_after: Some("10"),
+            ..case(
+                "too fast",
+                plain().await,
+                "/each",
+                key(&on_plans[0].api_key),
+                (429, "throttled", "Too Many Requests"),
+                &[],
+                (429, "Too Many Requests", "TooManyRequestsException"),
+            )
+        },
+        Case {
+            // START is 08:00; each round has let one second go by.
+            retry_after: Some(if style == "standard" { "57599" } else { "57598" }),
+            ..case(
+                "too much",
+                plain().await,
+                "/each",
+                key(&on_plans[1].api_key),
+                (429, "quota_exceeded", "Limit Exceeded"),
+                &[],
+                (429, "Limit Exceeded", "LimitExceededException"),
+            )
+        },
+        case(
+            "an upstream that is not there",
+            plain().await,
+            "/down",
+            vec![],
+            (502, "upstream_unreachable", "Bad Gateway"),
+            &[],
+            (502, "Bad Gateway", "InternalServerErrorException"),
+        ),
+    ]
+}

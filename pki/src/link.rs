@@ -24,6 +24,16 @@ pub fn is_issued_by(certificate: &[u8], issuer: &[u8]) -> bool {
         )
 }
 
+/// Whether a certificate's keyUsage (DER), if it has one, lets its key sign certificates (RFC 5280 §6.1.4 n). TLS libraries
+/// build paths without asking.
+pub fn may_sign_certificates(certificate: &[u8]) -> bool {
+    certificate::parse(certificate).is_ok_and(|certificate| match certificate.key_usage() {
+        Ok(Some(usage)) => usage.value.key_cert_sign(),
+        Ok(None) => true,
+        Err(_) => false,
+    })
+}
+
 /// The name of a certificate's issuer, for people.
 ///
 /// # Errors

@@ -29,8 +29,9 @@ const MAX_LISTS: usize = 64 * 1024 * 1024;
 /// A complete revocation list (RFC 5280 §5), read but not believed until [`RevocationList::verify`] says so.
 ///
 /// Lists that cannot decide alone are refused when they are read: delta lists, indirect lists, lists for some reasons only,
-/// and lists with a critical extension that is not known here (§5.2). A list without a number or an end is refused too: both
-/// are mandatory (§5.2.3, §5.1.2.5), and without an end nobody can tell whether it is stale.
+/// and lists with a critical extension that is not known here (§5.2). So is a list without an end (§5.1.2.5): nobody could
+/// tell whether it is stale. A missing number (§5.2.3) and version 1 are let pass: many small authorities write such lists,
+/// and the judgement (§6.3.3) needs neither.
 #[derive(Debug, Clone)]
 pub struct RevocationList {
     der: Vec<u8>,
@@ -85,8 +86,10 @@ impl RevocationList {
         if !rest.is_empty() {
             return Err(Error::InvalidCrl("something follows it"));
         }
-        if list.version().is_none_or(|version| version.0 != 1) {
-            return Err(Error::InvalidCrl("it is not of version 2"));
+        match list.version() {
+            Some(version) if version.0 != 1 => return Err(Error::InvalidCrl("it is of an unknown version")),
+            None if !list.extensions().is_empty() => return Err(Error::InvalidCrl("it has extensions in version 1")),
+            _ => {}
         }
         if list.signature_algorithm != list.tbs_cert_list.signature {
             return Err(Error::InvalidCrl("it names two signature algorithms"));
@@ -96,7 +99,7 @@ impl RevocationList {
             list.next_update().ok_or(Error::InvalidCrl("it does not say when the next one comes (nextUpdate)"))?;
         let mut revoked = HashMap::new();
         for entry in list.iter_revoked_certificates() {
-            if revoked.insert(without_sign_octet(entry.raw_serial()).into(), read_entry(entry)?).is_some() {
+            if revoked.insert(minimal(entry.raw_serial()).into(), read_entry(entry)?).is_some() {
                 return Err(Error::InvalidCrl("a serial number stands in it twice"));
             }
         }
@@ -192,7 +195,7 @@ impl RevocationList {
     /// [`Error::MalformedCertificate`].
     pub fn revocation(&self, certificate: &[u8]) -> Result<Option<Revocation>, Error> {
         let certificate = certificate::parse(certificate)?;
-        Ok(self.revoked.get(without_sign_octet(certificate.raw_serial())).copied())
+        Ok(self.revoked.get(minimal(certificate.raw_serial())).copied())
     }
 }
 
@@ -213,7 +216,7 @@ struct CrlExtensions {
 
 impl CrlExtensions {
     fn read(extensions: &[X509Extension<'_>]) -> Result<Self, Error> {
-        let (mut read, mut has_number) = (Self::default(), false);
+        let mut read = Self::default();
         for (index, extension) in extensions.iter().enumerate() {
             if extensions.iter().take(index).any(|earlier| earlier.oid == extension.oid) {
                 return Err(Error::InvalidCrl("an extension stands in it twice"));
@@ -225,8 +228,8 @@ impl CrlExtensions {
                 ParsedExtension::AuthorityKeyIdentifier(id) => {
                     read.authority_key_id = id.key_identifier.as_ref().map(|id| KeyId::from_bytes(id.0)).transpose()?;
                 }
-                // Marked critical, it means something that RFC 5280 does not say (§5.2.3: MUST be non-critical).
-                ParsedExtension::CRLNumber(_) if !extension.critical => has_number = true,
+                // §5.2.3: it must not be critical; one that is means something else.
+                ParsedExtension::CRLNumber(_) if !extension.critical => {}
                 _ if extension.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT => {
                     read.scope = Scope::parse(extension.value)?
                 }
@@ -235,10 +238,7 @@ impl CrlExtensions {
                 _ => {}
             }
         }
-        match has_number {
-            true => Ok(read),
-            false => Err(Error::InvalidCrl("it has no number (cRLNumber)")),
-        }
+        Ok(read)
     }
 }
 
@@ -263,10 +263,15 @@ fn subject_key_id(certificate: &X509Certificate<'_>) -> Option<KeyId> {
     })
 }
 
-/// Two lists may write one number with and without the sign octet; a miss would let a revoked certificate pass.
-fn without_sign_octet(serial: &[u8]) -> &[u8] {
-    let zeros = serial.iter().take_while(|octet| **octet == 0).count();
-    serial.get(zeros..).unwrap_or_default()
+/// An INTEGER without octets that say nothing. Some authorities pad; a miss would let a revoked certificate pass. `00 FF` is
+/// 255 and `FF` is -1: those two stay apart.
+fn minimal(mut serial: &[u8]) -> &[u8] {
+    while let [0, rest @ ..] = serial
+        && rest.first().is_some_and(|next| *next < 0x80)
+    {
+        serial = rest;
+    }
+    serial
 }
 
 fn date(time: ASN1Time) -> Result<OffsetDateTime, Error> {

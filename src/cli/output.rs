@@ -112,6 +112,11 @@ impl Output {
         }
     }
 
+    /// To the person and to programs, on standard error.
+    pub(super) fn remark(&self, text: &str) {
+        let _ = std::io::stderr().write_all(text.as_bytes());
+    }
+
     pub(super) fn error(&self, error: &CliError) {
         let mut stderr = std::io::stderr().lock();
         let _ = writeln!(stderr, "{error}");

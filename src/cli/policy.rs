@@ -125,8 +125,13 @@ fn check(paths: &[PathBuf], context: &Context) -> Result<Outcome, CliError> {
         Ok(_) => Vec::new(),
         Err(faults) => faults,
     };
+    let lines: String = faults.iter().map(|fault| format!("{}\n", table::plain(&fault.to_string()))).collect();
+    if context.output.is_json() {
+        // Beside the JSON, for the log of the build that runs this.
+        context.output.remark(&lines);
+    }
     context.output.either(&json!({"faults": faults}), || {
-        let mut text: String = faults.iter().map(|fault| format!("{}\n", table::plain(&fault.to_string()))).collect();
+        let mut text = lines;
         text.push_str(&match (faults.len(), documents.len()) {
             (0, 1) => "no faults in 1 document\n".to_owned(),
             (0, documents) => format!("no faults in {documents} documents\n"),

@@ -114,13 +114,13 @@ impl ClientVerifier {
             return Err(CertificateError::NotValidYet.into());
         }
         if !(self.anchors_valid.0..=self.anchors_valid.1).contains(&seconds) {
-            return self.verify_with_live_anchors(leaf, intermediates, now);
+            return self.verify_with_live_anchors(leaf, &signers(intermediates), now);
         }
         let key = chain_hash(leaf, intermediates);
         if intermediates_outlive(intermediates, seconds) && self.verified.contains_key(&key) {
             return Ok(());
         }
-        self.inner.verify_client_cert(leaf, intermediates, now)?;
+        self.inner.verify_client_cert(leaf, &signers(intermediates), now)?;
         self.verified.insert(key, ());
         Ok(())
     }
@@ -140,6 +140,12 @@ impl ClientVerifier {
             .map_err(|error| rustls::Error::General(error.to_string()))?;
         verifier.verify_client_cert(leaf, intermediates, now).map(|_| ())
     }
+}
+
+/// Those that may sign certificates: rustls would build a path through the others too, and a key that was certified for
+/// revocation lists alone could then make clients.
+fn signers<'a>(intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
+    intermediates.iter().filter(|der| pki::may_sign_certificates(der)).cloned().collect()
 }
 
 fn intermediates_outlive(intermediates: &[CertificateDer<'_>], seconds: i64) -> bool {

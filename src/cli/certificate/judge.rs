@@ -65,7 +65,10 @@ fn in_words(why: &str) -> String {
         "UnknownIssuer" => "no trusted authority issued it, directly or through the chain",
         "BadSignature" => "a signature in the chain does not verify",
         "BadEncoding" => "the certificate cannot be read",
-        "InvalidPurpose" => "it is not for clients (extended key usage)",
+        _ if why.contains("EndEntityUsedAsCa") => "a certificate in the chain is no authority's, but issued another",
+        _ if why.contains("CaUsedAsEndEntity") => "it is an authority's certificate, not a client's",
+        _ if why.starts_with("certificate expired") => "a certificate in the chain has expired",
+        _ if why.starts_with("certificate not valid yet") => "a certificate in the chain is not valid yet",
         _ => return why.to_owned(),
     };
     format!("{words} ({why})")
@@ -110,7 +113,9 @@ impl Standing {
     fn by(list: &RevocationList, certificate: &[u8], issuer: &[u8], at: i64) -> Self {
         let by = || list.issuer().to_owned();
         if let Err(error) = list.verify(issuer) {
-            return Self::Unclear(format!("the CRL of {} is not usable: {error}", by()));
+            let why = error.to_string();
+            let why = why.strip_prefix("the revocation list is not usable: ").unwrap_or(&why);
+            return Self::Unclear(format!("the CRL of {} is not usable: {why}", by()));
         }
         match list.revocation(certificate) {
             Ok(Some(revocation)) => return Self::Revoked { by: by(), revocation },

@@ -104,8 +104,7 @@ fn close(path: &Path) -> String {
 
 fn certificates(data: &Path, now: i64) -> Vec<Finding> {
     let first = |path: &PathBuf| {
-        let bytes =
-            files::read(path, files::BYTES_MAX).map_err(|error| in_one_line(&error))?;
+        let bytes = files::read(path, files::BYTES_MAX).map_err(|error| in_one_line(&error))?;
         let chain = pki::pem_certificates(&bytes).map_err(|error| format!("{}: {error}", path.display()))?;
         chain.into_iter().next().ok_or_else(|| format!("{} is empty", path.display()))
     };

@@ -5,13 +5,11 @@ use policies::TokenProfile;
 use serde_json::{Value, json};
 
 use super::offline::{self, Verdict};
-use crate::cli::connection::Endpoints;
 use crate::cli::context::{Context, Outcome};
 use crate::cli::error::CliError;
 use crate::cli::files;
 use crate::cli::moment::Instant;
 use crate::cli::table;
-use crate::config::Config;
 
 /// Say whether the gate would take a token, and why: exit 0 accepted, 1 signature refused, 3 signature good but claims refused
 ///
@@ -26,7 +24,7 @@ pub(super) struct InspectArgs {
     /// Keys to verify with, a JSON Web Key Set: judge offline
     #[arg(long, value_name = "FILE")]
     jwks: Option<PathBuf>,
-    /// The issuer that must have issued it [default: the data folder's, or else whoever the token names]
+    /// The issuer that must have issued it [default: whoever the token names: the keys speak for it]
     #[arg(long, value_name = "URL", requires = "jwks")]
     issuer: Option<String>,
     /// An identifier that it may be for; repeat for more [default: any]
@@ -55,12 +53,11 @@ pub(super) async fn run(args: InspectArgs, context: &Context) -> Result<Outcome,
         Some(path) => {
             let keys = offline::keys(&files::read(path, files::BYTES_MAX)?)
                 .map_err(|why| CliError::new(format!("{}: {why}", path.display())))?;
-            let issuer = args.issuer.clone().or_else(|| issuer_of_data_folder(context));
             let verdict = offline::judge(
                 &token,
                 &keys,
                 &offline::Rules {
-                    issuer: issuer.as_deref(),
+                    issuer: args.issuer.as_deref(),
                     profile: args.profile,
                     audiences: &args.audiences,
                     at: args.at.map_or_else(|| context.now(), |at| at.unix_seconds),
@@ -105,11 +102,4 @@ fn shown(answer: &Value) -> String {
         }
     }
     text
-}
-
-/// The `iss` of this installation's tokens, as far as its folder says it.
-fn issuer_of_data_folder(context: &Context) -> Option<String> {
-    let data = context.global.data()?;
-    let configured = Config::load(&data).ok().and_then(|config| config.oauth.issuer);
-    configured.or_else(|| Endpoints::read(&data).ok()?.gateway)
 }

@@ -277,6 +277,19 @@ fn an_authority_that_may_not_sign_certificates_signs_none() {
 }
 
 #[test]
+fn nor_does_one_within_the_chain() {
+    let openssl = Openssl::new();
+    let root = openssl.root("root", CA);
+    for (usage, accepted) in [("keyCertSign,cRLSign", true), ("cRLSign", false)] {
+        let extensions = format!("basicConstraints=critical,CA:TRUE\nkeyUsage=critical,{usage}");
+        let between = openssl.below("root", "between", &extensions);
+        let leaf = openssl.below("between", "leaf", CLIENT);
+        let verdict = judged(chain(vec![root.clone()], &[leaf, between], None, soon()));
+        assert_eq!(verdict.is_ok(), accepted, "{usage}: {verdict:?}");
+    }
+}
+
+#[test]
 fn a_list_with_a_bad_signature_is_rejected() {
     let openssl = Openssl::new();
     let root = openssl.root("root", CA);

@@ -2,7 +2,7 @@
 //!
 //! Everything under `/v1` is a thin skin over `registry`, `authority`, `oauth` and the logs: read the request strictly, call one
 //! operation, show what it gave. Who may call is not judged here but by the gate, with the same stages as for everybody, before
-//! this router is reached; [`guard`] is the second lock.
+//! this router is reached; `guard` is the second lock.
 
 #![allow(unused_qualifications, reason = "utoipa's macros write them where a query is described")]
 

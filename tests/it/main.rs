@@ -16,6 +16,8 @@ mod framing;
 mod limits;
 /// What is in force, and from when.
 mod policy;
+/// Tokens: ours, bound ones, and those of other issuers.
+mod oauth;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
 /// Cut off means cut off.

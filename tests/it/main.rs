@@ -8,3 +8,6 @@ mod harness;
 
 /// Who is asking.
 mod authenticate;
+
+/// What the methods cost and promise.
+mod compare;

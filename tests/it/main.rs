@@ -24,3 +24,6 @@ mod proxy;
 mod revocation;
 /// What they may, and how it is said that they may not.
 mod scopes;
+
+/// What the methods cost and promise.
+mod compare;

@@ -10,6 +10,8 @@ mod harness;
 mod allowlists;
 /// Who is asking.
 mod authenticate;
+/// What the methods cost and promise.
+mod compare;
 /// Bytes that two parsers read differently.
 mod framing;
 /// What bites, and whom.
@@ -24,6 +26,3 @@ mod proxy;
 mod revocation;
 /// What they may, and how it is said that they may not.
 mod scopes;
-
-/// What the methods cost and promise.
-mod compare;

@@ -16,10 +16,10 @@ mod compare;
 mod framing;
 /// What bites, and whom.
 mod limits;
-/// What is in force, and from when.
-mod policy;
 /// Tokens: ours, bound ones, and those of other issuers.
 mod oauth;
+/// What is in force, and from when.
+mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
 /// Cut off means cut off.

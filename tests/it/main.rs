@@ -10,14 +10,16 @@ mod harness;
 mod allowlists;
 /// Who is asking.
 mod authenticate;
+/// What the methods cost and promise.
+mod compare;
 /// Bytes that two parsers read differently.
 mod framing;
 /// What bites, and whom.
 mod limits;
-/// What is in force, and from when.
-mod policy;
 /// Tokens: ours, bound ones, and those of other issuers.
 mod oauth;
+/// What is in force, and from when.
+mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
 /// Cut off means cut off.

@@ -2,7 +2,7 @@
 //!
 //! Everything under `/v1` is a thin skin over `registry`, `authority`, `oauth` and the logs: read the request strictly, call one
 //! operation, show what it gave. Who may call is not judged here but by the gate, with the same stages as for everybody, before
-//! this router is reached; [`guard`] is the second lock.
+//! this router is reached; `guard` is the second lock.
 
 #![allow(unused_qualifications, reason = "utoipa's macros write them where a query is described")]
 
@@ -75,7 +75,7 @@ pub struct AdminState {
 /// The router of the admin listener. The gate calls it with a [`crate::gateway::Caller`] in the request's extensions.
 pub fn router(state: AdminState) -> Router {
     let (api, document) = document::api().split_for_parts();
-    let pages = pages::Pages::new(&document::finish(document));
+    let pages = pages::Pages::new(&document::finish(document, &state.oauth.token_endpoint()));
     let guarded = api.route("/metrics", get(metrics::show)).layer(middleware::from_fn(guard::check));
     guarded
         .route("/livez", get(readiness::live))

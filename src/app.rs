@@ -164,7 +164,7 @@ impl App {
             },
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
-            endpoints: Vec::new(),
+            endpoints: endpoints.listed(),
         });
         let gate = Arc::new(Gate::new(GateParts {
             snapshot: Arc::clone(&foundation.snapshot),
@@ -184,10 +184,8 @@ impl App {
             ids: DecisionIds::new()?,
             draining: draining.clone(),
         }));
-        let distribution = Arc::new(distribution::Distribution {
-            authority: foundation.authority.clone(),
-            gate: Arc::clone(&gate),
-        });
+        let distribution =
+            Arc::new(distribution::Distribution { authority: foundation.authority.clone(), gate: Arc::clone(&gate) });
         let (connections, background) = (TaskTracker::new(), TaskTracker::new());
         let limits = ListenLimits {
             connections_max: config.limits.connections_max,
@@ -198,31 +196,26 @@ impl App {
         for listening in sockets.0 {
             let name = listening.listener.config.name.clone();
             let url = listening.listener.url();
-            let (snapshot, draining, tasks) =
-                (Arc::clone(&foundation.snapshot), draining.clone(), connections.clone());
+            let (snapshot, draining, tasks) = (Arc::clone(&foundation.snapshot), draining.clone(), connections.clone());
             if listening.listener.config.serves == Serves::Pki {
                 let handler = Arc::clone(&distribution);
                 background.spawn(listening.run(Serving { tls: None, snapshot, limits, handler, draining, tasks }));
             } else {
                 let (cell, handler) = (tls.cell(&name)?, Arc::clone(&gate));
-                background.spawn(listening.run(Serving { tls: Some(cell), snapshot, limits, handler, draining, tasks }));
+                background.spawn(listening.run(Serving {
+                    tls: Some(cell),
+                    snapshot,
+                    limits,
+                    handler,
+                    draining,
+                    tasks,
+                }));
             }
             tracing::info!(listener = %name, url = %url, "listening");
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         endpoints.write(&config.data)?;
-        Ok(Self {
-            endpoints,
-            foundation,
-            gate,
-            oauth,
-            audit,
-            tls,
-            draining,
-            connections,
-            background,
-            audit_writer,
-        })
+        Ok(Self { endpoints, foundation, gate, oauth, audit, tls, draining, connections, background, audit_writer })
     }
 
     /// Reads certificates again and makes new TLS configurations. Open connections stay.
@@ -283,9 +276,7 @@ fn pages(endpoints: &Endpoints, config: &Config) -> gateway::Pages {
             (own.name.clone(), GatewayDocs::new(site))
         })
         .collect();
-    Arc::new(move |view, listener, path, headers| {
-        docs.get(listener)?.answer(path, headers, view.version, &view.policy)
-    })
+    Arc::new(move |view, listener, path, headers| docs.get(listener)?.answer(path, headers, view.version, &view.policy))
 }
 
 /// Finds the passphrase of the CA's keys: the configured file, or a systemd credential. Never an argument or a variable,

@@ -33,8 +33,8 @@ use policies::{Denial, Route, RouteTable, Stage, Trace};
 pub use act::Upstreams;
 pub use decision_id::DecisionIds;
 pub use endpoints::Pages;
-pub use meters::Meters;
 pub use explain::{ExplainAnswer, ExplainRequest, explain};
+pub use meters::Meters;
 pub use services::{Caller, Services};
 
 use crate::audit::Audit;
@@ -44,11 +44,11 @@ use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
 use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
-use tokio_util::sync::CancellationToken;
 use act::Scene;
 use limits::{AddressLimits, ClientThrottles, Quotas};
 use stop::{Malformed, Stop};
 use target::Target;
+use tokio_util::sync::CancellationToken;
 use trail::Trail;
 
 /// What a [`Gate`] is made of; nothing of it waits for the database on the way of a request.
@@ -115,9 +115,7 @@ impl Gate {
         }
         let now = self.clock.now();
         let target = Target::read(connection, &parts)?;
-        self.addresses
-            .request(connection.source)
-            .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
+        self.addresses.request(connection.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         let view = self.snapshot.policy();
         if connection.listener.config.serves == Serves::Gateway
             && let Some(endpoint) = endpoints::find(&self.oauth, &target)

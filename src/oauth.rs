@@ -119,10 +119,14 @@ impl OAuth {
         pepper: Arc<Pepper>,
         keys: SigningKeys,
     ) -> Result<Self, Fault> {
-        let issuer = IssuerIdentity::parse(&config.issuer)
-            .ok_or_else(|| Fault::new(format!("the issuer {:?} is not a URL without query, fragment and final /", config.issuer)))?;
+        let issuer = IssuerIdentity::parse(&config.issuer).ok_or_else(|| {
+            Fault::new(format!("the issuer {:?} is not a URL without query, fragment and final /", config.issuer))
+        })?;
         if !(TOKEN_TTL_SECONDS_MIN..=TOKEN_TTL_SECONDS_MAX).contains(&config.token_ttl_seconds) {
-            return Err(Fault::new(format!("a token life of {} s is not between 300 and 86400", config.token_ttl_seconds)));
+            return Err(Fault::new(format!(
+                "a token life of {} s is not between 300 and 86400",
+                config.token_ttl_seconds
+            )));
         }
         let issuers = Issuers::new(&clock, &config.folder);
         Ok(Self {
@@ -142,6 +146,11 @@ impl OAuth {
     /// The `iss` of our tokens.
     pub fn issuer(&self) -> &str {
         &self.issuer.identifier
+    }
+
+    /// Where tokens are asked for.
+    pub fn token_endpoint(&self) -> String {
+        format!("{}{}", self.issuer.origin, Endpoint::Token.path())
     }
 
     /// The keys that sign our tokens: to rotate or withdraw them.
@@ -218,7 +227,11 @@ impl OAuth {
 
 impl std::fmt::Debug for OAuth {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_struct("OAuth").field("issuer", &self.issuer.identifier).field("keys", &self.keys).finish_non_exhaustive()
+        formatter
+            .debug_struct("OAuth")
+            .field("issuer", &self.issuer.identifier)
+            .field("keys", &self.keys)
+            .finish_non_exhaustive()
     }
 }
 

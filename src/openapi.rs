@@ -19,4 +19,4 @@ mod swagger;
 mod token_endpoint;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -93,8 +93,8 @@ pub use route::{
     Proxy, Route, RouteFault, RouteTable, ScopeRequirement,
 };
 pub use scope::{
-    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, MAX_SCOPE_LIST_BYTES, MAX_SCOPE_PART_BYTES, RESERVED_RESOURCE_SERVER,
-    ResourceServer, Scope, ScopeDefinition, ScopeSet, is_reserved_scope,
+    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, MAX_SCOPE_LIST_BYTES, MAX_SCOPE_PART_BYTES,
+    RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeDefinition, ScopeSet, is_reserved_scope,
 };
 pub use text::InvalidText;
 pub use time::UnixSeconds;

@@ -8,7 +8,8 @@ use std::sync::Arc;
 use crate::text::{InvalidText, checked_text};
 
 pub use resource_server::{
-    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, RESERVED_RESOURCE_SERVER, ResourceServer, ScopeDefinition, is_reserved_scope,
+    ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, RESERVED_RESOURCE_SERVER, ResourceServer, ScopeDefinition,
+    is_reserved_scope,
 };
 pub use set::{MAX_SCOPE_LIST_BYTES, ScopeSet};
 

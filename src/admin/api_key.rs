@@ -83,6 +83,7 @@ pub(super) struct ApiKeyQuery {
     /// Those of this client only.
     client: Option<String>,
     /// 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next` of the part before.
     after: Option<String>,

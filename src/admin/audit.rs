@@ -58,6 +58,7 @@ pub(super) struct AuditQuery {
     /// The record with this id: for decisions the `decision_id` of an answer.
     id: Option<String>,
     /// 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next` of the part before.
     after: Option<String>,

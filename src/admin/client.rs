@@ -22,7 +22,7 @@ use crate::store::client::ClientFilter;
 #[serde(deny_unknown_fields)]
 #[schema(as = NewClient)]
 pub(super) struct ClientOrder {
-    #[schema(example = "acme-orders")]
+    #[schema(example = "acme-orders", pattern = "^[A-Za-z0-9][A-Za-z0-9._+-]{0,127}$")]
     id: String,
     /// The partner it belongs to.
     #[schema(example = "acme")]
@@ -46,6 +46,7 @@ pub(super) struct ClientQuery {
     /// Those of this partner only.
     partner: Option<String>,
     /// 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next` of the part before.
     after: Option<String>,

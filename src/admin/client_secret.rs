@@ -55,6 +55,7 @@ pub(super) struct ClientSecretQuery {
     /// The client. Required: secrets are looked after client by client.
     client: String,
     /// Accepted and not needed: a client has few secrets, and all of them are listed.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
 }
 

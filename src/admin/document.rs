@@ -16,24 +16,19 @@ use super::{
 };
 use crate::openapi;
 
-/// The token endpoint, which the admin listener serves too.
-const TOKEN_URL: &str = "/oauth2/token";
 /// What every operation can answer besides what it is made for.
-const REFUSALS: [(&str, &str); 6] = [
+const REFUSALS: [(&str, &str); 7] = [
     ("400", "The body or the query cannot be read; the message names the field."),
     ("401", "No credential, or a bad one."),
     ("403", "The scope is missing, or the object is managed elsewhere."),
     ("404", "There is no such thing."),
+    ("422", "The input is not acceptable; the message and the details say why."),
     ("429", "Too fast."),
     ("500", "The server failed. Nothing is said to be done that is not."),
 ];
 /// And those that change something.
-const WRITE_REFUSALS: [(&str, &str); 4] = [
-    ("409", "It contradicts what stands."),
-    ("413", "The body is too large."),
-    ("415", "The body is not JSON."),
-    ("422", "The input is not acceptable; the message and the details say why."),
-];
+const WRITE_REFUSALS: [(&str, &str); 3] =
+    [("409", "It contradicts what stands."), ("413", "The body is too large."), ("415", "The body is not JSON.")];
 /// Questions that need a body; the gate asks the same scope for them as for reading.
 const QUESTIONS: [&str; 4] = ["/v1/explain", "/v1/policies/check", "/v1/policies/plan", "/v1/tokens/inspect"];
 
@@ -98,13 +93,14 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(audit::list))
 }
 
-/// Adds what is the same for every operation: who may ask, and how it refuses.
-pub(super) fn finish(document: Document) -> Value {
+/// Adds what is the same for every operation: who may ask, and how it refuses. Tokens are had on the gateway's listener, not
+/// on this one.
+pub(super) fn finish(document: Document, token_url: &str) -> Value {
     let mut document = serde_json::to_value(document).unwrap_or_default();
     document["servers"] = json!([{"url": "/", "description": "The admin listener."}]);
     let scopes = [(ADMIN_READ, "Read everything"), (ADMIN_WRITE, "Change everything")];
     let scopes: Map<String, Value> = scopes.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
-    document["components"]["securitySchemes"] = openapi::security_schemes(TOKEN_URL, scopes);
+    document["components"]["securitySchemes"] = openapi::security_schemes(token_url, scopes);
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
             let reads = method == "get" || QUESTIONS.contains(&path.as_str());

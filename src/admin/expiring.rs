@@ -27,6 +27,7 @@ pub(super) struct ExpiringQuery {
     /// Ends within so many seconds from now; thirty days when absent.
     within_seconds: Option<u32>,
     /// 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next` of the part before.
     after: Option<String>,

@@ -3,7 +3,7 @@
 use axum::extract::Request;
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
-use http::{HeaderMap, StatusCode, Uri, header};
+use http::{HeaderMap, HeaderValue, StatusCode, Uri, header};
 
 use super::operator;
 use super::problem::Problem;
@@ -22,16 +22,15 @@ pub(super) async fn check(request: Request, next: Next) -> Response {
     next.run(request).await
 }
 
-/// W3C Fetch Metadata where there is any, and `Origin` (RFC 6454 §7) for browsers without it.
+/// W3C Fetch Metadata, which no page can forge; `Origin` (RFC 6454 §7) for browsers that have none.
 fn is_cross_site(headers: &HeaderMap, uri: &Uri) -> bool {
-    let site = headers.get("sec-fetch-site").map(|site| site.as_bytes());
-    if site.is_some_and(|site| site != b"same-origin" && site != b"none") {
-        return true;
+    if let Some(site) = headers.get("sec-fetch-site") {
+        return site != "same-origin" && site != "none";
     }
     let Some(origin) = headers.get(header::ORIGIN) else { return false };
     // HTTP/2 has the host in the target.
     let host = uri.authority().map(|authority| authority.as_str().as_bytes());
-    let host = host.or_else(|| headers.get(header::HOST).map(|host| host.as_bytes()));
+    let host = host.or_else(|| headers.get(header::HOST).map(HeaderValue::as_bytes));
     let from = origin.as_bytes().strip_prefix(b"https://");
     match (from, host) {
         (Some(from), Some(host)) => !from.eq_ignore_ascii_case(host),

@@ -21,7 +21,7 @@ use crate::registry::partner::PartnerView;
 #[serde(deny_unknown_fields)]
 pub(super) struct NewPartner {
     /// Short name: a-z, 0-9 and `-`.
-    #[schema(example = "acme")]
+    #[schema(example = "acme", pattern = "^[a-z0-9][a-z0-9-]{0,62}$")]
     id: String,
     /// For people; the id when absent.
     #[schema(example = "Acme Ltd")]
@@ -36,6 +36,7 @@ pub(super) struct NewPartner {
 #[serde(deny_unknown_fields)]
 pub(super) struct PartnerQuery {
     /// 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next` of the part before.
     after: Option<String>,

@@ -97,6 +97,7 @@ impl From<AppliedPolicy> for Applied {
 #[serde(deny_unknown_fields)]
 pub(super) struct HistoryQuery {
     /// 1 to 1000; 100 when absent.
+    #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
     /// `next` of the part before.
     after: Option<String>,

@@ -33,9 +33,12 @@ pub(super) struct ProblemBody {
     status: u16,
     /// Stable, for programs: `client_not_found`.
     code: &'static str,
-    /// What is wrong, and what to do about it.
+    /// What is wrong, and what to do about it. The gate's own refusals have only the name of the status here.
     message: String,
+    /// What is wrong, and what to do about it.
+    detail: String,
     /// One line for each further fault, such as those of a policy document.
+    #[schema(required = false)]
     details: Vec<String>,
     /// Under this id the audit log tells more.
     decision_id: Option<String>,
@@ -98,6 +101,7 @@ pub(super) async fn write(request: Request, next: Next) -> Response {
             title: problem.status.canonical_reason().unwrap_or("Error").to_owned(),
             status: problem.status.as_u16(),
             code: problem.code,
+            detail: problem.message.clone(),
             message: problem.message,
             details: problem.details,
             decision_id,

@@ -36,8 +36,7 @@ impl Handler for Distribution {
         if self.gate.may_request(connection.source).is_err() {
             return plain(429, "too many requests from this address\n".to_owned());
         }
-        let if_none_match =
-            request.headers().get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
+        let if_none_match = request.headers().get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
         self.authority.answer(request.method(), request.uri().path(), if_none_match).map(Body::from)
     }
 

@@ -13,8 +13,8 @@ use crate::authority::{Authority, KeyDirectory, Names, NewCertificate, Passphras
 use crate::clock::Clock;
 use crate::config::{CONFIG_FILE_NAME, Config, ConfigFile, ListenerFile, Serves};
 use crate::failure::{Failure, Fault, Refusal};
-use crate::registry::{Actor, Pepper};
 use crate::registry::client::NewClient;
+use crate::registry::{Actor, Pepper};
 use crate::store::{Page, Store, partner};
 
 /// The partner and client that an installation begins with.
@@ -154,7 +154,12 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
 
 /// Issues a certificate with a key of ours and writes `NAME.crt` (with chain), `NAME.p12`, its password, and last `NAME.key`,
 /// whose presence says that the rest is there.
-pub(super) async fn issue_into(foundation: &Foundation, client: &str, folder: &Path, name: &str) -> Result<(), Failure> {
+pub(super) async fn issue_into(
+    foundation: &Foundation,
+    client: &str,
+    folder: &Path,
+    name: &str,
+) -> Result<(), Failure> {
     let new = NewCertificate {
         client: client.to_owned(),
         lifetime_seconds: None,

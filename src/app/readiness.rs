@@ -42,11 +42,7 @@ impl Readiness {
                 ok: age <= STALENESS_MAX,
                 detail: format!("changes last read {} ms ago", age.as_millis()),
             },
-            Check {
-                name: "audit",
-                ok: self.audit.is_alive(),
-                detail: "the audit log's writer".to_owned(),
-            },
+            Check { name: "audit", ok: self.audit.is_alive(), detail: "the audit log's writer".to_owned() },
         ];
         let now = self.clock.now().0;
         for issuer in self.authority.issuers() {

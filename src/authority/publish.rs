@@ -30,6 +30,8 @@ pub(super) const ROOT_CRL_LIFETIME_SECONDS: u32 = 365 * 86_400;
 const ROOT_CRL_WARNING_SECONDS: i64 = 30 * 86_400;
 /// Several revocations at once make one list.
 const DEBOUNCE: Duration = Duration::from_millis(100);
+/// How long a revocation's answer waits for its list.
+const PROMPT: Duration = Duration::from_secs(1);
 /// However far the next list is, the clock is looked at so often: it may have been set, or the machine have slept.
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
 const RETRY_MIN: Duration = Duration::from_secs(1);
@@ -131,6 +133,18 @@ impl Authority {
         }
         // What was revoked in the last moments before the end; the next start would publish it too.
         self.publish_due().await;
+    }
+
+    /// Publishes what is due now rather than in a moment, so that who has revoked something and then fetches the list finds it
+    /// there. A list that takes longer, or fails, is the publisher's to finish.
+    pub(super) async fn publish_promptly(&self) {
+        let authority = self.clone();
+        let publishing = tokio::spawn(async move {
+            if !authority.publish_due().await {
+                authority.inner.publisher.nudged.notify_one();
+            }
+        });
+        let _ = tokio::time::timeout(PROMPT, publishing).await;
     }
 
     /// Signs and stores every list anew, and returns when they are served.

@@ -69,8 +69,9 @@ impl fmt::Display for Selector {
 }
 
 impl Authority {
-    /// Revokes for good. When this returns, this node refuses the certificates, on new connections and on open ones. The lists
-    /// for others follow within moments; that they cannot be signed or stored does not make the revocation fail.
+    /// Revokes for good. When this returns, this node refuses the certificates, on new connections and on open ones. The
+    /// lists for others are published too, unless that takes longer than a moment: then they follow, and that they cannot be
+    /// signed or stored does not make the revocation fail.
     ///
     /// Certificates that were revoked before stay as they are, and asking again succeeds.
     ///
@@ -89,7 +90,10 @@ impl Authority {
             return Err(Refusal::invalid("reason_not_permanent", message).into());
         }
         let (authority, actor) = (self.clone(), actor.clone());
-        to_the_end(async move { authority.revoke_now(&selector, reason, &actor, started_nanos).await }).await
+        let revoked =
+            to_the_end(async move { authority.revoke_now(&selector, reason, &actor, started_nanos).await }).await?;
+        self.publish_promptly().await;
+        Ok(revoked)
     }
 
     async fn revoke_now(

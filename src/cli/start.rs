@@ -6,12 +6,13 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use clap::Args;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::initialise::{self, NewInstallation};
 use crate::app::{App, Endpoints, Foundation, Sockets, demo, find_passphrase, is_initialised};
 use crate::clock::Clock;
 use crate::config::{Config, Serves};
-use crate::failure::{Failure, Refusal};
+use crate::failure::{Failure, Fault, Refusal};
 use crate::telemetry;
 
 /// Where a demo listens unless told otherwise.
@@ -23,54 +24,75 @@ const PKI: &str = "127.0.0.1:8080";
 
 /// Make a CA, a sample policy, a partner with one credential of each kind, and serve them
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "EXAMPLES:\n  portcullis demo\n  portcullis demo --data /tmp/gate --gateway 127.0.0.1:0 --mtls 127.0.0.1:0 --admin 127.0.0.1:0 --pki 127.0.0.1:0")]
-pub struct DemoArgs {
+#[command(
+    after_help = "EXAMPLES:\n  portcullis demo\n  portcullis demo --data /tmp/gate --gateway 127.0.0.1:0 --mtls 127.0.0.1:0 --admin 127.0.0.1:0 --pki 127.0.0.1:0"
+)]
+pub(super) struct DemoArgs {
     /// Address of the gateway, client certificates optional [default: 127.0.0.1:8443]
     #[arg(long, value_name = "ADDR")]
-    pub gateway: Option<SocketAddr>,
+    pub(super) gateway: Option<SocketAddr>,
     /// Address of the gateway, client certificates required [default: 127.0.0.1:8444]
     #[arg(long, value_name = "ADDR")]
-    pub mtls: Option<SocketAddr>,
+    pub(super) mtls: Option<SocketAddr>,
     /// Address of the admin API and the console [default: 127.0.0.1:9443]
-    #[arg(long, value_name = "ADDR")]
-    pub admin: Option<SocketAddr>,
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(super) admin: Option<String>,
     /// Address of CRLs and CA certificates, plain HTTP [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDR")]
-    pub pki: Option<SocketAddr>,
+    pub(super) pki: Option<SocketAddr>,
 }
 
 /// Make a data folder: configuration, CA and the first administrator
 #[derive(Args, Clone, Debug)]
-#[command(after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com\n  portcullis --data /var/lib/portcullis serve")]
-pub struct InitArgs {
+#[command(
+    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com\n  portcullis --data /var/lib/portcullis serve"
+)]
+pub(super) struct InitArgs {
     /// Name or address by which clients reach the gateway; repeat for more
     #[arg(long, value_name = "HOST", required = true)]
-    pub hostname: Vec<String>,
+    pub(super) hostname: Vec<String>,
     /// SPIFFE trust domain of the client identities [default: the first hostname]
     #[arg(long, value_name = "DOMAIN")]
-    pub trust_domain: Option<String>,
+    pub(super) trust_domain: Option<String>,
     /// Short word in API keys: pc_WORD_…
     #[arg(long, value_name = "WORD", default_value = "live")]
-    pub environment: String,
+    pub(super) environment: String,
     /// File with the passphrase of the CA's keys [default: made in DATA/keys/passphrase]
     #[arg(long, value_name = "FILE")]
-    pub passphrase_file: Option<PathBuf>,
+    pub(super) passphrase_file: Option<PathBuf>,
     /// Address of the gateway, client certificates optional
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
-    pub gateway: SocketAddr,
+    pub(super) gateway: SocketAddr,
     /// Address of the gateway, client certificates required
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8444")]
-    pub mtls: SocketAddr,
+    pub(super) mtls: SocketAddr,
     /// Address of the admin API and the console
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443")]
-    pub admin: SocketAddr,
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443", value_parser = address)]
+    pub(super) admin: String,
     /// Address of CRLs and CA certificates, plain HTTP
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
-    pub pki: SocketAddr,
+    pub(super) pki: SocketAddr,
+}
+
+/// A checked address, as text: clap wants one type for all options of one name, and `--admin` elsewhere takes a URL.
+fn address(text: &str) -> Result<String, String> {
+    text.parse::<SocketAddr>().map(|address| address.to_string()).map_err(|error| error.to_string())
+}
+
+fn parsed(address: &str) -> Result<SocketAddr, Refusal> {
+    address
+        .parse()
+        .map_err(|_| Refusal::invalid("address", format!("{address:?} is not an address like 127.0.0.1:9443")))
+}
+
+impl DemoArgs {
+    fn admin(&self) -> Option<SocketAddr> {
+        self.admin.as_deref().and_then(|address| address.parse().ok())
+    }
 }
 
 /// `demo`: prepares what is missing, says how to call it, and serves until it is told to stop.
-pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
+pub(super) async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
     let data = data.unwrap_or(Path::new(DEMO_DATA));
     let given = |address: Option<SocketAddr>, default: &str| {
         address.map_or_else(|| default.parse().map_err(|_| Refusal::invalid("address", default)), Ok)
@@ -81,13 +103,23 @@ pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
         hostnames: hostnames(args),
         gateway: given(args.gateway, GATEWAY)?,
         mtls: given(args.mtls, MTLS)?,
-        admin: given(args.admin, ADMIN)?,
+        admin: given(args.admin(), ADMIN)?,
         pki: given(args.pki, PKI)?,
         passphrase_file: None,
         exempt_loopback: true,
     };
+    let mut signals = Signals::listen()?;
+    let started = tokio::select! {
+        started = start_demo(data, args, &new) => started?,
+        // A start that is cut short is taken up by the next one.
+        () = signals.stop() => return Ok(()),
+    };
+    until_told(started, signals).await
+}
+
+async fn start_demo(data: &Path, args: &DemoArgs, new: &NewInstallation) -> Result<App, Failure> {
     let fresh = !is_initialised(data);
-    let mut config = initialise::lay_folder(data, &new)?;
+    let mut config = initialise::lay_folder(data, new)?;
     telemetry::start_logging(&config.log)?;
     override_addresses(&mut config, args);
     let passphrase = find_passphrase(&config)?;
@@ -99,12 +131,13 @@ pub async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Failure> {
     let foundation = initialise::initialise(config, Clock::system(), passphrase, &endpoints).await?;
     let demo = demo::prepare(&foundation, &endpoints).await?;
     let app = App::start(foundation, sockets).await?;
+    demo.write(data)?;
     announce::demo(data, &demo);
-    until_told(app).await
+    Ok(app)
 }
 
 /// `init`.
-pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
+pub(super) async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
     if is_initialised(data) {
         announce::already(data);
     }
@@ -113,7 +146,7 @@ pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
         (None, None) => return Err(Refusal::invalid("hostname", "give at least one --hostname").into()),
     };
     let passphrase_file = match &args.passphrase_file {
-        Some(path) => Some(std::path::absolute(path).map_err(crate::failure::Fault::from)?),
+        Some(path) => Some(std::path::absolute(path).map_err(Fault::from)?),
         None => None,
     };
     let new = NewInstallation {
@@ -122,7 +155,7 @@ pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
         hostnames: args.hostname.clone(),
         gateway: args.gateway,
         mtls: args.mtls,
-        admin: args.admin,
+        admin: parsed(&args.admin)?,
         pki: args.pki,
         passphrase_file,
         exempt_loopback: false,
@@ -137,41 +170,73 @@ pub async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
 }
 
 /// `serve`.
-pub async fn serve(data: &Path) -> Result<(), Failure> {
+pub(super) async fn serve(data: &Path) -> Result<(), Failure> {
     let config = Config::load(data).map_err(|faults| {
         Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
     })?;
     telemetry::start_logging(&config.log)?;
+    let mut signals = Signals::listen()?;
+    let started = tokio::select! {
+        started = start_server(config) => started?,
+        () = signals.stop() => return Ok(()),
+    };
+    until_told(started, signals).await
+}
+
+async fn start_server(config: Config) -> Result<App, Failure> {
     let passphrase = find_passphrase(&config)?;
     let sockets = Sockets::bind(&config).await?;
     let endpoints = sockets.endpoints();
     let foundation = Foundation::open(config, Clock::system(), passphrase, &endpoints).await?;
-    until_told(App::start(foundation, sockets).await?).await
+    App::start(foundation, sockets).await
 }
 
-/// SIGTERM and SIGINT drain; SIGHUP reads certificates again.
-async fn until_told(app: App) -> Result<(), Failure> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let mut terminate = signal(SignalKind::terminate()).map_err(crate::failure::Fault::from)?;
-    let mut interrupt = signal(SignalKind::interrupt()).map_err(crate::failure::Fault::from)?;
-    let mut hangup = signal(SignalKind::hangup()).map_err(crate::failure::Fault::from)?;
+/// What a supervisor says. Heard from the first moment on, so that a start can be called off too.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn listen() -> Result<Self, Fault> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hangup: signal(SignalKind::hangup())?,
+        })
+    }
+
+    async fn stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+/// SIGTERM and SIGINT drain, a second one cuts the drain short; SIGHUP reads certificates again.
+async fn until_told(app: App, mut signals: Signals) -> Result<(), Failure> {
     loop {
         tokio::select! {
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
-            _ = hangup.recv() => match app.reload_tls().await {
+            _ = signals.terminate.recv() => break,
+            _ = signals.interrupt.recv() => break,
+            _ = signals.hangup.recv() => match app.reload_tls().await {
                 Ok(()) => tracing::info!("certificates read again"),
                 Err(failure) => tracing::error!(%failure, "certificates could not be read again; the old ones stay"),
             },
         }
     }
-    app.drain().await;
+    tokio::select! {
+        () = app.drain() => {}
+        () = signals.stop() => tracing::warn!("told twice: open requests are cut"),
+    }
     Ok(())
 }
 
 fn hostnames(args: &DemoArgs) -> Vec<String> {
     let mut names = vec!["localhost".to_owned(), "127.0.0.1".to_owned(), "::1".to_owned()];
-    for address in [args.gateway, args.mtls, args.admin].into_iter().flatten() {
+    for address in [args.gateway, args.mtls, args.admin()].into_iter().flatten() {
         let name = address.ip().to_string();
         if !address.ip().is_unspecified() && !names.contains(&name) {
             names.push(name);
@@ -186,7 +251,7 @@ fn override_addresses(config: &mut Config, args: &DemoArgs) {
         let given = match (listener.name.as_str(), listener.serves) {
             ("mtls", Serves::Gateway) => args.mtls,
             (_, Serves::Gateway) => args.gateway,
-            (_, Serves::Admin) => args.admin,
+            (_, Serves::Admin) => args.admin(),
             (_, Serves::Pki) => args.pki,
         };
         if let Some(address) = given {

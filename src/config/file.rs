@@ -171,7 +171,9 @@ impl OAuthFile {
         if let Some(issuer) = &self.issuer
             && (!issuer.starts_with("https://") || issuer.contains(['?', '#', ' ']) || issuer.ends_with('/'))
         {
-            faults.push("oauth.issuer must be an https URL without query, fragment or final '/' (RFC 8414 §2)".to_owned());
+            faults.push(
+                "oauth.issuer must be an https URL without query, fragment or final '/' (RFC 8414 §2)".to_owned(),
+            );
         }
         OAuthSettings {
             issuer: self.issuer,
@@ -187,7 +189,9 @@ impl PkiFile {
         if let Some(url) = &self.public_url
             && (!url.starts_with("http://") || url.ends_with('/') || url.contains(['?', '#', ' ']))
         {
-            faults.push("pki.public_url must be a plain http:// URL without final '/': CRLs are fetched without TLS".to_owned());
+            faults.push(
+                "pki.public_url must be a plain http:// URL without final '/': CRLs are fetched without TLS".to_owned(),
+            );
         }
         let crl_lifetime_seconds = self.crl_lifetime_seconds.unwrap_or(86_400);
         if !(600..=864_000).contains(&crl_lifetime_seconds) {
@@ -200,7 +204,8 @@ impl PkiFile {
 impl LimitsFile {
     fn check(self, faults: &mut Vec<String>) -> LimitSettings {
         let mut rate = |name: &str, given: Option<RateFile>, per_second: f64, burst: u32| {
-            let rate = given.map_or(Rate { per_second, burst }, |file| Rate { per_second: file.rate, burst: file.burst });
+            let rate =
+                given.map_or(Rate { per_second, burst }, |file| Rate { per_second: file.rate, burst: file.burst });
             if !(1e-3..=1e6).contains(&rate.per_second) || !(1..=1_000_000).contains(&rate.burst) {
                 faults.push(format!("limits.{name}: rate must lie in 0.001..=1000000 and burst in 1..=1000000"));
             }
@@ -240,7 +245,8 @@ impl AuditFile {
             None | Some("all") => AuditAllowed::All,
             Some("none") => AuditAllowed::None,
             Some(other) => {
-                faults.push(format!("audit.allowed {other:?} must be \"all\" or \"none\" (denials are always recorded)"));
+                faults
+                    .push(format!("audit.allowed {other:?} must be \"all\" or \"none\" (denials are always recorded)"));
                 AuditAllowed::All
             }
         };

@@ -25,7 +25,12 @@ pub(super) struct Scene<'a> {
 }
 
 /// Carries out the route's action.
-pub(super) async fn act(permit: Permit, parts: Parts, body: Incoming, scene: Scene<'_>) -> Result<Response<Body>, Stop> {
+pub(super) async fn act(
+    permit: Permit,
+    parts: Parts,
+    body: Incoming,
+    scene: Scene<'_>,
+) -> Result<Response<Body>, Stop> {
     let route = std::sync::Arc::clone(permit.route());
     match &route.action {
         Action::Mock(mock) => mock::answer(&permit, mock, parts.method == http::Method::HEAD),

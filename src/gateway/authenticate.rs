@@ -22,21 +22,15 @@ pub(super) async fn authenticate<T: Trace>(
 ) -> Result<Principal, Stop> {
     let result = prove_all(gate, view, target, now).await;
     match &result {
-        Ok(principal) => trace.step(Stage::Authenticate, true, || {
-            format!("client {} by {}", principal.client().id, principal.methods())
-        }),
+        Ok(principal) => trace
+            .step(Stage::Authenticate, true, || format!("client {} by {}", principal.client().id, principal.methods())),
         Err(Stop::Denied(denial)) => trace.step(Stage::Authenticate, false, || denial.to_string()),
         Err(_) => trace.step(Stage::Authenticate, false, || "the credential could not be judged".to_owned()),
     }
     result
 }
 
-async fn prove_all(
-    gate: &Gate,
-    view: &PolicyView,
-    target: &Target<'_>,
-    now: UnixSeconds,
-) -> Result<Principal, Stop> {
+async fn prove_all(gate: &Gate, view: &PolicyView, target: &Target<'_>, now: UnixSeconds) -> Result<Principal, Stop> {
     let presented = &target.presented;
     let mut proofs: Vec<Proof> = Vec::with_capacity(3);
     if let Some(peer) = presented.certificate {
@@ -63,8 +57,8 @@ async fn prove_all(
 /// Brings proofs together; the client must still be there.
 pub(super) fn resolve(view: &PolicyView, proofs: Vec<Proof>) -> Result<Principal, Denial> {
     let Some(first) = proofs.first() else { return Err(Denial::NoCredential) };
-    let entry = view
-        .client(first.client.as_str())
-        .ok_or_else(|| Denial::CredentialRevoked { detail: format!("client {} is no longer registered", first.client) })?;
+    let entry = view.client(first.client.as_str()).ok_or_else(|| Denial::CredentialRevoked {
+        detail: format!("client {} is no longer registered", first.client),
+    })?;
     policies::resolve(proofs, entry.client.clone())
 }

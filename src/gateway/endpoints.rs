@@ -87,9 +87,8 @@ impl Endpoint {
             Self::Page => {
                 let path = parts.uri.path();
                 let page = (gate.pages)(view, &connection.listener.config.name, path, &parts.headers);
-                page.map(|page| page.map(Body::from)).ok_or_else(|| {
-                    policies::Denial::RouteNotFound { detail: format!("no page {path}") }.into()
-                })
+                page.map(|page| page.map(Body::from))
+                    .ok_or_else(|| policies::Denial::RouteNotFound { detail: format!("no page {path}") }.into())
             }
         }
     }

@@ -126,9 +126,8 @@ fn described_proofs(request: &ExplainRequest) -> Result<Vec<Proof>, String> {
     presents
         .iter()
         .map(|method| {
-            let method: AuthMethod = method
-                .parse()
-                .map_err(|_| format!("{method:?} is not a method: use mutual_tls, api_key or bearer"))?;
+            let method: AuthMethod =
+                method.parse().map_err(|_| format!("{method:?} is not a method: use mutual_tls, api_key or bearer"))?;
             let kind = match method {
                 AuthMethod::MutualTls => CredentialKind::ClientCertificate,
                 AuthMethod::ApiKey => CredentialKind::ApiKey,

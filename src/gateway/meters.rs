@@ -19,9 +19,10 @@ impl Meters {
     pub(super) fn decided(&self, listener: &Listener, outcome: &'static str, nanos: u64) {
         // A listener is known by its port: labels are strings, and strings are slow to hash.
         let decisions = self.decisions.pin();
-        let counter = decisions.get_or_insert_with((listener.address.port(), outcome), || {
-            counter!("portcullis_decisions_total", "listener" => listener.config.name.clone(), "outcome" => outcome)
-        });
+        let counter = decisions.get_or_insert_with(
+            (listener.address.port(), outcome),
+            || counter!("portcullis_decisions_total", "listener" => listener.config.name.clone(), "outcome" => outcome),
+        );
         counter.increment(1);
         self.seconds.record(nanos as f64 / 1e9);
     }

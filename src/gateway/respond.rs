@@ -72,12 +72,7 @@ pub(super) fn pass(mut response: Response<Body>, decision_id: &str) -> Response<
 }
 
 /// Turns a stop into its answer, in the style of the route if one was found.
-pub(super) fn respond(
-    stop: &Stop,
-    asked: &Asked,
-    route: Option<&Route>,
-    decision_id: &str,
-) -> Response<Body> {
+pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decision_id: &str) -> Response<Body> {
     let style = route.map_or(ErrorStyle::Standard, |route| route.errors);
     let accepted = route.map_or(&[][..], |route| route.accept.as_slice());
     let refusal = match stop {
@@ -136,7 +131,8 @@ fn of_denial(denial: &Denial, accepted: &[AuthMethodSet], asked: &Asked) -> Refu
     };
     match denial {
         Denial::NoCredential => {
-            let mut refusal = unauthorized("no_credential", &format!("This route asks for {}.", alternatives(accepted)));
+            let mut refusal =
+                unauthorized("no_credential", &format!("This route asks for {}.", alternatives(accepted)));
             refusal.challenges = challenges(accepted);
             refusal
         }
@@ -166,7 +162,8 @@ fn of_denial(denial: &Denial, accepted: &[AuthMethodSet], asked: &Asked) -> Refu
             forbidden("source_not_allowed", "This may not be called from the address that the request comes from.")
         }
         Denial::InsufficientScope { required, .. } => {
-            let mut refusal = forbidden("insufficient_scope", &format!("This route asks for {}.", scopes_text(required)));
+            let mut refusal =
+                forbidden("insufficient_scope", &format!("This route asks for {}.", scopes_text(required)));
             if asked.bearer {
                 refusal.challenges = vec![format!(
                     "Bearer realm=\"{REALM}\", error=\"insufficient_scope\", scope=\"{}\"",
@@ -187,9 +184,12 @@ fn of_denial(denial: &Denial, accepted: &[AuthMethodSet], asked: &Asked) -> Refu
             "The quota of the client's usage plan is spent for this period.",
             *retry_after,
         ),
-        Denial::RouteNotFound { .. } => {
-            Refusal::new(StatusCode::NOT_FOUND, "route_not_found", "Not Found", "There is no route for this method and path.")
-        }
+        Denial::RouteNotFound { .. } => Refusal::new(
+            StatusCode::NOT_FOUND,
+            "route_not_found",
+            "Not Found",
+            "There is no route for this method and path.",
+        ),
     }
 }
 

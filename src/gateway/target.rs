@@ -63,12 +63,7 @@ impl<'a> Target<'a> {
             api_key: single(&parts.headers, &HeaderName::from_static("x-api-key"), "x-api-key header")?,
             authorization: single(&parts.headers, &AUTHORIZATION, "Authorization header")?.map(authorization),
         };
-        Ok(Self {
-            listener: &connection.listener.config.name,
-            method: &parts.method,
-            path,
-            presented,
-        })
+        Ok(Self { listener: &connection.listener.config.name, method: &parts.method, path, presented })
     }
 }
 
@@ -130,17 +125,16 @@ fn check_host(connection: &Connection, uri: &Uri, headers: &HeaderMap) -> Result
 
 /// Which of our hosts `host[:port]` names.
 fn place_of(ours: &[String], text: &str) -> Result<usize, Malformed> {
-    let host = match text.strip_prefix('[') {
-        Some(rest) => rest.split_once(']').map_or(text, |(address, _)| address),
-        None => text.rsplit_once(':').map_or(text, |(host, _)| host),
+    let (host, port) = match text.strip_prefix('[') {
+        Some(rest) => rest.split_once(']').ok_or(Malformed::Misdirected)?,
+        None => text.find(':').map_or((text, ""), |colon| text.split_at(colon)),
     };
-    // User information has no place in a request target.
-    if text.contains('@') {
+    // What follows the host is a port and nothing else: of `ours:443, other` and `ours:443@other`, some programs take the other.
+    let digits = if port.is_empty() { "" } else { port.strip_prefix(':').ok_or(Malformed::Misdirected)? };
+    if digits.len() > 5 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
         return Err(Malformed::Misdirected);
     }
     let place = |host: &str| ours.iter().position(|name| name == host);
     // Most clients write the name as we do; only the others cost an allocation.
-    place(host)
-        .or_else(|| canonical_hostname(host).and_then(|host| place(&host)))
-        .ok_or(Malformed::Misdirected)
+    place(host).or_else(|| canonical_hostname(host).and_then(|host| place(&host))).ok_or(Malformed::Misdirected)
 }

@@ -78,9 +78,10 @@ impl Trail {
         self.client = Some(client.id.to_string());
         self.partner = Some(client.partner.to_string());
         self.auth_methods = Some(principal.methods().to_string());
-        let credentials = principal.proofs().iter().map(|proof| {
-            format!("{}:{}", proof.credential.kind.as_str(), proof.credential.id)
-        });
+        let credentials = principal
+            .proofs()
+            .iter()
+            .map(|proof| format!("{}:{}", proof.credential.kind.as_str(), proof.credential.id));
         self.credentials = Some(credentials.collect::<Vec<_>>().join(" "));
     }
 
@@ -119,7 +120,9 @@ impl Trail {
             Stop::Fault(_) | Stop::Upstream(_) => {
                 tracing::error!(decision_id = %self.decision_id, outcome, detail, "request failed");
             }
-            _ => tracing::debug!(decision_id = %self.decision_id, outcome, detail, source = %self.source, "request denied"),
+            _ => {
+                tracing::debug!(decision_id = %self.decision_id, outcome, detail, source = %self.source, "request denied")
+            }
         }
         self.outcome = outcome;
         self.detail = Some(detail);

@@ -190,7 +190,11 @@ async fn connection<H: Handler>(shared: Arc<Shared<H>>, place: Place<H>, stream:
         certificate: None,
         closing: CancellationToken::new(),
     };
-    let served = serve::Served { handler: &shared.handler, draining: &shared.draining, head_timeout: shared.limits.head_timeout };
+    let served = serve::Served {
+        handler: &shared.handler,
+        draining: &shared.draining,
+        head_timeout: shared.limits.head_timeout,
+    };
     let Some(tls) = &shared.tls else {
         served.plain(Arc::new(connection), stream).await;
         return;

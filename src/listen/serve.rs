@@ -61,6 +61,8 @@ impl<H: Handler> Served<'_, H> {
             .header_read_timeout(self.head_timeout)
             .max_buf_size(HEAD_BYTES_MAX * 2)
             .max_headers(HEADERS_MAX + 4)
+            // A client that has said all it wants to say (`openssl s_client < request`) still gets its answer.
+            .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
         self.drive(&connection, pin!(served), |served| served.graceful_shutdown()).await;
     }
@@ -105,4 +107,3 @@ impl<H: Handler> Served<'_, H> {
 async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
     tokio::select! { () = one => {}, () = other => {} }
 }
-

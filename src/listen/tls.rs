@@ -35,12 +35,10 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     let provider = Arc::new(aws_lc_rs::default_provider());
     let certified = certified_key(settings.identity, &provider)?;
     let resolver = Arc::new(rustls::sign::SingleCertAndKey::from(certified));
-    let builder = ServerConfig::builder_with_details(
-        Arc::clone(&provider),
-        Arc::new(ClockTime(settings.clock.clone())),
-    )
-    .with_safe_default_protocol_versions()
-    .map_err(|error| Fault::new(format!("TLS versions: {error}")))?;
+    let builder =
+        ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(ClockTime(settings.clock.clone())))
+            .with_safe_default_protocol_versions()
+            .map_err(|error| Fault::new(format!("TLS versions: {error}")))?;
     let mut config = match settings.mode {
         ClientCertificates::None => builder.with_no_client_auth().with_cert_resolver(resolver),
         ClientCertificates::Optional => {

@@ -39,8 +39,7 @@ impl TrustAnchors {
             return Err(Fault::new("there is no trust anchor for client certificates"));
         }
         for certificate in &certificates {
-            pki::CaCertificate::parse(certificate)
-                .map_err(|error| Fault::new(format!("trust anchor: {error}")))?;
+            pki::CaCertificate::parse(certificate).map_err(|error| Fault::new(format!("trust anchor: {error}")))?;
         }
         Ok(Self { certificates })
     }
@@ -115,13 +114,13 @@ impl ClientVerifier {
             return Err(CertificateError::NotValidYet.into());
         }
         if !(self.anchors_valid.0..=self.anchors_valid.1).contains(&seconds) {
-            return self.verify_with_live_anchors(leaf, intermediates, now);
+            return self.verify_with_live_anchors(leaf, &signers(intermediates), now);
         }
         let key = chain_hash(leaf, intermediates);
         if intermediates_outlive(intermediates, seconds) && self.verified.contains_key(&key) {
             return Ok(());
         }
-        self.inner.verify_client_cert(leaf, intermediates, now)?;
+        self.inner.verify_client_cert(leaf, &signers(intermediates), now)?;
         self.verified.insert(key, ());
         Ok(())
     }
@@ -143,10 +142,14 @@ impl ClientVerifier {
     }
 }
 
+/// Those that may sign certificates: rustls would build a path through the others too, and a key that was certified for
+/// revocation lists alone could then make clients.
+fn signers<'a>(intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
+    intermediates.iter().filter(|der| pki::may_sign_certificates(der)).cloned().collect()
+}
+
 fn intermediates_outlive(intermediates: &[CertificateDer<'_>], seconds: i64) -> bool {
-    intermediates.iter().all(|der| {
-        pki::CaCertificate::parse(der).is_ok_and(|ca| ca.is_valid_at(seconds))
-    })
+    intermediates.iter().all(|der| pki::CaCertificate::parse(der).is_ok_and(|ca| ca.is_valid_at(seconds)))
 }
 
 fn chain_hash(leaf: &CertificateDer<'_>, intermediates: &[CertificateDer<'_>]) -> [u8; 32] {

@@ -134,14 +134,18 @@ fn certificate_of(
         return Err(unknown(&format!("{name} is not the one that was issued here")));
     }
     if entry.client != *client {
-        return Err(Denial::CredentialMismatch { detail: format!("{name} belongs to client {}, not to {client}", entry.client) });
+        return Err(Denial::CredentialMismatch {
+            detail: format!("{name} belongs to client {}, not to {client}", entry.client),
+        });
     }
     // notAfter is the last second that is valid (RFC 5280 §4.1.2.5).
     let end = entry.not_after.plus(1);
     match status_at(Some(entry.not_before), Some(end), entry.revoked.is_some(), scene.now) {
         CredentialStatus::Active => {}
         CredentialStatus::Revoked => return Err(Denial::CredentialRevoked { detail: name }),
-        CredentialStatus::Expired | CredentialStatus::NotYetValid => return Err(Denial::CredentialExpired { detail: name }),
+        CredentialStatus::Expired | CredentialStatus::NotYetValid => {
+            return Err(Denial::CredentialExpired { detail: name });
+        }
     }
     let networks = entry.narrowing.networks.as_deref().map(|networks| scene.view.allowlist(networks));
     if networks.is_some_and(|networks| !networks.contains(scene.source)) {

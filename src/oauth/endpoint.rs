@@ -30,14 +30,8 @@ impl Endpoint {
     /// The endpoint at `path`. The metadata of an issuer with a path stands also where RFC 8414 §3.1 (behind the well-known
     /// path) and OpenID Connect Discovery §4 (before it) look for it.
     pub(super) fn at(path: &str, issuer_path: &str) -> Option<Self> {
-        let plain = [
-            Self::Token,
-            Self::Revoke,
-            Self::Introspect,
-            Self::Jwks,
-            Self::ServerMetadata,
-            Self::OpenIdConfiguration,
-        ];
+        let plain =
+            [Self::Token, Self::Revoke, Self::Introspect, Self::Jwks, Self::ServerMetadata, Self::OpenIdConfiguration];
         if let Some(endpoint) = plain.into_iter().find(|endpoint| endpoint.path() == path) {
             return Some(endpoint);
         }

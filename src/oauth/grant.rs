@@ -33,10 +33,14 @@ pub(super) fn decide(
     let in_force: ScopeSet = allowed.iter().filter(|scope| policy.has_scope(scope)).cloned().collect();
     for resource in resources {
         if !in_force.iter().any(|scope| scope.resource_server() == *resource) {
-            return Err(ErrorAnswer::new(ErrorCode::InvalidTarget, "The resource is not one this client has scopes for."));
+            return Err(ErrorAnswer::new(
+                ErrorCode::InvalidTarget,
+                "The resource is not one this client has scopes for.",
+            ));
         }
     }
-    let refused = || ErrorAnswer::new(ErrorCode::InvalidScope, "A scope is malformed, unknown or not allowed to this client.");
+    let refused =
+        || ErrorAnswer::new(ErrorCode::InvalidScope, "A scope is malformed, unknown or not allowed to this client.");
     let (wanted, asked) = match requested {
         None => (in_force.clone(), None),
         Some(list) => {

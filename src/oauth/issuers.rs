@@ -48,7 +48,8 @@ struct Place {
 impl Issuers {
     pub(super) fn new(clock: &Clock, folder: &Path) -> Self {
         // A period of zero would be no limit; governor says so with `None`.
-        let quota = Quota::with_period(FETCH_PERIOD).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(FETCHES_BURST);
+        let quota =
+            Quota::with_period(FETCH_PERIOD).unwrap_or(Quota::per_second(NonZeroU32::MIN)).allow_burst(FETCHES_BURST);
         let fetch_limiter = Arc::new(RateLimiter::direct_with_clock(quota, clock.clone()));
         Self { clock: clock.clone(), folder: folder.to_owned(), fetch_limiter, known: papaya::HashMap::new() }
     }

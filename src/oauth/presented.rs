@@ -46,7 +46,8 @@ impl Presented {
             }
             (_, _, _) if assertion.is_some() => Err(nothing_usable("a client assertion, which is not offered")),
             (Some(authorization), named, None) => {
-                let readings = basic(authorization.as_bytes()).ok_or_else(|| nothing_usable("no readable HTTP Basic"))?;
+                let readings =
+                    basic(authorization.as_bytes()).ok_or_else(|| nothing_usable("no readable HTTP Basic"))?;
                 if named.is_some_and(|named| readings.iter().all(|reading| reading.client != named)) {
                     return Err(ErrorAnswer::invalid_request("The client_id is not that of the Authorization header."));
                 }
@@ -103,7 +104,9 @@ mod tests {
             Ok(presented) => {
                 Ok(presented.readings.into_iter().map(|reading| (reading.client, reading.secret.to_string())).collect())
             }
-            Err(answer) => Err(if answer.code == super::super::answer::ErrorCode::InvalidClient { "client" } else { "request" }),
+            Err(answer) => {
+                Err(if answer.code == super::super::answer::ErrorCode::InvalidClient { "client" } else { "request" })
+            }
         }
     }
 
@@ -139,7 +142,9 @@ mod tests {
 
     #[test]
     fn nothing_that_can_be_used() {
-        for authorization in ["Bearer abc", "Basic", "Basic ", "Basic !!!", "Basic YWNtZQ==", "Basic YWNtZTo=", "Digest x"] {
+        for authorization in
+            ["Bearer abc", "Basic", "Basic ", "Basic !!!", "Basic YWNtZQ==", "Basic YWNtZTo=", "Digest x"]
+        {
             assert_eq!(read(&[authorization], ""), Err("client"), "{authorization}");
         }
         assert_eq!(read(&[&encoded(&format!("acme:{}", "x".repeat(300)))], ""), Err("client"));

@@ -44,9 +44,9 @@ impl OAuth {
     /// # Errors
     /// `token_unknown` when we did not issue it.
     pub async fn revoke_token(&self, actor: &Actor, token: &str) -> Result<(), Failure> {
-        let token = self.own_token(token).ok_or_else(|| {
-            Refusal::not_found("token_unknown", "This is not a token that was issued here.")
-        })?;
+        let token = self
+            .own_token(token)
+            .ok_or_else(|| Refusal::not_found("token_unknown", "This is not a token that was issued here."))?;
         self.store_revocation(actor, &token).await?;
         Ok(())
     }

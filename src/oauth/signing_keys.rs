@@ -68,7 +68,15 @@ impl SigningKeys {
             let (key, sealed) = generate(algorithm, passphrase).await?;
             let mut tx = store.begin().await?;
             replace_active(&mut tx, &key, sealed, now).await?;
-            Actor::local().record(&mut tx, &clock, "signing-key.create", key.key_id(), &json!({ "algorithm": algorithm.as_str() })).await?;
+            Actor::local()
+                .record(
+                    &mut tx,
+                    &clock,
+                    "signing-key.create",
+                    key.key_id(),
+                    &json!({ "algorithm": algorithm.as_str() }),
+                )
+                .await?;
             tx.commit().await?;
             // Read again: another process that started at the same time may have made one too, which is now retiring.
             retained = open_all(signing_key::list(&store).await?, now, passphrase).await?;
@@ -115,7 +123,9 @@ impl SigningKeys {
     pub async fn withdraw(&self, actor: &Actor, kid: &str) -> Result<(), Failure> {
         let _alone = self.changing.lock().await;
         if self.ring.load().active.key_id() == kid {
-            return Err(Refusal::conflict("signing_key_active", "This key signs. Rotate first, then withdraw it.").into());
+            return Err(
+                Refusal::conflict("signing_key_active", "This key signs. Rotate first, then withdraw it.").into()
+            );
         }
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
@@ -199,10 +209,12 @@ async fn open_all(rows: Vec<SigningKeyRow>, now: UnixSeconds, passphrase: &[u8])
                 SigningKeyState::Removed => continue,
             };
             let unusable = |why: String| Fault::new(format!("signing key {}: {why}", row.kid));
-            let algorithm = row.algorithm.parse().map_err(|_| unusable(format!("unknown algorithm {:?}", row.algorithm)))?;
+            let algorithm =
+                row.algorithm.parse().map_err(|_| unusable(format!("unknown algorithm {:?}", row.algorithm)))?;
             let private = PrivateKey::decrypt(&row.private_key, passphrase.expose_secret());
             let private = private.map_err(|error| unusable(error.to_string()))?;
-            let key = SigningKey::from_pkcs8(algorithm, &private.to_pkcs8_der()).map_err(|fault| unusable(fault.to_string()))?;
+            let key = SigningKey::from_pkcs8(algorithm, &private.to_pkcs8_der())
+                .map_err(|fault| unusable(fault.to_string()))?;
             if key.key_id() != row.kid {
                 return Err(unusable("it is not the key of that name".to_owned()));
             }

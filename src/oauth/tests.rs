@@ -11,8 +11,8 @@ mod verify;
 use std::time::Duration;
 
 use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
-use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use base64::Engine as _;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderMap;
 use pki::{DistributionPoints, Identity, Issuer, KeyAlgorithm, LeafRequest, PrivateKey, Profile, ProfileKind, Serial};
 use policies::{CredentialStatus, Denial, UnixSeconds};
@@ -265,8 +265,7 @@ fn basic(client: &str, secret: &str) -> String {
 }
 
 fn form(path: &str, authorization: Option<&str>, body: &str) -> Request<Bytes> {
-    let mut request =
-        Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
+    let mut request = Request::post(path).header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
     if let Some(authorization) = authorization {
         request = request.header(header::AUTHORIZATION, authorization);
     }

@@ -121,7 +121,10 @@ impl OAuth {
         match form.one("grant_type").map_err(repeated)? {
             Some(GRANT_TYPE) => {}
             Some(_) => {
-                return Err(ErrorAnswer::new(ErrorCode::UnsupportedGrantType, "The grant_type must be client_credentials."));
+                return Err(ErrorAnswer::new(
+                    ErrorCode::UnsupportedGrantType,
+                    "The grant_type must be client_credentials.",
+                ));
             }
             None => return Err(ErrorAnswer::invalid_request("The grant_type is missing.")),
         }
@@ -167,7 +170,13 @@ impl OAuth {
         };
         let signed = self.keys.ring().active.sign(&claims);
         let token = signed.map_err(|fault| Fault::new(format!("signing a token: {fault}")))?;
-        let issued = TokenIssued { jti: jti.into(), client: client_id.clone(), scopes: grant.scopes.clone(), expires_at, bound_to };
+        let issued = TokenIssued {
+            jti: jti.into(),
+            client: client_id.clone(),
+            scopes: grant.scopes.clone(),
+            expires_at,
+            bound_to,
+        };
         Ok((token, issued))
     }
 }

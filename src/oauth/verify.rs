@@ -130,9 +130,8 @@ impl OAuth {
     /// issued counts as the oldest.
     pub(super) fn is_revoked(&self, jti: Option<&str>, issued_at: Option<UnixSeconds>, client: &ClientEntry) -> bool {
         let by_name = jti.is_some_and(|jti| self.snapshot.token_revoked(jti));
-        let by_client = client
-            .tokens_not_before
-            .is_some_and(|not_before| issued_at.is_none_or(|issued_at| issued_at < not_before));
+        let by_client =
+            client.tokens_not_before.is_some_and(|not_before| issued_at.is_none_or(|issued_at| issued_at < not_before));
         by_name || by_client
     }
 
@@ -156,7 +155,8 @@ impl OAuth {
             (claims, client, self.issuer.identifier.as_str().into(), Signer::Own { generation })
         } else {
             // A look-up among the names in the policy: nothing that the token says is ever fetched.
-            let known = view.policy.token_issuers.iter().find(|known| known.issuer == issuer).ok_or(TokenFault::Issuer)?;
+            let known =
+                view.policy.token_issuers.iter().find(|known| known.issuer == issuer).ok_or(TokenFault::Issuer)?;
             let (claims, signer) = self.check_external(unverified, known, view).await?;
             let client = known.clients.get(&claims.client).cloned();
             let client = client.ok_or_else(|| invalid("the issuer's client is not mapped to one of ours"))?;
@@ -210,9 +210,10 @@ impl OAuth {
         let keys = self.issuers.keys_of(issuer, &view.policy).map_err(TokenRefusal::Fault)?;
         let found = keys.find(token.key_id(), algorithm).await.map_err(|not_found| match not_found {
             NotFound::NoSuchKey => TokenFault::NoKey.into(),
-            NotFound::NoKeysYet => {
-                TokenRefusal::Fault(Fault::new(format!("the keys of the issuer {} could not be fetched", issuer.issuer)))
-            }
+            NotFound::NoKeysYet => TokenRefusal::Fault(Fault::new(format!(
+                "the keys of the issuer {} could not be fetched",
+                issuer.issuer
+            ))),
         })?;
         let audiences: Vec<&str> = issuer.audiences.iter().map(String::as_str).collect();
         let claims = token.verify_signature(&found.key)?.check(&Expectations {

@@ -188,9 +188,9 @@ class Gate:
 
     # ---- the command line ---------------------------------------------------------------------------------------------
 
-    def command(self, *arguments):
+    def command(self, *arguments, output="json"):
         """Runs a CLI command; the finished process."""
-        return run(BINARY, "--data", self.data, *arguments, "--output", "json")
+        return run(BINARY, "--data", self.data, *arguments, "--output", output)
 
     def cli(self, *arguments):
         """Runs a CLI command that must succeed; its JSON."""

@@ -57,7 +57,7 @@ class Policy(GateTest):
     def test_five_faults_are_five_faults(self):
         file = self.gate.scratch / "faulty.toml"
         file.write_text(FAULTY)
-        done = self.gate.command("policy", "check", file)
+        done = self.gate.command("policy", "check", file, output="table")
         self.assertEqual(1, done.returncode, done.stdout + done.stderr)
         said = (done.stdout + done.stderr).splitlines()
         for line, culprit in FAULTS.items():
@@ -80,7 +80,7 @@ class Policy(GateTest):
 
     def test_plan_apply_history_rollback(self):
         policies = self.gate.data / "policies"
-        versions = [entry["version"] for entry in self.gate.cli("policy", "history")]
+        versions = [entry["id"] for entry in self.gate.cli("policy", "history")]
         self.assertNotEqual(200, self.get("/test/second").status)
 
         (policies / "second.toml").write_text(SECOND_ROUTE.format(scope=self.gate.demo["scope"]))

@@ -2,8 +2,11 @@
 
 import { button, fill, h } from "./dom.js";
 
-/** Opens a dialog; resolves when it is closed. make(close) gives the content. */
-function open(title, make) {
+/**
+ * Opens a dialog; resolves when it is closed. make(close) gives the content. reading: it begins at its heading, not at its first
+ * field. once: Escape does not close it, since what it shows is shown nowhere else.
+ */
+function open(title, make, { reading = false, once = false } = {}) {
   return new Promise((resolve) => {
     let answer = null;
     const close = (value) => {
@@ -12,11 +15,14 @@ function open(title, make) {
     };
     const dialog = h("dialog", {
       "aria-labelledby": "dialog-title",
+      oncancel(event) {
+        if (once) event.preventDefault();
+      },
       onclose() {
         dialog.remove();
         resolve(answer);
       },
-    }, h("h2", { id: "dialog-title" }, title));
+    }, h("h2", { id: "dialog-title", tabindex: "-1", autofocus: reading }, title));
     fill(dialog, make(close));
     document.body.append(dialog);
     dialog.showModal();
@@ -24,7 +30,8 @@ function open(title, make) {
 }
 
 /**
- * A form. fields: [{ name, label, type?, options?, required?, hint?, value?, rows? }], type: text, number, select, lines.
+ * A form. fields: [{ name, label, type?, options?, required?, hint?, value?, rows? }]; type: that of an input, select, lines (a
+ * list) or text-block.
  * send(values) does the work; a problem that it throws is shown in the dialog, which stays open with what was typed.
  * Resolves with what `send` gave, or null when it was cancelled.
  */
@@ -61,26 +68,27 @@ export function show(title, ...content) {
   return open(title, (close) => [
     h("div", { class: "dialog-body" }, content),
     h("div", { class: "actions end" }, button("Close", () => close(null), "primary")),
-  ]);
+  ], { reading: true });
 }
 
 /**
  * Secrets that are shown this once. values: [{ label, value }], files: [{ name, type, bytes }].
  */
-export function reveal({ title, text, values: secrets = [], files = [] }) {
-  return show(title,
+export async function reveal({ title, text, values: secrets = [], files = [] }) {
+  const links = files.map((file) => ({ name: file.name, url: URL.createObjectURL(new Blob([file.bytes], { type: file.type })) }));
+  await open(title, (close) => [
     h("p", {}, text),
     secrets.map(({ label, value }) =>
       h("div", { class: "secret" },
         h("span", { class: "label" }, label),
         h("code", {}, value),
         button("Copy", () => navigator.clipboard.writeText(value)))),
-    files.length > 0
-      ? h("ul", { class: "files" }, files.map((file) => {
-        const url = URL.createObjectURL(new Blob([file.bytes], { type: file.type }));
-        return h("li", {}, h("a", { href: url, download: file.name }, file.name));
-      }))
-      : null);
+    links.length > 0
+      ? h("ul", { class: "files" }, links.map(({ name, url }) => h("li", {}, h("a", { href: url, download: name }, name))))
+      : null,
+    h("div", { class: "actions end" }, button("I have it", () => close(null), "primary")),
+  ], { reading: true, once: true });
+  for (const { url } of links) URL.revokeObjectURL(url);
 }
 
 /** The input of one field, with its label and hint. */
@@ -99,7 +107,7 @@ export function field(spec) {
   if (spec.type === "select") {
     input = h("select", { ...common, value: null }, spec.options.map(([value, text]) => h("option", { value }, text)));
     input.value = spec.value ?? spec.options[0][0];
-  } else if (spec.type === "lines") {
+  } else if (spec.type === "lines" || spec.type === "text-block") {
     input = h("textarea", { ...common, rows: spec.rows ?? 3 });
   } else {
     input = h("input", { ...common, type: spec.type ?? "text", min: spec.min, max: spec.max, maxlength: spec.maxlength, list: spec.list });

@@ -45,7 +45,8 @@ export function table(caption, columns, items, empty) {
   const head = h("tr", {}, columns.map((column) => h("th", { scope: "col", class: column.class }, column.title)));
   const rows = items.map((item) =>
     h("tr", {}, columns.map((column, place) => {
-      const cell = column.cell(item);
+      const content = column.cell(item);
+      const cell = content === null ? null : h("div", { class: "cell" }, content);
       const properties = { "data-title": column.title, class: column.class };
       return place === 0 ? h("th", { ...properties, scope: "row" }, cell) : h("td", properties, cell);
     })),

@@ -41,11 +41,13 @@ export function end(seconds) {
   return [time(seconds), " ", near ? badge(distance(seconds), away < 7 * DAY ? "bad" : "warn") : null];
 }
 
-/** The status of a credential: active, expired, revoked, … */
+/** Where a credential stands: keys and secrets say `status`, certificates `state`. */
 export function status(item) {
-  const text = item.status;
-  const kind = text === "active" ? "good" : text === "revoked" || text === "orphaned" ? "bad" : "plain";
-  return [badge(text.replaceAll("_", " "), kind), item.revocation_reason ? ` ${item.revocation_reason}` : null];
+  const text = item.status ?? item.state;
+  const good = text === "active" || text === "issued";
+  const bad = text === "revoked" || text === "orphaned";
+  const reason = item.revocation_reason ?? item.reason;
+  return [badge(text === "issued" ? "good" : text, good ? "good" : bad ? "bad" : "plain"), reason ? ` ${reason}` : null];
 }
 
 export function enabled(item) {

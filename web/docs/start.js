@@ -17,7 +17,6 @@ window.ui = SwaggerUIBundle({
   persistAuthorization: false,
   // Otherwise ?url=… in a link would make our page show somebody else's document.
   queryConfigEnabled: false,
-  tryItOutEnabled: true,
   // The default asks a server on the internet to look at the document.
   validatorUrl: null,
 });

@@ -19,3 +19,5 @@ mod keys;
 mod leaves;
 /// Statements about all inputs, tried on random ones.
 mod properties;
+/// Revocation lists read back: OpenSSL's, ours, and damaged ones.
+mod revocation_list;

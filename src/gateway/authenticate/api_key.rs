@@ -16,14 +16,15 @@ pub(super) fn prove(
     text: &str,
     now: UnixSeconds,
 ) -> Result<Proof, Denial> {
-    let presented = PresentedApiKey::parse(text)
-        .ok_or_else(|| Denial::CredentialUnknown { detail: "the x-api-key header does not hold a key of ours: wrong shape or checksum".to_owned() })?;
+    let presented = PresentedApiKey::parse(text).ok_or_else(|| Denial::CredentialUnknown {
+        detail: "the x-api-key header does not hold a key of ours: wrong shape or checksum".to_owned(),
+    })?;
     let entry = snapshot.api_key(presented.id());
     let expected = entry.as_ref().map_or(&NOBODY, |entry| &entry.hmac);
     let same = bool::from(presented.mac(pepper).ct_eq(expected));
-    let entry = entry
-        .filter(|_| same)
-        .ok_or_else(|| Denial::CredentialUnknown { detail: format!("no API key {} with that secret", presented.id()) })?;
+    let entry = entry.filter(|_| same).ok_or_else(|| Denial::CredentialUnknown {
+        detail: format!("no API key {} with that secret", presented.id()),
+    })?;
     Ok(Proof {
         method: AuthMethod::ApiKey,
         credential: CredentialRef { kind: CredentialKind::ApiKey, id: entry.id.clone() },

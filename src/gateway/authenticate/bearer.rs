@@ -1,7 +1,7 @@
 use policies::{AuthMethod, CredentialKind, CredentialRef, Proof, UnixSeconds};
 
-use crate::listen::PeerCertificate;
 use crate::gateway::stop::Stop;
+use crate::listen::PeerCertificate;
 use crate::oauth::{OAuth, TokenRefusal};
 use crate::snapshot::PolicyView;
 
@@ -14,13 +14,10 @@ pub(super) async fn prove(
     now: UnixSeconds,
 ) -> Result<Proof, Stop> {
     let thumbprint = peer.map(|peer| &peer.certificate.thumbprint);
-    let verified = oauth
-        .verify(token, thumbprint, view, now)
-        .await
-        .map_err(|refusal| match refusal {
-            TokenRefusal::Denied(denial) => Stop::Denied(denial),
-            TokenRefusal::Fault(fault) => Stop::Fault(fault),
-        })?;
+    let verified = oauth.verify(token, thumbprint, view, now).await.map_err(|refusal| match refusal {
+        TokenRefusal::Denied(denial) => Stop::Denied(denial),
+        TokenRefusal::Fault(fault) => Stop::Fault(fault),
+    })?;
     Ok(Proof {
         method: AuthMethod::Bearer,
         credential: CredentialRef {

@@ -29,10 +29,9 @@ pub(super) fn prove(
     // A pinned row is pinned to the whole certificate: the same serial over another key is not ours either.
     if entry.thumbprint != Some(certificate.thumbprint) || !certificate.is_client_only() || certificate.is_ca {
         counter!("portcullis_unknown_certificates_total").increment(1);
-        return Err(Denial::CredentialUnknown { detail: format!(
-            "certificate {} differs from the one issued under its serial",
-            certificate.serial
-        ) });
+        return Err(Denial::CredentialUnknown {
+            detail: format!("certificate {} differs from the one issued under its serial", certificate.serial),
+        });
     }
     // X.509 is still valid in the second that notAfter names (RFC 5280 §4.1.2.5); a policy's end is not.
     let ends = UnixSeconds(entry.not_after.0.saturating_add(1));

@@ -1,10 +1,10 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use governor::RateLimiter;
 use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::{InMemoryState, NotKeyed};
-use governor::RateLimiter;
 use papaya::HashMap;
 use policies::{ClientId, Throttle};
 
@@ -52,10 +52,7 @@ impl ClientThrottles {
                 Arc::clone(kept)
             }
         };
-        entry
-            .limiter
-            .check()
-            .map_err(|not_until| not_until.wait_time_from(governor::clock::Clock::now(&self.clock)))
+        entry.limiter.check().map_err(|not_until| not_until.wait_time_from(governor::clock::Clock::now(&self.clock)))
     }
 
     /// How many clients have an allowance in memory.

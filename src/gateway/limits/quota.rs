@@ -53,12 +53,7 @@ impl Quotas {
     }
 
     /// Takes one from the client's quota; `Ok(Some(wait))` when the period's count is spent.
-    pub async fn spend(
-        &self,
-        client: &ClientId,
-        quota: &Quota,
-        now: UnixSeconds,
-    ) -> Result<Option<Duration>, Fault> {
+    pub async fn spend(&self, client: &ClientId, quota: &Quota, now: UnixSeconds) -> Result<Option<Duration>, Fault> {
         let limit = i64::try_from(quota.limit).unwrap_or(i64::MAX);
         let lease = Arc::clone(self.leases.pin().get_or_insert_with(client.clone(), Arc::default));
         let mut lease = lease.lock().await;

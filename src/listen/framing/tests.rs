@@ -77,19 +77,29 @@ fn ambiguous_heads_never_pass() {
         (b"GET / HTTP/1.0\r\n\r\n", Violation::Host),
         (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", Violation::Host),
         (b"GET / HTTP/1.1\r\nHost: a\r\nhost: a\r\n\r\n", Violation::Host),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n", Violation::AmbiguousLength),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n", Violation::AmbiguousLength),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n\r\n",
+            Violation::AmbiguousLength,
+        ),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\n",
+            Violation::AmbiguousLength,
+        ),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n", Violation::ContentLength),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\n", Violation::ContentLength),
         (b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\n", Violation::ContentLength),
         (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", Violation::TransferEncoding),
-        (b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n", Violation::TransferEncoding),
+        (
+            b"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n",
+            Violation::TransferEncoding,
+        ),
         (b"POST / HTTP/1.0\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n", Violation::TransferEncoding),
         (b"GET / HTTP/1.1\r\nHost : a\r\n\r\n", Violation::HeaderLine),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: b\r\n c\r\n\r\n", Violation::FoldedHeader),
         (b"GET / HTTP/1.1\r\nHost: a\r\nX: \x00\r\n\r\n", Violation::HeaderLine),
         (b"GET  / HTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
         (b"GET / HTTP/2.0\r\nHost: a\r\n\r\n", Violation::RequestLine),
+        (b"GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
         (b"GET /\xc3\xa9 HTTP/1.1\r\nHost: a\r\n\r\n", Violation::RequestLine),
         (b"\x16\x03\x01\x02\x00\r\n\r\n", Violation::RequestLine),
         (&long, Violation::TooLarge),
@@ -114,7 +124,15 @@ fn a_good_request_before_a_bad_one_is_still_served() {
 #[test]
 fn broken_chunks_end_the_connection() {
     let head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
-    for body in ["5\nhello\r\n0\r\n\r\n", "0x5\r\nhello\r\n", "5\r\nhelloXX", " 5\r\nhello\r\n", "5\rhello", "-1\r\n", "0\r\nbad trailer\r\n\r\n"] {
+    for body in [
+        "5\nhello\r\n0\r\n\r\n",
+        "0x5\r\nhello\r\n",
+        "5\r\nhelloXX",
+        " 5\r\nhello\r\n",
+        "5\rhello",
+        "-1\r\n",
+        "0\r\nbad trailer\r\n\r\n",
+    ] {
         let (out, _) = through(format!("{head}{body}").as_bytes(), 4096);
         assert!(out.is_err(), "{body:?}");
     }

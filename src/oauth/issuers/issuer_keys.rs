@@ -31,8 +31,6 @@ pub(in crate::oauth) struct IssuerKeys {
     clock: Clock,
     fetch_limiter: Arc<FetchLimiter>,
     current: ArcSwapOption<Generation>,
-    /// How many fetches have ended. Tells who waited for one that another has already made.
-    fetches: AtomicU64,
     attempted_at_nanos: AtomicU64,
     succeeded_at_nanos: AtomicU64,
     /// Held by the one fetch that is under way.
@@ -69,7 +67,6 @@ impl IssuerKeys {
             clock,
             fetch_limiter,
             current: ArcSwapOption::empty(),
-            fetches: AtomicU64::new(0),
             attempted_at_nanos: AtomicU64::new(NEVER),
             succeeded_at_nanos: AtomicU64::new(NEVER),
             fetching: Mutex::new(()),
@@ -78,21 +75,23 @@ impl IssuerKeys {
     }
 
     /// Finds the key that a token names, asking the issuer once when it is not known.
-    pub(in crate::oauth) async fn find(self: &Arc<Self>, key_id: Option<&str>, algorithm: Algorithm) -> Result<Found, NotFound> {
-        let seen = self.fetches.load(Ordering::Acquire);
+    pub(in crate::oauth) async fn find(
+        self: &Arc<Self>,
+        key_id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<Found, NotFound> {
         if let Some(found) = self.look_up(key_id, algorithm) {
             self.refresh_if_old();
             return Ok(found);
         }
         let under_way = self.fetching.try_lock().is_err();
-        if under_way || self.since(&self.attempted_at_nanos) >= UNKNOWN_KEY_NANOS {
-            if let Ok(_waiting) = self.waiting.try_acquire() {
-                // A task of its own: a caller that hangs up must not take the fetch down with it, else a stranger who asks
-                // and leaves would keep new keys from everybody.
-                let fetch = tokio::spawn(Arc::clone(self).fetch_unless_newer_than(seen, UNKNOWN_KEY_NANOS));
-                if fetch.await.is_err() {
-                    tracing::error!("the task that fetches keys ended early");
-                }
+        let may_ask = under_way || self.since(&self.attempted_at_nanos) >= UNKNOWN_KEY_NANOS;
+        if may_ask && let Ok(_waiting) = self.waiting.try_acquire() {
+            // A task of its own: a caller that hangs up must not take the fetch down with it, else a stranger who asks and
+            // leaves would keep new keys from everybody.
+            let fetch = tokio::spawn(Arc::clone(self).fetch_unless_within(UNKNOWN_KEY_NANOS));
+            if fetch.await.is_err() {
+                tracing::error!("the task that fetches keys ended early");
             }
         }
         self.look_up(key_id, algorithm).ok_or(match self.current.load().as_deref() {
@@ -110,8 +109,7 @@ impl IssuerKeys {
     pub(in crate::oauth) fn refresh_if_old(self: &Arc<Self>) {
         let old = self.since(&self.succeeded_at_nanos) >= REFRESH_NANOS;
         if old && self.since(&self.attempted_at_nanos) >= RETRY_NANOS && self.fetching.try_lock().is_ok() {
-            let seen = self.fetches.load(Ordering::Acquire);
-            drop(tokio::spawn(Arc::clone(self).fetch_unless_newer_than(seen, RETRY_NANOS)));
+            drop(tokio::spawn(Arc::clone(self).fetch_unless_within(RETRY_NANOS)));
         }
     }
 
@@ -122,10 +120,11 @@ impl IssuerKeys {
         Some(Found { key: Arc::clone(key), generation: generation.number })
     }
 
-    /// One fetch at a time; whoever waited for another's takes what that brought.
-    async fn fetch_unless_newer_than(self: Arc<Self>, seen: u64, gap_nanos: u64) {
+    /// One fetch at a time. A fetch ends before the shortest gap does, so that whoever waited for another's takes what that
+    /// brought.
+    async fn fetch_unless_within(self: Arc<Self>, gap_nanos: u64) {
         let _alone = self.fetching.lock().await;
-        if self.fetches.load(Ordering::Acquire) != seen || self.since(&self.attempted_at_nanos) < gap_nanos {
+        if self.since(&self.attempted_at_nanos) < gap_nanos {
             return;
         }
         if self.fetch_limiter.check().is_err() {
@@ -141,12 +140,14 @@ impl IssuerKeys {
                 "done"
             }
             Err(fault) => {
-                tracing::error!(error = fault.inside(), "the keys of an external issuer could not be fetched; those that are known stay");
+                tracing::error!(
+                    error = fault.inside(),
+                    "the keys of an external issuer could not be fetched; those that are known stay"
+                );
                 "failed"
             }
         };
         metrics::counter!("portcullis_jwks_fetches_total", "outcome" => outcome).increment(1);
-        self.fetches.fetch_add(1, Ordering::AcqRel);
     }
 
     fn take(&self, set: KeySet) {

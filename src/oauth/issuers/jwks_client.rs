@@ -47,7 +47,9 @@ impl JwksClient {
             _ => false,
         };
         if !secure || has_userinfo {
-            return Err(Fault::new(format!("jwks_uri {uri:?} must be https (or http to 127.0.0.1 or [::1]) without user")));
+            return Err(Fault::new(format!(
+                "jwks_uri {uri:?} must be https (or http to 127.0.0.1 or [::1]) without user"
+            )));
         }
         Ok(Self { uri: parsed, ca_file, timeout: TIMEOUT })
     }

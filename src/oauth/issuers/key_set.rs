@@ -25,7 +25,8 @@ impl KeySet {
     /// # Errors
     /// When it is not a JWK Set, or when no key of it is usable: the keys that were known before are then worth more.
     pub(super) fn parse(document: &[u8]) -> Result<Self, Fault> {
-        let json: Value = serde_json::from_slice(document).map_err(|error| Fault::new(format!("the JWK Set: {error}")))?;
+        let json: Value =
+            serde_json::from_slice(document).map_err(|error| Fault::new(format!("the JWK Set: {error}")))?;
         let listed = json.get("keys").and_then(Value::as_array);
         let listed = listed.ok_or_else(|| Fault::new("the JWK Set has no list of keys"))?;
         if listed.len() > KEYS_MAX {
@@ -51,9 +52,7 @@ impl KeySet {
     /// The key that a token names. A token that names none is taken to mean the only key there is.
     pub(super) fn find(&self, key_id: Option<&str>, algorithm: Algorithm) -> Option<&Arc<VerificationKey>> {
         match (key_id, self.keys.as_slice()) {
-            (Some(key_id), keys) => {
-                keys.iter().find(|key| key.key_id() == Some(key_id) && key.supports(algorithm))
-            }
+            (Some(key_id), keys) => keys.iter().find(|key| key.key_id() == Some(key_id) && key.supports(algorithm)),
             (None, [only]) if only.supports(algorithm) => Some(only),
             (None, _) => None,
         }

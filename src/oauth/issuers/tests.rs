@@ -236,13 +236,20 @@ async fn no_failure_takes_the_keys_away() {
         leaked["d"] = json!("AAAA");
         leaked
     };
-    let body = |text: &str| Answer::Raw(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{text}", text.len()));
-    for (name, answer) in [
-        ("an error", Answer::Raw("HTTP/1.1 500 Internal Server Error\r\nContent-Length: 0\r\n\r\n".into())),
-        ("not found", Answer::Raw("HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n".into())),
+    let answer = |head: &str, text: &str| {
+        Answer::Raw(format!("HTTP/1.1 {head}\r\nContent-Length: {}\r\n\r\n{text}", text.len()))
+    };
+    let body = |text: &str| answer("200 OK", text);
+    // Every refused answer would be a good one but for the one thing that is wrong with it.
+    let planted = json!({ "keys": [jwk(&new_key())] }).to_string();
+    let padded = format!("{{\"keys\":[{}],\"x\":\"{}\"}}", jwk(&new_key()), "y".repeat(256 * 1024));
+    for (name, wrong) in [
+        ("an error", answer("500 Internal Server Error", &planted)),
+        ("not found", answer("404 Not Found", &planted)),
+        ("another success", answer("203 Non-Authoritative Information", &planted)),
         ("no content", Answer::Raw("HTTP/1.1 204 No Content\r\n\r\n".into())),
-        ("a redirect", Answer::Raw(format!("HTTP/1.1 302 Found\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", elsewhere.uri))),
-        ("a moved set", Answer::Raw(format!("HTTP/1.1 308 Gone\r\nLocation: {}\r\nContent-Length: 0\r\n\r\n", elsewhere.uri))),
+        ("a redirect", answer(&format!("302 Found\r\nLocation: {}", elsewhere.uri), &planted)),
+        ("a moved set", answer(&format!("308 Permanent Redirect\r\nLocation: {}", elsewhere.uri), &planted)),
         ("no HTTP", Answer::Raw("hello".into())),
         ("nothing", Answer::Raw(String::new())),
         ("a cut body", Answer::Raw("HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{\"keys\":[".into())),
@@ -252,7 +259,7 @@ async fn no_failure_takes_the_keys_away() {
         ("another list", body("{\"keys\":{}}")),
         ("no keys", Answer::Keys(vec![])),
         ("only keys for other things", Answer::Keys(vec![json!({"kty": "oct", "k": "AAAA"}), private])),
-        ("too much", body(&format!("{{\"keys\":[],\"x\":\"{}\"}}", "y".repeat(256 * 1024)))),
+        ("too much", body(&padded)),
         ("too much without a length", Answer::Endless),
         ("a large head", Answer::Raw(format!("HTTP/1.1 200 OK\r\nX: {}\r\n\r\n{{}}", "y".repeat(100_000)))),
         ("silence", Answer::Silence),
@@ -261,7 +268,7 @@ async fn no_failure_takes_the_keys_away() {
         let server = JwksServer::start(Answer::Keys(vec![jwk(&good)])).await;
         let keys = keys_at(&server, &clock);
         assert_eq!(knows(&keys, good.key_id()).await, Ok(()));
-        server.set(answer);
+        server.set(wrong);
         wait(&clock, 10);
         assert_eq!(knows(&keys, "unknown").await, Err(NotFound::NoSuchKey), "{name}");
         assert_eq!((server.requests(), keys.generation()), (2, 1), "{name}");
@@ -382,7 +389,10 @@ async fn trust_anchors_are_those_of_the_file() {
         .with_safe_default_protocol_versions()
         .unwrap()
         .with_no_client_auth()
-        .with_single_cert(vec![leaf.der().clone()], PrivatePkcs8KeyDer::from_pem_slice(pair.serialize_pem().as_bytes()).unwrap().into())
+        .with_single_cert(
+            vec![leaf.der().clone()],
+            PrivatePkcs8KeyDer::from_pem_slice(pair.serialize_pem().as_bytes()).unwrap().into(),
+        )
         .unwrap();
     let acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();

@@ -35,8 +35,7 @@ impl Algorithm {
     ];
 
     /// Those that an RSA key can make.
-    pub(super) const OF_RSA: [Self; 6] =
-        [Self::Rs256, Self::Rs384, Self::Rs512, Self::Ps256, Self::Ps384, Self::Ps512];
+    pub(super) const OF_RSA: [Self; 6] = [Self::Rs256, Self::Rs384, Self::Rs512, Self::Ps256, Self::Ps384, Self::Ps512];
 
     /// The name in the `alg` member: `ES256`.
     pub fn as_str(self) -> &'static str {

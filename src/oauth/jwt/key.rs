@@ -72,8 +72,10 @@ impl VerificationKey {
             }
             _ => return Err(KeyFault::Kind),
         };
-        let usable: Vec<_> =
-            parsed.into_iter().filter(|(algorithm, _)| declared.is_none_or(|declared| declared == *algorithm)).collect();
+        let usable: Vec<_> = parsed
+            .into_iter()
+            .filter(|(algorithm, _)| declared.is_none_or(|declared| declared == *algorithm))
+            .collect();
         if usable.is_empty() {
             return Err(KeyFault::Algorithm);
         }
@@ -91,8 +93,7 @@ impl VerificationKey {
     }
 
     pub(super) fn verify(&self, algorithm: Algorithm, message: &[u8], signature: &[u8]) -> Result<(), TokenFault> {
-        let (_, key) =
-            self.usable.iter().find(|(usable, _)| *usable == algorithm).ok_or(TokenFault::Algorithm)?;
+        let (_, key) = self.usable.iter().find(|(usable, _)| *usable == algorithm).ok_or(TokenFault::Algorithm)?;
         key.verify_sig(message, signature).map_err(|_| TokenFault::Signature)
     }
 }
@@ -210,7 +211,9 @@ fn octets(jwk: &Value, member: &'static str) -> Result<Vec<u8>, KeyFault> {
 }
 
 fn octets_exactly(jwk: &Value, member: &'static str, length: usize) -> Result<Vec<u8>, KeyFault> {
-    octets(jwk, member).and_then(|octets| {
-        if octets.len() == length { Ok(octets) } else { Err(KeyFault::Malformed(member)) }
-    })
+    octets(jwk, member).and_then(
+        |octets| {
+            if octets.len() == length { Ok(octets) } else { Err(KeyFault::Malformed(member)) }
+        },
+    )
 }

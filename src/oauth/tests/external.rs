@@ -81,7 +81,10 @@ async fn a_token_of_a_pool_is_a_token_of_our_client() {
     let token = federation.cognito(json!({}));
     for _ in 0..3 {
         let verified = federation.fixture.verify(&token).await.unwrap();
-        assert_eq!((verified.client.as_str(), &*verified.issuer, verified.status), ("acme-orders", POOL, CredentialStatus::Active));
+        assert_eq!(
+            (verified.client.as_str(), &*verified.issuer, verified.status),
+            ("acme-orders", POOL, CredentialStatus::Active)
+        );
         assert_eq!((verified.scopes.to_string(), verified.jti.as_deref()), (HELLO.into(), Some("8a4e8a1b")));
     }
     assert_eq!(federation.server.requests(), 1);
@@ -93,13 +96,23 @@ async fn a_token_of_a_pool_is_a_token_of_our_client() {
 #[tokio::test]
 async fn tokens_that_are_not_for_us() {
     let federation = Federation::new().await;
-    assert!(federation.refused(&federation.cognito(json!({"client_id": "another-app-client"}))).await.contains("not mapped"));
+    assert!(
+        federation
+            .refused(&federation.cognito(json!({"client_id": "another-app-client"})))
+            .await
+            .contains("not mapped")
+    );
     assert!(federation.refused(&federation.cognito(json!({"token_use": "id"}))).await.contains("not an access token"));
-    assert!(federation.refused(&federation.cognito(json!({"iss": format!("{POOL}2")}))).await.contains("another issuer"));
+    assert!(
+        federation.refused(&federation.cognito(json!({"iss": format!("{POOL}2")}))).await.contains("another issuer")
+    );
     assert!(federation.refused(&federation.cognito(json!({"aud": "x"}))).await.contains("audience"));
     assert!(federation.refused(&federation.realm(json!({"aud": "account"}))).await.contains("audience"));
     assert!(federation.refused(&federation.realm(json!({"client_id": null}))).await.contains("client_id"));
-    assert!(federation.refused(&federation.realm(json!({"client_id": "globex"}))).await.contains("not mapped"), "our names are not theirs");
+    assert!(
+        federation.refused(&federation.realm(json!({"client_id": "globex"}))).await.contains("not mapped"),
+        "our names are not theirs"
+    );
     // One issuer's key does not speak for us, nor ours for it.
     assert!(federation.refused(&federation.cognito(json!({"iss": GATE}))).await.contains("no key"));
     let ours = federation.fixture.oauth.keys.ring().active.sign(&payload(&federation.cognito(json!({})))).unwrap();
@@ -143,7 +156,10 @@ async fn an_issuer_that_leaves_the_policy_takes_its_tokens_at_once() {
     assert_eq!(federation.fixture.status(&token).await, CredentialStatus::Active);
     federation.fixture.apply(POLICY).await;
     assert!(federation.refused(&token).await.contains("another issuer"));
-    federation.fixture.apply(&policy(&federation.server.uri).replace("\"pool-app-client\" =", "\"someone-else\" =")).await;
+    federation
+        .fixture
+        .apply(&policy(&federation.server.uri).replace("\"pool-app-client\" =", "\"someone-else\" ="))
+        .await;
     assert!(federation.refused(&token).await.contains("not mapped"));
 }
 

@@ -5,8 +5,9 @@ use super::*;
 const INACTIVE: &[u8] = br#"{"active":false}"#;
 
 async fn ask(fixture: &Fixture, authorization: &str, token: &str) -> Response<Bytes> {
-    let response =
-        fixture.send(form("/oauth2/introspect", Some(authorization), &format!("token={token}&token_type_hint=x"))).await;
+    let response = fixture
+        .send(form("/oauth2/introspect", Some(authorization), &format!("token={token}&token_type_hint=x")))
+        .await;
     assert_eq!(header_of(&response, "cache-control"), Some("no-store"));
     response
 }

@@ -43,7 +43,10 @@ async fn only_ones_own_and_no_oracle() {
     let stranger = basic("globex", &secret);
     let theirs = revoke(&fixture, &stranger, &format!("token={token}")).await;
     let nothing = revoke(&fixture, &stranger, "token=nothing").await;
-    assert_eq!((theirs.status(), theirs.headers(), theirs.body()), (nothing.status(), nothing.headers(), nothing.body()));
+    assert_eq!(
+        (theirs.status(), theirs.headers(), theirs.body()),
+        (nothing.status(), nothing.headers(), nothing.body())
+    );
     assert_eq!(fixture.status(&token).await, CredentialStatus::Active);
 }
 

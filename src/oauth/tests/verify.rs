@@ -51,7 +51,8 @@ async fn tokens_of_nobody() {
 #[tokio::test]
 async fn a_policy_without_the_audience_ends_its_tokens() {
     let fixture = Fixture::new().await;
-    let request = form("/oauth2/token", Some(&fixture.basic()), &format!("grant_type=client_credentials&scope={OTHER}"));
+    let request =
+        form("/oauth2/token", Some(&fixture.basic()), &format!("grant_type=client_credentials&scope={OTHER}"));
     let token = text(&body(&fixture.send(request).await)["access_token"]);
     assert_eq!(fixture.status(&token).await, CredentialStatus::Active);
     let without = POLICY.replace("\"other-api\"", "\"renamed-api\"").replace("other-api/read", "renamed-api/read");

@@ -124,7 +124,8 @@ fn type_keeps_other_tokens_of_the_issuer_out() {
     for typ in ["at+jwt", "AT+JWT", "application/at+jwt", "Application/AT+JWT"] {
         assert!(forge.accepts(&forge.with_header(json!({"typ": typ}))), "{typ}");
     }
-    for typ in ["JWT", "jwt", "id+jwt", "logout+jwt", "dpop+jwt", "at+jwt ", "", "at jwt", "at+jwt;x=1", "text/at+jwt"] {
+    for typ in ["JWT", "jwt", "id+jwt", "logout+jwt", "dpop+jwt", "at+jwt ", "", "at jwt", "at+jwt;x=1", "text/at+jwt"]
+    {
         assert!(!forge.accepts(&forge.with_header(json!({"typ": typ}))), "{typ}");
         let generic = forge.judge(&forge.with_header(json!({"typ": typ})), &GENERIC);
         assert_eq!(generic.is_ok(), typ.eq_ignore_ascii_case("JWT"), "{typ}");
@@ -138,7 +139,10 @@ fn type_keeps_other_tokens_of_the_issuer_out() {
 #[test]
 fn use_is_access() {
     for profile in [OURS, COGNITO, GENERIC] {
-        refuses_all(&profile, [json!({"token_use": "id"}), json!({"token_use": "ACCESS"}), json!({"token_use": ["access"]})]);
+        refuses_all(
+            &profile,
+            [json!({"token_use": "id"}), json!({"token_use": "ACCESS"}), json!({"token_use": ["access"]})],
+        );
     }
     let forge = Forge::new();
     assert!(forge.judge(&forge.with(json!({"token_use": null})), &OURS).is_ok());
@@ -148,13 +152,25 @@ fn use_is_access() {
 #[test]
 fn scopes_are_divided_by_one_space() {
     let forge = Forge::new();
-    let scopes = |scope: &str| forge.judge(&forge.with(json!({"scope": scope})), &OURS).map(|claims| claims.scopes.to_string());
+    let scopes =
+        |scope: &str| forge.judge(&forge.with(json!({"scope": scope})), &OURS).map(|claims| claims.scopes.to_string());
     assert_eq!(scopes(""), Ok(String::new()));
     assert_eq!(scopes(SCOPE), Ok(SCOPE.into()));
     assert_eq!(scopes("api/a api/b api/a"), Ok("api/a api/b".into()));
     assert_eq!(scopes(&format!("{SCOPE}x")), Ok(format!("{SCOPE}x")), "another scope, not a longer spelling");
     assert_eq!(scopes("openid api/a"), Ok("api/a".into()), "not of a resource server");
-    for wrong in [" ", "api/a  api/b", " api/a", "api/a ", "api/a\tapi/b", "api/a\napi/b", "api/\"a", "api/a\u{a0}api/b", "api/ä", "api\\a"] {
+    for wrong in [
+        " ",
+        "api/a  api/b",
+        " api/a",
+        "api/a ",
+        "api/a\tapi/b",
+        "api/a\napi/b",
+        "api/\"a",
+        "api/a\u{a0}api/b",
+        "api/ä",
+        "api\\a",
+    ] {
         assert_eq!(scopes(wrong), Err(TokenFault::MalformedClaim("scope")), "{wrong:?}");
     }
     refuses_all(&OURS, [json!({"scope": [SCOPE]}), json!({"scope": 1}), json!({"scope": {}})]);
@@ -187,7 +203,10 @@ fn client_by_profile() {
     assert!(client(json!({"client_id": 1, "azp": "b"}), &GENERIC).is_err(), "no falling through");
     assert!(client(json!({"client_id": "", "azp": "b"}), &GENERIC).is_err());
     assert!(client(json!({"client_id": "c".repeat(300)}), &OURS).is_err());
-    refuses_all(&OURS, [json!({"sub": null}), json!({"jti": null}), json!({"iat": null}), json!({"jti": 7}), json!({"jti": ""})]);
+    refuses_all(
+        &OURS,
+        [json!({"sub": null}), json!({"jti": null}), json!({"iat": null}), json!({"jti": 7}), json!({"jti": ""})],
+    );
 }
 
 #[test]

@@ -45,7 +45,8 @@ fn no_spelling_of_none_is_an_algorithm() {
 fn the_public_key_is_no_shared_secret() {
     let forge = Forge::new();
     let public = serde_json::to_vec(&forge.jwk).unwrap();
-    for (name, algorithm) in [("HS256", hmac::HMAC_SHA256), ("HS384", hmac::HMAC_SHA384), ("HS512", hmac::HMAC_SHA512)] {
+    for (name, algorithm) in [("HS256", hmac::HMAC_SHA256), ("HS384", hmac::HMAC_SHA384), ("HS512", hmac::HMAC_SHA512)]
+    {
         for secret in [public.as_slice(), forge.pair.public_key().as_ref(), b""] {
             let header = URL_SAFE_NO_PAD.encode(changed(forge.header(), json!({"alg": name})).to_string());
             let input = format!("{header}.{}", URL_SAFE_NO_PAD.encode(honest_claims().to_string()));
@@ -134,7 +135,9 @@ fn members_stand_once() {
 fn header_and_payload_are_json_objects() {
     let forge = Forge::new();
     let (header, claims) = (forge.header().to_string(), honest_claims().to_string());
-    for wrong in ["", "[]", "null", "1", "\"text\"", "{", "{}x", "{}{}", "{'a':1}", "{\"a\":1,}", "\u{feff}{}", "{\"a\":NaN}"] {
+    for wrong in
+        ["", "[]", "null", "1", "\"text\"", "{", "{}x", "{}{}", "{'a':1}", "{\"a\":1,}", "\u{feff}{}", "{\"a\":NaN}"]
+    {
         assert!(!forge.accepts(&forge.sign_text(wrong, &claims)), "header {wrong:?}");
         assert!(!forge.accepts(&forge.sign_text(&header, wrong)), "payload {wrong:?}");
     }
@@ -151,7 +154,8 @@ fn only_the_compact_form_of_a_jws() {
     let parts: Vec<&str> = token.split('.').collect();
     let [header, payload, signature] = parts[..] else { panic!() };
     let flattened = json!({"protected": header, "payload": payload, "signature": signature}).to_string();
-    let general = json!({"payload": payload, "signatures": [{"protected": header, "signature": signature}]}).to_string();
+    let general =
+        json!({"payload": payload, "signatures": [{"protected": header, "signature": signature}]}).to_string();
     for wrong in [
         String::new(),
         ".".into(),
@@ -200,7 +204,8 @@ fn base64url_has_one_spelling() {
     assert!(!forge.accepts(&format!("{input}.{}", URL_SAFE.encode(&octets))), "padding");
     let last = signature.chars().last().unwrap();
     let alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
-    let same_octets = alphabet.chars().filter(|c| *c != last).map(|c| format!("{}{c}", &signature[..signature.len() - 1]));
+    let same_octets =
+        alphabet.chars().filter(|c| *c != last).map(|c| format!("{}{c}", &signature[..signature.len() - 1]));
     for other in same_octets {
         assert!(!forge.accepts(&format!("{input}.{other}")), "trailing bits or another signature");
     }

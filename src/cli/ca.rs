@@ -1,0 +1,91 @@
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand};
+use serde_json::Value;
+
+use super::context::{Context, Outcome};
+use super::error::CliError;
+use super::files::{self, Readers};
+use super::moment;
+use super::query::Query;
+use super::table::Column;
+
+pub(super) const PATH: &str = "/v1/issuers";
+/// Authorities that one installation may have come to, over its generations.
+const ISSUERS_MAX: usize = 1_000;
+const COLUMNS: [Column; 6] = [
+    Column::field("KEY ID", "id"),
+    Column::field("KIND", "kind"),
+    Column::field("STATE", "state"),
+    Column::field("SUBJECT", "subject"),
+    Column::time("EXPIRES", "not_after", "-"),
+    Column::made("CRL", |issuer, now| match (crl(issuer, "number"), crl(issuer, "next_update")) {
+        (Some(number), Some(next)) => format!("{number}, next {}", moment::distance(next, now)),
+        _ => "-".to_owned(),
+    }),
+];
+
+/// The certificate authorities of this installation
+#[derive(Args, Debug)]
+#[command(after_help = "EXAMPLES:\n  portcullis ca show\n  portcullis ca export --out ca.pem")]
+pub(super) struct CaArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// List the authorities, their ends and their revocation lists
+    #[command(after_help = "EXAMPLE:\n  portcullis ca show --output json")]
+    Show,
+    /// Print CA certificates (PEM), for the trust store of a partner or of another gateway
+    #[command(
+        after_help = "EXAMPLES:\n  portcullis ca export > ca.pem\n  portcullis ca export issuing --out issuing.pem\n  portcullis ca export all"
+    )]
+    Export {
+        /// `root`, `issuing`, `server-issuing`, `all` or a key id
+        #[arg(default_value = "root")]
+        which: String,
+        /// Write a new file instead of standard output
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+        /// Replace the file
+        #[arg(long, requires = "out")]
+        force: bool,
+    },
+}
+
+pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliError> {
+    let issuers = context.api()?.list(PATH, &Query::default(), ISSUERS_MAX).await?.items;
+    match args.verb {
+        Verb::Show => context.output.items(&issuers, &COLUMNS)?,
+        Verb::Export { which, out, force } => {
+            let wanted = which.replace(':', "").to_ascii_lowercase();
+            let chosen: Vec<Value> = issuers
+                .into_iter()
+                .filter(|issuer| wanted == "all" || issuer["kind"] == wanted || issuer["id"] == wanted)
+                .collect();
+            if chosen.is_empty() {
+                return Err(CliError::new(format!("there is no authority {which:?}: `portcullis ca show` lists them")));
+            }
+            let pem: String = chosen.iter().filter_map(|issuer| issuer["certificate_pem"].as_str()).collect();
+            match out {
+                Some(path) => {
+                    let readers = Readers::Everyone;
+                    files::write(&path, pem.as_bytes(), readers, force)?;
+                    context.output.note(&format!("{} certificates written to {}", chosen.len(), path.display()));
+                    if context.output.is_json() {
+                        context.output.json(&Value::Array(chosen))?;
+                    }
+                }
+                None => context.output.either(&Value::Array(chosen.clone()), || pem)?,
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+/// A fact of an authority's revocation list: `number`, `this_update`, `next_update`.
+pub(super) fn crl(issuer: &Value, member: &str) -> Option<i64> {
+    issuer["crl"][member].as_i64().or_else(|| issuer[format!("crl_{member}")].as_i64())
+}

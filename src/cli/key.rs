@@ -1,0 +1,125 @@
+use clap::{Args, Subcommand};
+use serde_json::{Value, json};
+
+use super::context::{Context, Outcome, body, given};
+use super::error::CliError;
+use super::listing::{self, Limit};
+use super::moment;
+use super::query::{self, Query};
+use super::span::Span;
+use super::table::Column;
+
+const PATH: &str = "/v1/api-keys";
+const COLUMNS: [Column; 7] = [
+    Column::field("ID", "id"),
+    Column::field("CLIENT", "client"),
+    Column::field("NAME", "name"),
+    Column::field("KEY", "prefix"),
+    Column::field("STATUS", "status"),
+    Column::time("EXPIRES", "expires_at", "never"),
+    Column::time("CREATED", "created_at", "-"),
+];
+
+/// API keys
+#[derive(Args, Debug)]
+#[command(
+    after_help = "EXAMPLES:\n  portcullis key create --client acme-orders --expires-in 90d\n  portcullis key list --client acme-orders"
+)]
+pub(super) struct KeyArgs {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Subcommand, Debug)]
+enum Verb {
+    /// Make an API key; it is printed once, alone on standard output
+    #[command(
+        after_help = "EXAMPLES:\n  portcullis key create --client acme-orders --name 'order import' --expires-in 90d\n  KEY=$(portcullis key create --client acme-orders)"
+    )]
+    Create {
+        /// Whose it will be
+        #[arg(long, value_name = "ID")]
+        client: String,
+        /// For people
+        #[arg(long)]
+        name: Option<String>,
+        /// How long it lives: 24h, 90d [default: until it is revoked]
+        #[arg(long, visible_alias = "ttl", value_name = "TIME")]
+        expires_in: Option<Span>,
+        /// Narrow it to some of the client's scopes; repeat for more
+        #[arg(long = "scope", value_name = "SCOPE")]
+        scopes: Vec<String>,
+        /// Narrow it to some networks; repeat for more
+        #[arg(long = "network", value_name = "NETWORK")]
+        networks: Vec<String>,
+    },
+    /// List API keys; never the keys themselves
+    #[command(after_help = "EXAMPLE:\n  portcullis key list --client acme-orders")]
+    List {
+        /// Only this client's
+        #[arg(long, value_name = "ID")]
+        client: Option<String>,
+        #[command(flatten)]
+        limit: Limit,
+    },
+    /// Make a new key in the place of an old one, which goes on working for a while
+    #[command(after_help = "EXAMPLE:\n  portcullis key rotate 4fGh81kQ2z --grace 24h")]
+    Rotate {
+        /// The key's id, as `key list` shows it
+        id: String,
+        /// How long the old key goes on working
+        #[arg(long, value_name = "TIME", default_value = "24h")]
+        grace: Span,
+    },
+    /// Stop a key at once
+    #[command(after_help = "EXAMPLE:\n  portcullis key revoke 4fGh81kQ2z --reason key-compromise")]
+    Revoke {
+        /// The key's id, as `key list` shows it
+        id: String,
+        /// A reason of RFC 5280 in kebab-case
+        #[arg(long)]
+        reason: Option<String>,
+    },
+}
+
+pub(super) async fn run(args: KeyArgs, context: &Context) -> Result<Outcome, CliError> {
+    match args.verb {
+        Verb::List { client, limit } => {
+            let query = Query::default().with("client", client);
+            return listing::print(context, PATH, &query, limit, &COLUMNS).await;
+        }
+        Verb::Create { client, name, expires_in, scopes, networks } => {
+            let body = body([
+                ("client", json!(client)),
+                ("name", json!(name)),
+                ("ttl_seconds", json!(expires_in.map(Span::seconds))),
+                ("scopes", given(&scopes)),
+                ("networks", given(&networks)),
+            ]);
+            let answer = context.api()?.post(PATH, &body).await?;
+            context.output.secret(&answer, "api_key", || about(&answer, context.now()))?;
+        }
+        Verb::Rotate { id, grace } => {
+            let path = format!("{}/rotate", query::item(PATH, &id)?);
+            let answer = context.api()?.post(&path, &json!({"grace_seconds": grace.seconds()})).await?;
+            context.output.secret(&answer, "api_key", || {
+                format!("{}\nThe old key {id} goes on working for at most {grace}.", about(&answer, context.now()))
+            })?;
+        }
+        Verb::Revoke { id, reason } => {
+            let path = format!("{}/revoke", query::item(PATH, &id)?);
+            let answer = context.api()?.post(&path, &body([("reason", json!(reason))])).await?;
+            context.output.object(&answer)?;
+        }
+    }
+    Ok(Outcome::Done)
+}
+
+fn about(answer: &Value, now: i64) -> String {
+    let text = |member: &str| super::table::shown(&answer[member]);
+    let end = match answer["expires_at"].as_i64() {
+        Some(at) => format!("expires {}", moment::with_distance(at, now)),
+        None => "does not expire".to_owned(),
+    };
+    format!("API key {} of {}, {end}. Shown only once: store it now.", text("id"), text("client"))
+}

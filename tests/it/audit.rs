@@ -13,8 +13,8 @@ use serde_json::json;
 
 use crate::harness::policy::{ACME, HELLO, SERVER, document, route};
 use crate::harness::{
-    Gateway, GatewayOptions, Http, Identity, Method, Partner, RawConnection, SessionOptions, Upstream, borrowed, logged,
-    new_certificate,
+    Gateway, GatewayOptions, Http, Identity, Method, Partner, RawConnection, SessionOptions, Upstream, borrowed,
+    logged, new_certificate,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -41,7 +41,11 @@ async fn every_answer_has_its_record_under_the_id_it_carries() {
                 let row = gateway.decision(answer.decision_id()).await;
                 assert_eq!((row.outcome.as_str(), row.status), (outcome, status), "{what}");
                 assert_eq!((row.listener.as_str(), row.source.as_str()), ("gateway", "127.0.0.1"), "{what}");
-                assert_eq!((row.http_method.as_str(), row.path.as_str()), (verb, path.split('?').next().unwrap()), "{what}");
+                assert_eq!(
+                    (row.http_method.as_str(), row.path.as_str()),
+                    (verb, path.split('?').next().unwrap()),
+                    "{what}"
+                );
                 assert_eq!(row.at, gateway.clock.now_millis(), "{what}");
                 // A key alone on a route for certificate and key: proved, and not enough.
                 let proved = status == 200 || outcome == "method_not_accepted";
@@ -200,11 +204,16 @@ impl Canaries {
 
     fn absent_from(&self, place: &str, bytes: &[u8]) {
         assert!(!bytes.is_empty(), "{place} is empty: nothing was looked at");
+        let text = latin(bytes);
         for (what, secret) in &self.0 {
-            let found = bytes.windows(secret.len()).any(|window| window == secret.as_slice());
-            assert!(!found, "{what} in {place}");
+            assert!(!text.contains(&latin(secret)), "{what} in {place}");
         }
     }
+}
+
+/// One character for each byte: text is searched much faster than bytes.
+fn latin(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| char::from(*byte)).collect()
 }
 
 #[tokio::test]
@@ -226,7 +235,8 @@ async fn no_secret_is_ever_written_down() {
     canaries.add_identity(&gateway.admin_identity());
     canaries.add_bytes("pepper", &std::fs::read(gateway.data().join("keys/pepper")).unwrap());
     canaries.add("passphrase", std::fs::read(gateway.data().join("keys/passphrase")).unwrap().trim_ascii());
-    canaries.add("PKCS#12 password", std::fs::read(gateway.data().join("acme/client.p12.password")).unwrap().trim_ascii());
+    canaries
+        .add("PKCS#12 password", std::fs::read(gateway.data().join("acme/client.p12.password")).unwrap().trim_ascii());
     through_the_front(&gateway, &acme, &mut canaries).await;
     through_the_back(&gateway, &mut canaries).await;
 
@@ -243,7 +253,7 @@ async fn no_secret_is_ever_written_down() {
                 let bytes = std::fs::read(&path).unwrap();
                 if !bytes.is_empty() {
                     canaries.absent_from(&name, &bytes);
-                    control |= bytes.windows(10).any(|window| window == acme.api_key_id().as_bytes());
+                    control |= latin(&bytes).contains(acme.api_key_id());
                 }
             }
         }
@@ -297,8 +307,14 @@ async fn through_the_front(gateway: &Gateway, acme: &Partner, canaries: &mut Can
             assert_eq!(session.get(&format!("{}?{query}", acme.path), &[]).await.status, 400);
         }
         for (path, form) in [
-            ("/oauth2/token", format!("grant_type=client_credentials&client_id=globex-orders&client_secret={}", acme.client_secret)),
-            ("/oauth2/token", format!("grant_type=client_credentials&client_id={0}&client_secret={0}", acme.client_secret)),
+            (
+                "/oauth2/token",
+                format!("grant_type=client_credentials&client_id=globex-orders&client_secret={}", acme.client_secret),
+            ),
+            (
+                "/oauth2/token",
+                format!("grant_type=client_credentials&client_id={0}&client_secret={0}", acme.client_secret),
+            ),
             ("/oauth2/token", format!("grant_type={}", acme.client_secret)),
             ("/oauth2/token", format!("%zz{}", acme.client_secret)),
             ("/oauth2/introspect", format!("token={token}")),

@@ -10,7 +10,8 @@ use tokio::net::TcpStream;
 
 use crate::harness::policy::{ACME, HELLO, SERVER, document, route};
 use crate::harness::{
-    Gateway, GatewayOptions, Http, Method, Partner, SessionOptions, Upstream, borrowed, connect_tls, tls_config_trusting,
+    Gateway, GatewayOptions, Http, Method, Partner, SessionOptions, Upstream, borrowed, connect_tls,
+    tls_config_trusting,
 };
 
 async fn with_upstream(upstream: &Upstream) -> GatewayOptions {
@@ -61,7 +62,8 @@ async fn open_requests_finish_idle_connections_end_and_new_ones_are_refused() {
 async fn a_request_that_does_not_end_holds_the_drain_up_no_longer_than_agreed() {
     let upstream = Upstream::start().await;
     let options = with_upstream(&upstream).await;
-    let gateway = Gateway::start_with(options.configure(|config| config.limits.drain_timeout = Duration::from_secs(1))).await;
+    let gateway =
+        Gateway::start_with(options.configure(|config| config.limits.drain_timeout = Duration::from_secs(1))).await;
     let acme = gateway.acme();
     let (mut session, headers) = acme.prepare(&gateway, Method::ApiKey, Http::Two).await;
     let open = tokio::spawn(async move { session.status("/up/hold", &borrowed(&headers)).await });
@@ -74,7 +76,8 @@ async fn a_request_that_does_not_end_holds_the_drain_up_no_longer_than_agreed() 
 
 #[tokio::test]
 async fn a_restarted_gate_knows_the_same_credentials() {
-    let options = GatewayOptions::default().configure(|config| config.oauth.issuer = Some("https://gate.test".to_owned()));
+    let options =
+        GatewayOptions::default().configure(|config| config.oauth.issuer = Some("https://gate.test".to_owned()));
     let mut gateway = Gateway::start_with(options).await;
     let partner = Partner::create(&gateway, "globex", "globex-orders").await;
     let mut tokens = Vec::new();

@@ -93,7 +93,8 @@ fn spoken(method: Method) -> &'static str {
 
 /// The steps that the answer tells must be those that were taken: all passed but the last of a denial.
 fn assert_told_in_order(answer: &ExplainAnswer, what: &str) {
-    let failed: Vec<_> = answer.steps.iter().map(|step| serde_json::to_value(step).unwrap()["passed"].clone()).collect();
+    let failed: Vec<_> =
+        answer.steps.iter().map(|step| serde_json::to_value(step).unwrap()["passed"].clone()).collect();
     let (last, before) = failed.split_last().unwrap();
     assert!(before.iter().all(|passed| *passed == true), "{what}: {answer:#?}");
     assert_eq!(*last == true, answer.decision == "allow", "{what}: {answer:#?}");
@@ -221,7 +222,11 @@ async fn explain_spends_nothing() {
         for _ in 0..5 {
             assert_eq!(ask(&gateway, &request).decision, "allow");
         }
-        assert_eq!(client.call(&gateway, method, &client.path).await.status, 200, "{method:?}: its one request is still there");
+        assert_eq!(
+            client.call(&gateway, method, &client.path).await.status,
+            200,
+            "{method:?}: its one request is still there"
+        );
         assert_eq!(client.call(&gateway, method, &client.path).await.code(), "throttled");
     }
 }

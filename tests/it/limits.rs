@@ -7,7 +7,9 @@ use portcullis::config::Rate;
 use portcullis::registry::client::NewClient;
 
 use crate::harness::policy::{ACME, HELLO, SERVER, document};
-use crate::harness::{Answer, Gateway, GatewayOptions, Http, Method, Partner, Session, SessionOptions, borrowed, connect_tls};
+use crate::harness::{
+    Answer, Gateway, GatewayOptions, Http, Method, Partner, Session, SessionOptions, borrowed, connect_tls,
+};
 
 const SECOND: Duration = Duration::from_secs(1);
 
@@ -53,7 +55,9 @@ async fn a_burst_passes_at_once_and_then_exactly_the_rate() {
     let plans: Vec<_> = throttles
         .iter()
         .enumerate()
-        .map(|(at, (burst, rate))| plan(&format!("plan-{at}"), &format!("throttle = {{ rate = {rate:?}, burst = {burst} }}")))
+        .map(|(at, (burst, rate))| {
+            plan(&format!("plan-{at}"), &format!("throttle = {{ rate = {rate:?}, burst = {burst} }}"))
+        })
         .collect();
     let gateway = Gateway::start_with(policy(&plans)).await;
     for (at, (burst, rate)) in throttles.into_iter().enumerate() {
@@ -267,7 +271,9 @@ async fn a_restart_gives_nobody_more_than_the_quota_and_a_crash_neither() {
 
 #[tokio::test]
 async fn a_lowered_quota_counts_what_was_served_before() {
-    let with = |limit: u32| document(&[SERVER, ACME, HELLO, &plan("plan", &format!("quota = {{ limit = {limit}, period = \"day\" }}"))]);
+    let with = |limit: u32| {
+        document(&[SERVER, ACME, HELLO, &plan("plan", &format!("quota = {{ limit = {limit}, period = \"day\" }}"))])
+    };
     let gateway = Gateway::start_with(GatewayOptions::policy(&with(1000))).await;
     let client = on_plan(&gateway, "client", "plan").await;
     let headers = [("x-api-key", client.api_key.as_str())];

@@ -14,6 +14,8 @@ mod allowlists;
 mod audit;
 /// Who is asking.
 mod authenticate;
+/// What is published for others: certificates and revocation lists.
+mod distribution;
 /// Going away and coming back; new certificates without either.
 mod drain;
 /// Why a request would pass, or not.
@@ -22,10 +24,10 @@ mod explain;
 mod framing;
 /// What bites, and whom.
 mod limits;
-/// What is in force, and from when.
-mod policy;
 /// Tokens: ours, bound ones, and those of other issuers.
 mod oauth;
+/// What is in force, and from when.
+mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
 /// Cut off means cut off.

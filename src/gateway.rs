@@ -189,15 +189,17 @@ impl Handler for Gate {
         let close = violation.is_some() || self.draining.is_cancelled() || connection.closing.is_cancelled();
         let asked = respond::Asked::of(&parts);
         let outcome = self.judge(&connection, parts, body, violation, &mut trail).await;
-        if let Err(Stop::Denied(denial)) = &outcome
-            && counts_as_failure(denial)
-        {
-            self.addresses.failure(connection.source);
-        }
         let mut response = match outcome {
             Ok(answer) => respond::pass(answer, &trail.decision_id()),
-            Err(stop) => {
+            Err(mut stop) => {
+                // The audit says what was wrong, whatever the caller is told.
                 trail.stopped(&stop);
+                if let Stop::Denied(denial) = &stop
+                    && counts_as_failure(denial)
+                    && let Err(retry_after) = self.addresses.failure(connection.source)
+                {
+                    stop = Stop::AddressLimited { retry_after };
+                }
                 respond::respond(&stop, &asked, trail.found_route(), &trail.decision_id())
             }
         };

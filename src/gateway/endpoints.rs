@@ -75,11 +75,12 @@ impl Endpoint {
                 }
                 let status = answer.status();
                 if let Some(failed) = answer.extensions().get::<AuthenticationFailed>() {
-                    gate.addresses.failure(connection.source);
+                    let counted = gate.addresses.failure(connection.source);
                     if let Some(client) = &failed.client {
                         trail.client(client.as_str());
                     }
                     trail.outcome(failed.denial.code(), Some(failed.denial.to_string()));
+                    counted.map_err(|retry_after| Stop::AddressLimited { retry_after })?;
                 } else if status.is_server_error() {
                     trail.outcome("internal_error", None);
                 } else if status.is_client_error() {

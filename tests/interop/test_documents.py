@@ -1,12 +1,62 @@
-"""The documents for partners: every command and program in them that we can run does what the text says."""
+"""The documents: links lead somewhere, nothing that the source knows is left out, and what a partner is told to type works."""
 
 import re
 import sys
+import unittest
 
 from gate import ROOT, GateTest, must_run, run
 
+DOCUMENTS = [path for folder in (".", "docs", "deploy") for path in sorted((ROOT / folder).glob("*.md"))]
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 HELLO_TEXT = '{"message": "hello world!"}'
+
+
+def text_of(*places):
+    return "\n".join((ROOT / place).read_text() for place in places)
+
+
+def anchors_of(path):
+    """As GitHub makes them out of headings."""
+    text = re.sub(r"^```.*?^```$", "", path.read_text(), flags=re.MULTILINE | re.DOTALL)
+    headings = re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+class Whole(unittest.TestCase):
+    def test_every_link_leads_somewhere(self):
+        for path in DOCUMENTS:
+            for link in re.findall(r"\]\(([^)\s]+)\)", path.read_text()):
+                if link.startswith(("http:", "https:")):
+                    continue
+                with self.subTest(document=path.name, link=link):
+                    file, _, anchor = link.partition("#")
+                    target = (path.parent / file).resolve() if file else path
+                    self.assertTrue(target.exists())
+                    if anchor:
+                        self.assertIn(anchor, anchors_of(target))
+
+    def assert_documented(self, names, document):
+        text = text_of(document)
+        self.assertGreater(len(names), 5, "the pattern still finds what it should")
+        self.assertEqual(set(), {name for name in names if f"`{name}`" not in text}, f"missing from {document}")
+
+    def test_every_setting_is_documented(self):
+        fields = re.findall(r"^    pub (\w+): ", text_of("src/config/file.rs"), re.MULTILINE)
+        listener = text_of("src/config/listener.rs").partition("pub struct ListenerFile {")[2].partition("}")[0]
+        fields += re.findall(r"pub (\w+): ", listener)
+        tables = {"listener", "oauth", "pki", "limits", "audit", "log", "rate", "burst"}
+        self.assert_documented(set(fields) - tables, "docs/configuration.md")
+
+    def test_every_code_is_documented(self):
+        codes = set(re.findall(r'=> "([a-z_]+)"', text_of("policies/src/denial.rs", "src/gateway/stop.rs")))
+        self.assert_documented(codes, "docs/errors.md")
+
+    def test_every_metric_is_documented_and_every_alert_has_one(self):
+        source = "\n".join(path.read_text() for path in (ROOT / "src").rglob("*.rs"))
+        metrics = set(re.findall(r'(?:counter|gauge|histogram)!\(\s*"(portcullis_\w+)"', source))
+        self.assert_documented(metrics, "docs/operations.md")
+        alerts = set(re.findall(r"portcullis_\w+", text_of("deploy/prometheus-rules.yml")))
+        self.assertEqual(set(), {name for name in alerts if name.removesuffix("_bucket") not in metrics})
 
 
 class Partners(GateTest):

@@ -96,6 +96,6 @@ pub(super) async fn replay(row: &Row) -> Option<Replayed> {
         Ok(answer) => Some(Replayed { is_served: false, answer: answer.described() }),
         Err(error) if error.stage == Stage::Connect => None,
         // In TLS 1.3 a listener that asks for certificates says so only after the handshake.
-        Err(_) => Some(Replayed { is_served: false, answer: "connection refused without a certificate".to_owned() }),
+        Err(_) => Some(Replayed { is_served: false, answer: "connection refused".to_owned() }),
     }
 }

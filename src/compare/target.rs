@@ -192,7 +192,8 @@ async fn admin_access(
         return Ok(None);
     };
     let is_given = sources.admin_certificate.is_some() || sources.admin_key.is_some();
-    if !(is_given || certificate.exists() && key.exists()) {
+    let is_there = certificate.exists() && key.exists();
+    if !is_given && !is_there {
         return Ok(None);
     }
     Ok(Some(AdminAccess { endpoint: Endpoint::look_up(&url).await?, identity: identity(&certificate, &key)? }))

@@ -118,7 +118,8 @@ fn of_malformed(malformed: &Malformed) -> Refusal {
     if matches!(malformed, Malformed::Method(_)) {
         refusal.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
-    refusal.close = matches!(malformed, Malformed::Framing(_) | Malformed::BodyTooLarge { .. } | Malformed::BodyTooSlow);
+    refusal.close =
+        matches!(malformed, Malformed::Framing(_) | Malformed::BodyTooLarge { .. } | Malformed::BodyTooSlow);
     refusal
 }
 

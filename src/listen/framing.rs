@@ -20,10 +20,10 @@ use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio_util::io::poll_read_buf;
 
-pub use head::Violation;
-use head::{Following, chunk_size, framing_of, head_end, header_line};
 pub(super) use head::HEAD_BYTES_MAX;
 pub use head::HEADERS_MAX;
+pub use head::Violation;
+use head::{Following, chunk_size, framing_of, head_end, header_line};
 
 /// A chunk-size line with its extensions.
 const CHUNK_LINE_BYTES_MAX: usize = 256;

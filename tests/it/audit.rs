@@ -199,7 +199,7 @@ impl Canaries {
         // SEC 1 §C.4: the private scalar is an octet string of 32.
         let at = identity.key_pkcs8.windows(2).position(|pair| pair == [4, 32]).unwrap();
         self.add_bytes("private key", &identity.key_pkcs8[at + 2..at + 34]);
-        self.add("private key file", STANDARD.encode(&identity.key_pkcs8)[40..100].as_bytes());
+        self.add("private key file", &STANDARD.encode(&identity.key_pkcs8).as_bytes()[40..100]);
     }
 
     fn absent_from(&self, place: &str, bytes: &[u8]) {

@@ -30,9 +30,9 @@ struct Lease {
 
 impl Lease {
     fn is_for(&self, quota: &Quota, now: UnixSeconds) -> bool {
-        self.current.as_ref().is_some_and(|(for_quota, period)| {
-            for_quota == quota && (period.starts_at..period.ends_at).contains(&now)
-        })
+        self.current
+            .as_ref()
+            .is_some_and(|(for_quota, period)| for_quota == quota && (period.starts_at..period.ends_at).contains(&now))
     }
 
     /// The period at `now`; what was left of another one is not carried over.

@@ -110,11 +110,11 @@ async fn issue_credentials(foundation: &Foundation, scope: String) -> Result<Cre
     let actor = Actor::local();
     let name = Some("demo".to_owned());
     // Those of a start that was cut short were never told to anyone.
-    for lost in foundation.registry.api_keys(&ApiKeyFilter {
-        client: Some(CLIENT.to_owned()),
-        ends_before: None,
-        page: Page::default(),
-    }).await? {
+    for lost in foundation
+        .registry
+        .api_keys(&ApiKeyFilter { client: Some(CLIENT.to_owned()), ends_before: None, page: Page::default() })
+        .await?
+    {
         foundation.registry.revoke_api_key(&actor, &lost.id, "superseded").await?;
     }
     for lost in foundation.registry.client_secrets(CLIENT).await? {

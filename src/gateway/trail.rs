@@ -7,18 +7,21 @@ use http::request::Parts;
 use hyper::Response;
 use policies::{Principal, Route};
 
-use super::decision_id::DecisionIds;
-use super::meters::Meters;
+use super::GateParts;
 use super::stop::{Stop, UpstreamFault};
-use crate::audit::Audit;
-use crate::clock::Clock;
 use crate::listen::Connection;
 use crate::store::audit_log::DecisionRow;
 
 /// Longest path that is recorded.
 const PATH_BYTES_MAX: usize = 512;
+/// The status that is recorded when there was nobody left to tell one (nginx's custom).
+const CLIENT_GONE: u16 = 499;
 
-pub(super) struct Trail {
+/// Written when the answer is ready, or when the request is dropped: a client that hangs up must not leave less of a trace than
+/// one that waits.
+pub(super) struct Trail<'a> {
+    gate: &'a GateParts,
+    written: bool,
     decision_id: Arc<str>,
     at_millis: i64,
     started_nanos: u64,
@@ -36,21 +39,22 @@ pub(super) struct Trail {
     detail: Option<String>,
 }
 
-impl Trail {
-    pub(super) fn begin(connection: &Connection, parts: &Parts, clock: &Clock, ids: &DecisionIds) -> Self {
-        let at_millis = clock.now_millis();
-        let mut path = parts.uri.path().to_owned();
-        // A request target is ASCII: no character is cut in two.
-        path.truncate(PATH_BYTES_MAX);
+impl<'a> Trail<'a> {
+    pub(super) fn begin(gate: &'a GateParts, connection: &Connection, parts: &Parts) -> Self {
+        let at_millis = gate.clock.now_millis();
+        let path = parts.uri.path();
         Self {
-            decision_id: ids.next(at_millis).into(),
+            gate,
+            written: false,
+            decision_id: gate.ids.next(at_millis).into(),
             at_millis,
-            started_nanos: clock.monotonic_nanos(),
+            started_nanos: gate.clock.monotonic_nanos(),
             decided_nanos: None,
             listener: Arc::clone(&connection.listener),
             source: connection.source,
             http_method: parts.method.clone(),
-            path,
+            // HTTP/2 lets more than ASCII through to here.
+            path: path[..path.floor_char_boundary(PATH_BYTES_MAX)].to_owned(),
             route: None,
             client: None,
             partner: None,
@@ -128,30 +132,47 @@ impl Trail {
         self.detail = Some(detail);
     }
 
-    pub(super) fn finish(self, response: &Response<Body>, clock: &Clock, meters: &Meters, audit: &Audit) {
-        let ended = self.decided_nanos.unwrap_or_else(|| clock.monotonic_nanos());
+    pub(super) fn finish(mut self, response: &Response<Body>) {
+        self.write(response.status().as_u16());
+    }
+
+    fn write(&mut self, status: u16) {
+        self.written = true;
+        let gate = self.gate;
+        let ended = self.decided_nanos.unwrap_or_else(|| gate.clock.monotonic_nanos());
         let nanos = ended.saturating_sub(self.started_nanos);
-        let listener = &self.listener.config.name;
-        meters.decided(&self.listener, self.outcome, nanos);
-        if !audit.wants(self.outcome == "allowed") {
+        gate.meters.decided(&self.listener, self.outcome, nanos);
+        if !gate.audit.wants(self.outcome == "allowed") {
             return;
         }
-        audit.record(DecisionRow {
+        gate.audit.record(DecisionRow {
             id: self.decision_id.to_string(),
             at: self.at_millis,
-            listener: listener.clone(),
+            listener: self.listener.config.name.clone(),
             source: self.source.to_string(),
             http_method: self.http_method.to_string(),
-            path: self.path,
-            route: self.route.map(|route| route.id.to_string()),
-            client: self.client,
-            partner: self.partner,
-            auth_methods: self.auth_methods,
-            credentials: self.credentials,
+            path: std::mem::take(&mut self.path),
+            route: self.route.take().map(|route| route.id.to_string()),
+            client: self.client.take(),
+            partner: self.partner.take(),
+            auth_methods: self.auth_methods.take(),
+            credentials: self.credentials.take(),
             outcome: self.outcome.to_owned(),
-            status: i64::from(response.status().as_u16()),
-            detail: self.detail,
+            status: i64::from(status),
+            detail: self.detail.take(),
             micros: i64::try_from(nanos / 1000).unwrap_or(i64::MAX),
         });
+    }
+}
+
+impl Drop for Trail<'_> {
+    fn drop(&mut self) {
+        if !self.written {
+            if self.decided_nanos.is_none() && self.outcome == "allowed" {
+                self.outcome = "client_gone";
+            }
+            self.detail = Some("the client went away before the answer".to_owned());
+            self.write(CLIENT_GONE);
+        }
     }
 }

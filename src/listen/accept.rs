@@ -1,7 +1,7 @@
 //! The accept loop: caps first, then TLS, then HTTP. Nothing is spent on an address that is over its share.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -148,7 +148,8 @@ impl<H: Handler> Place<H> {
             return None;
         }
         let mut addresses = shared.per_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = addresses.entry(source).or_insert(0);
+        let household = household(source);
+        let count = addresses.entry(household).or_insert(0);
         if *count >= shared.limits.connections_per_address_max {
             refuse("address_full");
             return None;
@@ -164,15 +165,23 @@ impl<H: Handler> Place<H> {
 impl<H> Drop for Place<H> {
     fn drop(&mut self) {
         let mut addresses = self.shared.per_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&self.source) {
+        if let Some(count) = addresses.get_mut(&household(self.source)) {
             *count -= 1;
             if *count == 0 {
-                addresses.remove(&self.source);
+                addresses.remove(&household(self.source));
             }
         }
         drop(addresses);
         let open = self.shared.open.fetch_sub(1, Ordering::Relaxed) - 1;
         gauge!("portcullis_connections_open", "listener" => self.shared.listener.config.name.clone()).set(open as f64);
+    }
+}
+
+/// What one subscriber has: an IPv4 address, or an IPv6 /64.
+fn household(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V4(_) => source,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
     }
 }
 

@@ -7,7 +7,9 @@ use portcullis::registry::api_key::NewApiKey;
 use portcullis::registry::client::NewClient;
 
 use crate::harness::policy::{ACME, HELLO, SERVER, document};
-use crate::harness::{Gateway, GatewayOptions, Http, Identity, Method, Partner, SessionOptions, borrowed, new_certificate};
+use crate::harness::{
+    Gateway, GatewayOptions, Http, Identity, Method, Partner, SessionOptions, borrowed, new_certificate,
+};
 
 /// 127.0.0.2 and .3, but not .4; everything else of this machine is outside.
 const NETWORKS: &str = r#"
@@ -74,7 +76,11 @@ async fn the_token_endpoint_asks_the_client_s_networks_too() {
     let partner = partner_from(&gateway, "office-only", &["office"]).await;
     for source in OUTSIDE {
         let answer = partner.ask_token(&mut gateway.session_from(source).await, "").await;
-        assert_eq!((answer.status.as_u16(), answer.json()["error"].as_str()), (401, Some("invalid_client")), "{source:?}");
+        assert_eq!(
+            (answer.status.as_u16(), answer.json()["error"].as_str()),
+            (401, Some("invalid_client")),
+            "{source:?}"
+        );
         assert_eq!(gateway.decision(answer.decision_id()).await.outcome, "source_not_allowed");
         let token = partner.token_over(&mut gateway.session_from(INSIDE[0]).await, "").await;
         for path in ["/oauth2/introspect", "/oauth2/revoke"] {
@@ -95,7 +101,8 @@ async fn a_credential_may_be_narrowed_to_some_networks() {
     let key = Partner::new_key(&gateway, new).await;
     let new = NewCertificate { networks: narrowed, ..new_certificate(&acme.client_id) };
     let identity = Identity::issue(&gateway, new).await;
-    for (source, expected) in INSIDE.map(|source| (source, 200)).into_iter().chain(OUTSIDE.map(|source| (source, 403))) {
+    for (source, expected) in INSIDE.map(|source| (source, 200)).into_iter().chain(OUTSIDE.map(|source| (source, 403)))
+    {
         let mut session = gateway.session_from(source).await;
         let answer = session.get(&acme.path, &[("x-api-key", &key)]).await;
         assert_eq!(answer.status, expected, "key from {source:?}");
@@ -134,12 +141,18 @@ action = { mock = { body = "open" } }
     let gateway = start(routes).await;
     let acme = gateway.acme();
     for method in Method::ALL {
-        for (source, expected) in INSIDE.map(|source| (source, 200)).into_iter().chain(OUTSIDE.map(|source| (source, 403))) {
+        for (source, expected) in
+            INSIDE.map(|source| (source, 200)).into_iter().chain(OUTSIDE.map(|source| (source, 403)))
+        {
             let (mut session, headers) = acme.prepare_with(&gateway, method, from(source, Http::One)).await;
             let answer = session.get("/inner", &borrowed(&headers)).await;
             assert_eq!(answer.status, expected, "{method:?} from {source:?}");
             assert_eq!(session.get("/open", &borrowed(&headers)).await.status, expected, "public, from {source:?}");
-            assert_eq!(session.get(&acme.path, &borrowed(&headers)).await.status, 200, "the open route from {source:?}");
+            assert_eq!(
+                session.get(&acme.path, &borrowed(&headers)).await.status,
+                200,
+                "the open route from {source:?}"
+            );
         }
     }
     // Before anything is verified: a stranger outside cannot even learn whether a key is good.

@@ -44,7 +44,9 @@ async fn a_bad_credential_fails_the_request_whatever_else_is_presented() {
     let options = SessionOptions { identity: Some(acme.identity.clone()), ..SessionOptions::default() };
     let mut session = Session::open(&gateway, "gateway", options).await.unwrap();
     assert_eq!(session.get(&acme.path, &[]).await.status, 200);
-    for bad in [("x-api-key", "pc_test_nonsense"), ("authorization", "Bearer nonsense"), ("authorization", "Basic YTpi")] {
+    for bad in
+        [("x-api-key", "pc_test_nonsense"), ("authorization", "Bearer nonsense"), ("authorization", "Basic YTpi")]
+    {
         let answer = session.get(&acme.path, &[bad]).await;
         assert_eq!(answer.status, 401, "{bad:?}: {answer:?}");
     }
@@ -210,6 +212,10 @@ async fn credentials_have_one_place_and_one_spelling() {
         assert_eq!(answer.problem(), (401, code.to_owned()), "{bad:?}");
     }
     for elsewhere in [("api-key", key), ("x-amz-security-token", &token), ("cookie", &format!("x-api-key={key}"))] {
-        assert_eq!(session.get(&acme.path, &[(elsewhere.0, elsewhere.1)]).await.code(), "no_credential", "{elsewhere:?}");
+        assert_eq!(
+            session.get(&acme.path, &[(elsewhere.0, elsewhere.1)]).await.code(),
+            "no_credential",
+            "{elsewhere:?}"
+        );
     }
 }

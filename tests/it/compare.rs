@@ -204,7 +204,9 @@ async fn a_key_alone_can_be_compared_and_throttling_is_waited_out() {
     let gateway = Gateway::start_with(GatewayOptions::policy(TIGHT)).await;
     let key = gateway.data().join("key");
     std::fs::write(&key, &gateway.demo.api_key).unwrap();
-    // The allowance of 100 requests is spent before the end.
+    // An allowance of 100 requests is spent before the end.
+    let policy = std::fs::read_to_string(gateway.data().join("policies/demo.toml")).unwrap();
+    gateway.apply(&policy.replace("rate = 500, burst = 1000", "rate = 50, burst = 100")).await;
     let turning = turn_clock(&gateway);
     let sources = Sources { api_key_file: Some(key), ..of_demo(&gateway) };
     let compared = run(&gateway, sources, Options { kept_requests: 150, revocations: 0, ..SMALL }).await;

@@ -33,8 +33,14 @@ impl Scene {
 
 /// Refused for their head, whatever follows.
 const BAD_HEADS: &[(&str, &str)] = &[
-    ("length, then chunked", "POST /up/x HTTP/1.1\r\nHOSTKEYContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
-    ("chunked, then length", "POST /up/x HTTP/1.1\r\nHOSTKEYTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n"),
+    (
+        "length, then chunked",
+        "POST /up/x HTTP/1.1\r\nHOSTKEYContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
+    (
+        "chunked, then length",
+        "POST /up/x HTTP/1.1\r\nHOSTKEYTransfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n0\r\n\r\n",
+    ),
     ("two lengths", "POST /up/x HTTP/1.1\r\nHOSTKEYContent-Length: 4\r\nContent-Length: 5\r\n\r\nabcd"),
     ("one length twice", "POST /up/x HTTP/1.1\r\nHOSTKEYContent-Length: 4\r\nContent-Length: 4\r\n\r\nabcd"),
     ("a list of lengths", "POST /up/x HTTP/1.1\r\nHOSTKEYContent-Length: 4, 4\r\n\r\nabcd"),
@@ -45,7 +51,10 @@ const BAD_HEADS: &[(&str, &str)] = &[
     ("a length beyond numbers", "POST /up/x HTTP/1.1\r\nHOSTKEYContent-Length: 99999999999999999999\r\n\r\n"),
     ("another coding", "POST /up/x HTTP/1.1\r\nHOSTKEYTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n"),
     ("identity", "POST /up/x HTTP/1.1\r\nHOSTKEYTransfer-Encoding: identity\r\n\r\n"),
-    ("chunked twice", "POST /up/x HTTP/1.1\r\nHOSTKEYTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
+    (
+        "chunked twice",
+        "POST /up/x HTTP/1.1\r\nHOSTKEYTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    ),
     ("chunked in disguise", "POST /up/x HTTP/1.1\r\nHOSTKEYTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n"),
     ("a quoted coding", "POST /up/x HTTP/1.1\r\nHOSTKEYTransfer-Encoding: \"chunked\"\r\n\r\n0\r\n\r\n"),
     ("chunked with HTTP/1.0", "POST /up/x HTTP/1.0\r\nHOSTKEYTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n"),
@@ -97,9 +106,9 @@ async fn a_good_request_before_a_bad_one_is_served() {
         let before = scene.upstream.seen().len();
         let mut raw = scene.connect().await;
         let mut bytes = scene.request("POST /up/first HTTP/1.1\r\nHOSTKEYContent-Length: 5\r\n\r\nfirst");
-        bytes.extend_from_slice(
-            &scene.request("POST /up/second HTTP/1.1\r\nHOSTKEYTransfer-Encoding: chunked\r\n\r\n3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n"),
-        );
+        bytes.extend_from_slice(&scene.request(
+            "POST /up/second HTTP/1.1\r\nHOSTKEYTransfer-Encoding: chunked\r\n\r\n3\r\nsec\r\n3\r\nond\r\n0\r\n\r\n",
+        ));
         bytes.extend_from_slice(&scene.request(text));
         raw.send(&bytes).await;
         for expected in ["first", "second"] {

@@ -15,6 +15,6 @@ pub(crate) use journal::logged;
 pub(crate) use partner::{Method, Partner, borrowed, new_certificate};
 pub(crate) use raw::RawConnection;
 pub(crate) use session::{
-    Answer, Http, Identity, Session, SessionOptions, blind_tls_config, connect_tls, tls_config,
+    Answer, Http, Identity, Session, SessionOptions, blind_tls_config, connect_tls, tls_config, tls_config_trusting,
 };
 pub(crate) use upstream::Upstream;

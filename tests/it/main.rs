@@ -6,24 +6,33 @@
 /// The server on free ports, partners with all three credentials, connections and upstreams.
 mod harness;
 
+/// The control plane, over HTTP.
+mod admin;
 /// From where.
 mod allowlists;
+/// Who did what, and what is never written down.
+mod audit;
 /// Who is asking.
 mod authenticate;
+/// What the methods cost and promise.
+mod compare;
+/// What is published for others: certificates and revocation lists.
+mod distribution;
+/// Going away and coming back; new certificates without either.
+mod drain;
+/// Why a request would pass, or not.
+mod explain;
 /// Bytes that two parsers read differently.
 mod framing;
 /// What bites, and whom.
 mod limits;
-/// What is in force, and from when.
-mod policy;
 /// Tokens: ours, bound ones, and those of other issuers.
 mod oauth;
+/// What is in force, and from when.
+mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
 /// Cut off means cut off.
 mod revocation;
 /// What they may, and how it is said that they may not.
 mod scopes;
-
-/// What the methods cost and promise.
-mod compare;

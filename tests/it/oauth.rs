@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 
 use crate::harness::policy::{ACME, HELLO, SERVER, document};
 use crate::harness::{
-    ExternalIssuer, Gateway, GatewayOptions, Http, Identity, Partner, Session, SessionOptions, SigningKey, new_certificate,
+    ExternalIssuer, Gateway, GatewayOptions, Http, Identity, Partner, Session, SessionOptions, SigningKey,
+    new_certificate,
 };
 
 const FORM: &str = "grant_type=client_credentials";
@@ -158,7 +159,10 @@ async fn a_revoked_token_is_dead_for_the_gate_and_for_introspection() {
         answer.json()
     };
     let told = introspect(&mut session, &acme_basic, &token).await;
-    assert_eq!((&told["active"], &told["client_id"], &told["scope"]), (&json!(true), &json!("acme-orders"), &json!(acme.scope)));
+    assert_eq!(
+        (&told["active"], &told["client_id"], &told["scope"]),
+        (&json!(true), &json!("acme-orders"), &json!(acme.scope))
+    );
     // Another client learns nothing, and revokes nothing.
     assert_eq!(introspect(&mut session, &other_basic, &token).await, json!({ "active": false }));
     let form = format!("token={token}");
@@ -188,7 +192,9 @@ async fn a_token_fetched_over_a_certificate_is_of_use_with_that_certificate_only
     let sibling = Identity::issue(&gateway, new_certificate(&acme.client_id)).await;
     for http in Http::BOTH {
         let with = async |identity: Option<&Identity>| {
-            gateway.session_with(SessionOptions { identity: identity.cloned(), http, ..SessionOptions::default() }).await
+            gateway
+                .session_with(SessionOptions { identity: identity.cloned(), http, ..SessionOptions::default() })
+                .await
         };
         let mut holder = with(Some(&acme.identity)).await;
         let token = acme.token_over(&mut holder, "").await;
@@ -197,7 +203,8 @@ async fn a_token_fetched_over_a_certificate_is_of_use_with_that_certificate_only
         assert_eq!(gate(&mut holder, &token).await, accepted());
         let mut again = with(Some(&acme.identity)).await;
         assert_eq!(gate(&mut again, &token).await, accepted(), "on another connection of the same certificate");
-        for (whom, identity) in [("nobody", None), ("a sibling", Some(&sibling)), ("a stranger", Some(&other.identity))] {
+        for (whom, identity) in [("nobody", None), ("a sibling", Some(&sibling)), ("a stranger", Some(&other.identity))]
+        {
             assert_eq!(gate(&mut with(identity).await, &token).await, refused(), "{http:?} {whom}");
         }
         // An unbound token and somebody else's certificate: two clients.
@@ -207,7 +214,8 @@ async fn a_token_fetched_over_a_certificate_is_of_use_with_that_certificate_only
         let answer = acme.ask_token(&mut with(Some(&other.identity)).await, "").await;
         assert_eq!(error(&answer), (401, "invalid_client".to_owned()));
     }
-    let mut holder = gateway.session_with(SessionOptions { identity: Some(sibling.clone()), ..Default::default() }).await;
+    let mut holder =
+        gateway.session_with(SessionOptions { identity: Some(sibling.clone()), ..Default::default() }).await;
     let token = acme.token_over(&mut holder, "").await;
     let selector = portcullis::authority::Selector::Certificate(sibling.serial().parse().unwrap());
     let actor = portcullis::registry::Actor::local();
@@ -370,7 +378,8 @@ async fn an_issuer_that_cannot_be_reached_is_our_failure_not_the_caller_s() {
     let policy = with_issuer(&issuer, "\"ES256\"").replace(&issuer.jwks_uri(), &format!("http://{nobody}/jwks.json"));
     let gateway = Gateway::start_with(GatewayOptions::policy(&policy)).await;
     let token = key.sign(&json!({}), &cognito(&gateway));
-    let answer = gateway.session().await.get("/test/hello-world", &[("authorization", &format!("Bearer {token}"))]).await;
+    let answer =
+        gateway.session().await.get("/test/hello-world", &[("authorization", &format!("Bearer {token}"))]).await;
     assert!(answer.status.is_server_error(), "{answer:?}");
     assert_eq!(answer.code(), "internal_error");
 }

@@ -131,7 +131,8 @@ async fn head_inherits_get_and_other_methods_do_not() {
         route("\"HEAD\", \"PUT\"", "/headed", "{ mock = { headers = { x-from = \"head\" }, body = \"\" } }"),
         route("\"GET\"", "/things/{id}", "{ mock = { body = \"one\" } }"),
     ];
-    let gateway = Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, &routes.concat()]))).await;
+    let gateway =
+        Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, &routes.concat()]))).await;
     let acme = gateway.acme();
     for method in Method::ALL {
         for http in Http::BOTH {
@@ -225,7 +226,9 @@ async fn connect_and_trace_are_not_for_a_gateway() {
     let gateway = Gateway::start().await;
     let acme = gateway.acme();
     let host = gateway.address("gateway");
-    for (method, target) in [("TRACE", acme.path.clone()), ("CONNECT", host.to_string()), ("CONNECT", "10.0.0.1:22".to_owned())] {
+    for (method, target) in
+        [("TRACE", acme.path.clone()), ("CONNECT", host.to_string()), ("CONNECT", "10.0.0.1:22".to_owned())]
+    {
         let mut raw = RawConnection::open(&gateway, &SessionOptions::default()).await;
         let request = format!("{method} {target} HTTP/1.1\r\nHost: {host}\r\nx-api-key: {}\r\n\r\n", acme.api_key);
         raw.send(request.as_bytes()).await;
@@ -324,7 +327,8 @@ async fn another_server_name_in_the_handshake_is_misdirected() {
         Err(error) => assert!(error.to_string().contains("alert"), "{error}"),
         Ok(stream) => {
             let mut raw = RawConnection::over(stream);
-            let request = format!("GET {} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {}\r\n\r\n", acme.path, acme.api_key);
+            let request =
+                format!("GET {} HTTP/1.1\r\nHost: localhost\r\nx-api-key: {}\r\n\r\n", acme.path, acme.api_key);
             raw.send(request.as_bytes()).await;
             assert_eq!(raw.answer().await.problem(), (421, "misdirected_request".to_owned()));
         }

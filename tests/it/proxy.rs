@@ -122,7 +122,10 @@ async fn the_request_arrives_as_it_was_meant() {
             assert_eq!(seen.header("x-forwarded-proto"), Some("https"));
             assert_eq!(seen.header("x-forwarded-host"), Some(ours.as_str()));
             let lengths = seen.headers.get_all("content-length").iter().count();
-            assert_eq!(lengths + seen.headers.get_all("transfer-encoding").iter().count(), usize::from(!body.is_empty()));
+            assert_eq!(
+                lengths + seen.headers.get_all("transfer-encoding").iter().count(),
+                usize::from(!body.is_empty())
+            );
         }
     }
 }
@@ -274,7 +277,9 @@ async fn continue_is_said_to_those_who_may_go_on_only() {
     let host = gateway.address("gateway");
     let mut raw = RawConnection::open(&gateway, &SessionOptions::default()).await;
     let head = |key: &str| {
-        format!("POST /up/x HTTP/1.1\r\nHost: {host}\r\nx-api-key: {key}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n")
+        format!(
+            "POST /up/x HTTP/1.1\r\nHost: {host}\r\nx-api-key: {key}\r\nContent-Length: 4\r\nExpect: 100-continue\r\n\r\n"
+        )
     };
     raw.send(head(&acme.api_key).as_bytes()).await;
     assert_eq!(raw.answer().await.status, 100);
@@ -352,7 +357,11 @@ async fn an_upstream_s_failure_is_a_bad_gateway_and_says_nothing_of_inside() {
         ("silent", misbehaving(b"").await, "upstream_broken"),
         ("no-http", misbehaving(b"SSH-2.0-OpenSSH_9.6\r\n").await, "upstream_broken"),
         ("half-a-head", misbehaving(b"HTTP/1.1 200 OK\r\nContent-").await, "upstream_broken"),
-        ("two-lengths", misbehaving(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab").await, "upstream_broken"),
+        (
+            "two-lengths",
+            misbehaving(b"HTTP/1.1 200 OK\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nab").await,
+            "upstream_broken",
+        ),
         (
             "switched",
             misbehaving(b"HTTP/1.1 101 Switching Protocols\r\nConnection: upgrade\r\nUpgrade: x\r\n\r\n").await,

@@ -10,7 +10,8 @@ use portcullis::registry::Actor;
 use rustls::ClientConfig;
 
 use crate::harness::{
-    Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, borrowed, new_certificate, tls_config,
+    Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, borrowed, new_certificate,
+    tls_config,
 };
 
 /// Every way to cut a client off that ends the use of this method.
@@ -140,7 +141,8 @@ async fn a_revoked_certificate_s_connections_are_closed_and_no_others() {
     let sibling = Identity::issue(&gateway, new_certificate(&acme.client_id)).await;
     for http in Http::BOTH {
         let identity = Identity::issue(&gateway, new_certificate(&acme.client_id)).await;
-        let open = |identity: &Identity| SessionOptions { identity: Some(identity.clone()), http, ..Default::default() };
+        let open =
+            |identity: &Identity| SessionOptions { identity: Some(identity.clone()), http, ..Default::default() };
         let mut revoked = gateway.session_with(open(&identity)).await;
         // This one has never sent a request.
         let mut silent = gateway.session_with(open(&identity)).await;
@@ -148,8 +150,7 @@ async fn a_revoked_certificate_s_connections_are_closed_and_no_others() {
             [gateway.session_with(open(&sibling)).await, gateway.session_with(open(&bystander.identity)).await];
         assert_eq!(revoked.status(&acme.path, &[]).await, 200);
         let selector = Selector::Certificate(identity.serial().parse().unwrap());
-        let done =
-            gateway.authority().revoke(selector, RevocationReason::Superseded, &Actor::local()).await.unwrap();
+        let done = gateway.authority().revoke(selector, RevocationReason::Superseded, &Actor::local()).await.unwrap();
         // The silent one's handshake may not have ended on the server's side when the revocation came.
         assert!((1..=2).contains(&done.connections_closed), "{done:?}");
         revoked.closed().await;
@@ -301,7 +302,8 @@ async fn a_client_that_is_switched_on_again_is_let_in_with_all_but_its_old_token
 
 #[tokio::test]
 async fn revocations_outlive_a_restart_and_a_crash() {
-    let options = GatewayOptions::default().configure(|config| config.oauth.issuer = Some("https://gate.test".to_owned()));
+    let options =
+        GatewayOptions::default().configure(|config| config.oauth.issuer = Some("https://gate.test".to_owned()));
     let mut gateway = Gateway::start_with(options).await;
     let mut cut_off = Vec::new();
     for method in Method::ALL {

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 
 use crate::harness::policy::{ACME, HELLO, SERVER, document};
 use crate::harness::{
-    Answer, Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, borrowed, new_certificate,
+    Answer, Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, borrowed,
+    new_certificate,
 };
 
 const ROUTES: &str = r#"
@@ -335,13 +336,37 @@ async fn cases(gateway: &Gateway, style: &str) -> Vec<Case> {
     };
     vec![
         case("nothing", plain().await, "/each", vec![], (401, "no_credential", "Unauthorized"), all, unauthorized),
-        case("nothing, keys only", plain().await, "/key", vec![], (401, "no_credential", "Unauthorized"), &["ApiKey"], forbidden),
+        case(
+            "nothing, keys only",
+            plain().await,
+            "/key",
+            vec![],
+            (401, "no_credential", "Unauthorized"),
+            &["ApiKey"],
+            forbidden,
+        ),
         case("an unknown key", plain().await, "/each", key("pc_test_x"), unknown, &["ApiKey"], forbidden),
         case("an expired key", plain().await, "/each", key(&old), unknown, &["ApiKey"], forbidden),
         case("a disabled client's key", plain().await, "/each", key(&off.api_key), unknown, &["ApiKey"], forbidden),
         case("a disabled client's certificate", with(&off).await, "/each", vec![], unknown, &["ApiKey"], unauthorized),
-        case("a bad token", plain().await, "/each", bearer("a.b.c"), invalid, &["Bearer error=\"invalid_token\""], unauthorized),
-        case("a disabled client's token", plain().await, "/each", bearer(&off_token), invalid, &["Bearer error=\"invalid_token\""], unauthorized),
+        case(
+            "a bad token",
+            plain().await,
+            "/each",
+            bearer("a.b.c"),
+            invalid,
+            &["Bearer error=\"invalid_token\""],
+            unauthorized,
+        ),
+        case(
+            "a disabled client's token",
+            plain().await,
+            "/each",
+            bearer(&off_token),
+            invalid,
+            &["Bearer error=\"invalid_token\""],
+            unauthorized,
+        ),
         case(
             "two clients",
             with(&stranger).await,
@@ -369,7 +394,15 @@ async fn cases(gateway: &Gateway, style: &str) -> Vec<Case> {
             &["ApiKey"],
             forbidden,
         ),
-        case("from elsewhere", plain().await, "/far", key(&acme.api_key), (403, "source_not_allowed", "Forbidden"), &[], forbidden),
+        case(
+            "from elsewhere",
+            plain().await,
+            "/far",
+            key(&acme.api_key),
+            (403, "source_not_allowed", "Forbidden"),
+            &[],
+            forbidden,
+        ),
         case(
             "a token without the scope",
             plain().await,
@@ -379,7 +412,15 @@ async fn cases(gateway: &Gateway, style: &str) -> Vec<Case> {
             &["Bearer error=\"insufficient_scope\" /write\""],
             unauthorized,
         ),
-        case("a key without the scope", plain().await, "/write", key(&acme.api_key), (403, "insufficient_scope", "Forbidden"), &[], unauthorized),
+        case(
+            "a key without the scope",
+            plain().await,
+            "/write",
+            key(&acme.api_key),
+            (403, "insufficient_scope", "Forbidden"),
+            &[],
+            unauthorized,
+        ),
         Case {
             retry_after: Some("10"),
             ..case(

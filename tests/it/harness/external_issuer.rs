@@ -102,10 +102,11 @@ impl SigningKey {
             }
             Pair::Rsa(pair) => {
                 let der = AsDer::<aws_lc_rs::encoding::PublicKeyX509Der<'_>>::as_der(pair.public_key()).unwrap();
-                let (_, spki) = <x509_parser::x509::SubjectPublicKeyInfo<'_> as x509_parser::prelude::FromDer<_>>::from_der(
-                    der.as_ref(),
-                )
-                .unwrap();
+                let (_, spki) =
+                    <x509_parser::x509::SubjectPublicKeyInfo<'_> as x509_parser::prelude::FromDer<_>>::from_der(
+                        der.as_ref(),
+                    )
+                    .unwrap();
                 let x509_parser::public_key::PublicKey::RSA(key) = spki.parsed().unwrap() else { panic!("an RSA key") };
                 let modulus = key.modulus.strip_prefix(&[0]).unwrap_or(key.modulus);
                 let (n, e) = (text(modulus), text(key.exponent));

@@ -1,10 +1,10 @@
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use portcullis::authority::NewCertificate;
+use portcullis::registry::Actor;
 use portcullis::registry::api_key::{NewApiKey, PresentedApiKey};
 use portcullis::registry::client::NewClient;
 use portcullis::registry::client_secret::NewClientSecret;
-use portcullis::registry::Actor;
 use secrecy::ExposeSecret;
 
 use super::gateway::Gateway;
@@ -119,7 +119,12 @@ impl Partner {
     }
 
     /// A connection and the headers with which the method is used on it.
-    pub(crate) async fn prepare(&self, gateway: &Gateway, method: Method, http: Http) -> (Session, Vec<(String, String)>) {
+    pub(crate) async fn prepare(
+        &self,
+        gateway: &Gateway,
+        method: Method,
+        http: Http,
+    ) -> (Session, Vec<(String, String)>) {
         self.prepare_with(gateway, method, SessionOptions { http, ..SessionOptions::default() }).await
     }
 

@@ -2,18 +2,22 @@ use std::io;
 
 use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio_rustls::client::TlsStream;
 
 use super::gateway::Gateway;
 use super::session::{Answer, PATIENCE, SessionOptions, connect_tls};
 
-/// Bytes over TLS: what no HTTP library would send.
+/// Bytes: what no HTTP library would send.
 pub(crate) struct RawConnection {
-    stream: TlsStream<TcpStream>,
+    stream: Box<dyn Stream>,
     read: Vec<u8>,
 }
+
+trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+
+impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 impl RawConnection {
     pub(crate) async fn open(gateway: &Gateway, options: &SessionOptions) -> Self {
@@ -21,7 +25,13 @@ impl RawConnection {
     }
 
     pub(crate) fn over(stream: TlsStream<TcpStream>) -> Self {
-        Self { stream, read: Vec::new() }
+        Self { stream: Box::new(stream), read: Vec::new() }
+    }
+
+    /// To the PKI listener, which has no TLS.
+    pub(crate) async fn plain(gateway: &Gateway) -> Self {
+        let stream = TcpStream::connect(gateway.address("pki")).await.unwrap();
+        Self { stream: Box::new(stream), read: Vec::new() }
     }
 
     pub(crate) async fn send(&mut self, bytes: &[u8]) {

@@ -17,13 +17,12 @@ impl Tree {
             tree.extend(parents.iter().filter(|(_, parent)| *parent == id).map(|(id, _)| *id));
             next += 1;
         }
-        let threads = tree.into_iter().flat_map(|id| {
-            let folder = format!("/proc/{id}/task");
-            numbers(&folder)
-                .filter_map(move |thread| Some((thread, schedstat(&format!("{folder}/{thread}/schedstat"))?)))
-                .collect::<Vec<_>>()
-        });
-        Self(threads.collect())
+        let mut threads = HashMap::new();
+        for folder in tree.into_iter().map(|id| format!("/proc/{id}/task")) {
+            let time = |thread: &u32| schedstat(&format!("{folder}/{thread}/schedstat"));
+            threads.extend(numbers(&folder).filter_map(|thread| Some((thread, time(&thread)?))));
+        }
+        Self(threads)
     }
 
     /// Nanoseconds used since. A thread that has ended takes its count with it: one that idled, as those do that end, takes none.

@@ -129,7 +129,7 @@ async fn block(
 ) -> Result<(), String> {
     row.refresh().await?;
     sleep(SETTLE).await;
-    let before = server.and_then(ServerProcess::cpu_time);
+    let before = server.and_then(ServerProcess::cpu);
     for _ in 0..size {
         match kind {
             Kind::Full => measured.full.push(first_call(&row.full, &row.question, &mut measured.throttled).await?.1),
@@ -146,7 +146,7 @@ async fn block(
         }
     }
     sleep(SETTLE).await;
-    let after = server.and_then(ServerProcess::cpu_time);
+    let after = server.and_then(ServerProcess::cpu);
     let cpu = match kind {
         Kind::Full => &mut measured.full_cpu,
         Kind::Resumed => &mut measured.resumed_cpu,
@@ -154,7 +154,7 @@ async fn block(
         Kind::Token => return Ok(()),
     };
     if let (Some(before), Some(after)) = (before, after) {
-        cpu.time += after.saturating_sub(before);
+        cpu.time += after.since(&before);
         cpu.calls += u32::try_from(size).unwrap_or(u32::MAX);
     }
     Ok(())

@@ -1,5 +1,6 @@
 //! The CPU time of a server on this machine, from /proc: what a call costs the other side.
 
+use std::collections::HashMap;
 use std::fs;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
@@ -26,14 +27,26 @@ impl ServerProcess {
         (id != std::process::id()).then_some(Self { id })
     }
 
-    /// User and system time of all its threads so far, in nanoseconds, not in the hundredths of a second of `stat`.
-    pub(super) fn cpu_time(self) -> Option<Duration> {
-        let threads = fs::read_dir(format!("/proc/{}/task", self.id)).ok()?;
-        let nanos = threads.filter_map(|thread| {
-            let text = fs::read_to_string(thread.ok()?.path().join("schedstat")).ok()?;
-            text.split_whitespace().next()?.parse::<u64>().ok()
+    /// What each of its threads has used so far.
+    pub(super) fn cpu(self) -> Option<ThreadTimes> {
+        let threads = fs::read_dir(format!("/proc/{}/task", self.id)).ok()?.flatten();
+        // In nanoseconds, not in the hundredths of a second of `stat`.
+        let times = threads.filter_map(|thread| {
+            let text = fs::read_to_string(thread.path().join("schedstat")).ok()?;
+            Some((thread.file_name().to_str()?.parse().ok()?, text.split_whitespace().next()?.parse().ok()?))
         });
-        Some(Duration::from_nanos(nanos.sum())).filter(|time| !time.is_zero())
+        Some(ThreadTimes(times.collect())).filter(|times| !times.0.is_empty())
+    }
+}
+
+/// CPU nanoseconds by thread.
+pub(super) struct ThreadTimes(HashMap<u32, u64>);
+
+impl ThreadTimes {
+    /// A thread that has ended takes its count with it: those end that had nothing to do.
+    pub(super) fn since(&self, earlier: &Self) -> Duration {
+        let used = |(thread, nanos): (&u32, &u64)| nanos.saturating_sub(earlier.0.get(thread).copied().unwrap_or(0));
+        Duration::from_nanos(self.0.iter().map(used).sum())
     }
 }
 
@@ -95,7 +108,14 @@ mod tests {
         let socket = TcpListener::bind("127.0.0.1:0").unwrap();
         assert_eq!(ServerProcess::listening_on(socket.local_addr().unwrap()), None);
         if Path::new("/proc/self/schedstat").exists() {
-            assert!(ServerProcess { id: std::process::id() }.cpu_time().is_some());
+            assert!(ServerProcess { id: std::process::id() }.cpu().is_some());
         }
+    }
+
+    #[test]
+    fn threads_come_and_go() {
+        let earlier = ThreadTimes([(1, 500), (2, 90_000)].into());
+        let later = ThreadTimes([(1, 1_500), (3, 200)].into());
+        assert_eq!(later.since(&earlier), Duration::from_nanos(1_200));
     }
 }

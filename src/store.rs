@@ -106,7 +106,8 @@ stored_names! {
 #[derive(Clone, Debug)]
 pub struct Change {
     pub seq: Seq,
-    pub kind: ChangeKind,
+    /// `Err`: the name of a kind that only a newer binary knows. What it stands for may be a revocation.
+    pub kind: Result<ChangeKind, String>,
     pub key: String,
 }
 
@@ -152,12 +153,19 @@ impl Store {
                 .bind(limit)
                 .fetch_all(&self.readers)
                 .await?;
-        rows.into_iter()
-            .map(|(seq, kind, key)| {
-                // A newer node's kind that we cannot apply must stop us, not be skipped: it may be a revocation.
-                Ok(Change { seq: Seq(seq), kind: ChangeKind::try_from(kind)?, key })
-            })
-            .collect()
+        let change = |(seq, kind, key): (i64, String, String)| Change {
+            seq: Seq(seq),
+            kind: ChangeKind::try_from(kind.clone()).map_err(|_| kind),
+            key,
+        };
+        Ok(rows.into_iter().map(change).collect())
+    }
+
+    /// Refuses a feed with changes that this binary does not know: it could not say what they take back.
+    pub async fn check_changes(&self) -> Result<(), Fault> {
+        let kinds: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT kind FROM changes").fetch_all(&self.readers).await?;
+        kinds.into_iter().try_for_each(|kind| ChangeKind::try_from(kind).map(drop))
     }
 
     /// Closes the connections after the last write is on disk.

@@ -38,6 +38,10 @@ pub struct NewInstallation {
     pub pki: SocketAddr,
     /// Absent: one is made in `keys/passphrase`.
     pub passphrase_file: Option<PathBuf>,
+    /// What certificates say where CRLs are. Absent: the PKI listener's own address.
+    pub pki_url: Option<String>,
+    /// `iss` of the tokens. Absent: the gateway's own address.
+    pub issuer: Option<String>,
     /// The demo does not limit the loopback addresses that all of its callers share.
     pub exempt_loopback: bool,
 }
@@ -49,7 +53,10 @@ impl NewInstallation {
             serves,
             address: address.to_string(),
             client_certificates,
-            hostnames: self.hostnames.clone(),
+            hostnames: match serves {
+                Serves::Admin => self.admin_hostnames(),
+                Serves::Gateway | Serves::Pki => self.hostnames.clone(),
+            },
             certificate: None,
             key: None,
         };
@@ -73,25 +80,46 @@ impl NewInstallation {
         if self.exempt_loopback {
             file.limits.exempt = ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect();
         }
+        file.pki.public_url.clone_from(&self.pki_url);
+        file.oauth.issuer.clone_from(&self.issuer);
         file
+    }
+
+    /// The administrator works on this machine, whatever the world calls it: the command line must get in by the bound address.
+    fn admin_hostnames(&self) -> Vec<String> {
+        let mut names = self.hostnames.clone();
+        let address = self.admin.ip();
+        let own = match address.is_unspecified() {
+            true => "127.0.0.1".to_owned(),
+            false => address.to_string(),
+        };
+        for name in ["localhost".to_owned(), own] {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Checks everything that can be wrong with it, before anything is written.
+    ///
+    /// # Errors
+    /// `invalid_settings`, with every fault.
+    pub fn check(&self, data: &Path) -> Result<ConfigFile, Failure> {
+        let refuse = |faults| Refusal::invalid("invalid_settings", "these settings do not fit").with_details(faults);
+        let file = self.file();
+        let config = file.clone().check(data).map_err(refuse)?;
+        Foundation::settings(&config, &Endpoints::configured(&config)).check()?;
+        Ok(file)
     }
 }
 
 /// Writes the folder, the configuration and the passphrase. Does nothing where they are.
 pub fn lay_folder(data: &Path, new: &NewInstallation) -> Result<Config, Failure> {
-    for folder in [data.to_owned(), data.join("keys"), data.join("policies"), data.join("admin")] {
-        if !folder.is_dir() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
-                Refusal::invalid("data_folder", format!("cannot make the folder {}: {error}", folder.display()))
-            })?;
-        }
-    }
     let config_path = data.join(CONFIG_FILE_NAME);
-    if !config_path.exists() {
-        let file = new.file();
-        file.clone()
-            .check(data)
-            .map_err(|faults| Refusal::invalid("invalid_settings", "these settings do not fit").with_details(faults))?;
+    let file = if config_path.exists() { None } else { Some(new.check(data)?) };
+    make_folders(data)?;
+    if let Some(file) = file {
         if new.passphrase_file.is_none() && !data.join(PASSPHRASE_FILE).exists() {
             write_secret(&data.join(PASSPHRASE_FILE), random_words()?.as_bytes())?;
         }
@@ -102,6 +130,18 @@ pub fn lay_folder(data: &Path, new: &NewInstallation) -> Result<Config, Failure>
     Ok(Config::load(data).map_err(|faults| {
         Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
     })?)
+}
+
+/// Makes the data folder and the folders in it, where they are not there yet.
+pub fn make_folders(data: &Path) -> Result<(), Refusal> {
+    for folder in [data.to_owned(), data.join("keys"), data.join("policies"), data.join("admin")] {
+        if !folder.is_dir() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
+                Refusal::invalid("data_folder", format!("cannot make the folder {}: {error}", folder.display()))
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the CA and the first administrator, where they are not there yet.

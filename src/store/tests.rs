@@ -228,8 +228,7 @@ async fn a_change_of_an_unknown_kind_keeps_its_place_among_the_others() {
         .unwrap();
     tx.changed(ChangeKind::Client, "b", NOW).await.unwrap();
     tx.commit().await.unwrap();
-    let kinds: Vec<_> =
-        store.changes_since(start, 10).await.unwrap().into_iter().map(|change| change.kind).collect();
+    let kinds: Vec<_> = store.changes_since(start, 10).await.unwrap().into_iter().map(|change| change.kind).collect();
     assert_eq!(kinds, [Ok(ChangeKind::Token), Err("portal".to_owned()), Ok(ChangeKind::Client)]);
     assert!(store.check_changes().await.is_err());
 }

@@ -114,6 +114,7 @@ pub struct Change {
 impl Store {
     /// Opens the database at `path`, making and migrating it where needed.
     pub async fn open(path: &Path) -> Result<Self, Fault> {
+        make_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -173,6 +174,13 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Makes the file, readable by its owner alone, before SQLite does: its WAL and shared memory then have the same mode.
+pub(crate) fn make_private(path: &Path) -> Result<(), Fault> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| Fault::new(format!("cannot open {}: {error}", path.display())))
 }
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");

@@ -232,3 +232,18 @@ async fn a_change_of_an_unknown_kind_keeps_its_place_among_the_others() {
     assert_eq!(kinds, [Ok(ChangeKind::Token), Err("portal".to_owned()), Ok(ChangeKind::Client)]);
     assert!(store.check_changes().await.is_err());
 }
+
+#[tokio::test]
+async fn the_files_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, store) = store().await;
+    let log = audit_log::AuditLog::open(&folder.path().join("audit.db")).await.unwrap();
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+        names.push(file.file_name().into_string().unwrap());
+    }
+    assert!(names.iter().any(|name| name == "portcullis.db-wal") && names.len() >= 4, "{names:?}");
+    log.close().await;
+    store.close().await;
+}

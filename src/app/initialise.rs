@@ -22,7 +22,10 @@ pub const OPERATOR_PARTNER: &str = "portcullis";
 pub const OPERATOR_CLIENT: &str = "portcullis-admin";
 /// Characters of a passphrase that we make.
 const PASSPHRASE_BYTES: usize = 32;
-/// The first administrator's certificate lives as long as its profile allows; it is renewed like any other.
+/// The first administrator's certificate lives as long as its profile allows.
+const ADMINISTRATOR_SECONDS: u32 = 398 * 86_400;
+/// With less left, `init` issues the next one.
+const ADMINISTRATOR_RENEWAL_SECONDS: i64 = 30 * 86_400;
 const PASSPHRASE_FILE: &str = "keys/passphrase";
 
 /// What a new data folder is to be.
@@ -175,6 +178,10 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
     if is_absent(registry.partner(OPERATOR_PARTNER).await)? {
         registry.create_partner(&actor, OPERATOR_PARTNER, "Portcullis operators", None).await?;
     }
+    // Whoever has locked himself out gets in again by the files, and the log says so.
+    if registry.partner(OPERATOR_PARTNER).await?.disabled_by_operator {
+        registry.set_partner_enabled(&actor, OPERATOR_PARTNER, true).await?;
+    }
     if is_absent(registry.client(OPERATOR_CLIENT).await)? {
         let new = NewClient {
             id: OPERATOR_CLIENT.to_owned(),
@@ -185,11 +192,22 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
         };
         registry.create_client(&actor, new).await?;
     }
+    if registry.client(OPERATOR_CLIENT).await?.disabled_by_operator {
+        registry.set_client_enabled(&actor, OPERATOR_CLIENT, true).await?;
+    }
     let folder = foundation.config.data.join("admin");
-    if !folder.join("admin.key").exists() {
-        issue_into(foundation, OPERATOR_CLIENT, &folder, "admin").await?;
+    let ends = ends_at(&folder.join("admin.crt"));
+    let lasts = ends.is_some_and(|ends| ends - foundation.clock.now().0 > ADMINISTRATOR_RENEWAL_SECONDS);
+    if !folder.join("admin.key").exists() || !lasts {
+        issue_into(foundation, OPERATOR_CLIENT, &folder, "admin", Some(ADMINISTRATOR_SECONDS)).await?;
     }
     Ok(())
+}
+
+/// When the certificate in this file ends. `None`: there is none that could be used.
+fn ends_at(path: &Path) -> Option<i64> {
+    let chain = pki::pem_certificates(&std::fs::read(path).ok()?).ok()?;
+    pki::ClientCertificate::parse(chain.first()?).ok().map(|certificate| certificate.not_after)
 }
 
 /// Issues a certificate with a key of ours and writes `NAME.crt` (with chain), `NAME.p12`, its password, and last `NAME.key`,
@@ -199,10 +217,11 @@ pub(super) async fn issue_into(
     client: &str,
     folder: &Path,
     name: &str,
+    lifetime_seconds: Option<u32>,
 ) -> Result<(), Failure> {
     let new = NewCertificate {
         client: client.to_owned(),
-        lifetime_seconds: None,
+        lifetime_seconds,
         key_algorithm: pki::KeyAlgorithm::EcdsaP256,
         scopes: None,
         networks: None,
@@ -211,6 +230,8 @@ pub(super) async fn issue_into(
     };
     let issued = foundation.authority.issue(new, &Actor::local()).await?;
     let file = |extension: &str| folder.join(format!("{name}.{extension}"));
+    // A key that is still there would say that it belongs to the certificate written next.
+    let _ = std::fs::remove_file(file("key"));
     write_atomically(&file("crt"), format!("{}{}", issued.certificate_pem, issued.chain_pem).as_bytes(), 0o644)?;
     if let Some(key) = &issued.key {
         if let Some(pkcs12) = &key.pkcs12 {

@@ -191,7 +191,7 @@ pub(super) async fn serve(data: &Path) -> Result<(), Failure> {
     until_told(started, signals).await
 }
 
-fn load(data: &Path) -> Result<Config, Refusal> {
+pub(super) fn load(data: &Path) -> Result<Config, Refusal> {
     Config::load(data).map_err(|faults| {
         Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
     })

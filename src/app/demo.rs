@@ -80,7 +80,7 @@ pub async fn prepare(foundation: &Foundation, endpoints: &Endpoints) -> Result<D
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(Fault::from)?;
     }
     if !folder.join("client.key").exists() {
-        issue_into(foundation, CLIENT, &folder, "client").await?;
+        issue_into(foundation, CLIENT, &folder, "client", None).await?;
     }
     let credentials = match earlier {
         Some(earlier) => earlier,

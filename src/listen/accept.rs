@@ -41,13 +41,16 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// `https://127.0.0.1:8443`, with the first hostname for a wildcard address.
+    /// `https://api.example.com:8443`, by the first hostname: under any other name the certificate would not fit. The bound
+    /// address stands there only when it is one of the hostnames, or when there is none.
     pub fn url(&self) -> String {
         let scheme = if self.config.serves == Serves::Pki { "http" } else { "https" };
+        let (bound, port) = (self.address.ip().to_string(), self.address.port());
         match self.config.hostnames.first() {
-            Some(hostname) if self.address.ip().is_unspecified() => {
-                format!("{scheme}://{hostname}:{}", self.address.port())
-            }
+            Some(first) if !self.config.hostnames.contains(&bound) => match first.contains(':') {
+                true => format!("{scheme}://[{first}]:{port}"),
+                false => format!("{scheme}://{first}:{port}"),
+            },
             _ => format!("{scheme}://{}", self.address),
         }
     }

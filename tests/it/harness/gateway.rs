@@ -218,6 +218,8 @@ async fn make_template() -> TempDir {
         admin: free,
         pki: free,
         passphrase_file: None,
+        pki_url: None,
+        issuer: None,
         exempt_loopback: true,
     };
     let config = lay_folder(folder.path(), &new).unwrap();

@@ -168,6 +168,10 @@ pub async fn initialise(
     store.close().await;
     let foundation = Foundation::open(config, clock, passphrase, endpoints).await?;
     write_atomically(&data.join("ca.pem"), foundation.authority.root_pem().as_bytes(), 0o644)?;
+    // From its first moment on, a server answers where its certificates say that the lists are.
+    if foundation.authority.issuers().iter().any(|issuer| issuer.signs && issuer.crl.is_none()) {
+        foundation.authority.publish_now().await?;
+    }
     administrator(&foundation).await?;
     Ok(foundation)
 }

@@ -49,7 +49,7 @@ use limits::{AddressLimits, ClientThrottles, Quotas};
 use stop::{Malformed, Stop};
 use target::Target;
 use tokio_util::sync::CancellationToken;
-use trail::Trail;
+use trail::{Record, Trail};
 
 /// What a [`Gate`] is made of; nothing of it waits for the database on the way of a request.
 pub struct GateParts {
@@ -108,7 +108,7 @@ impl Gate {
         parts: Parts,
         body: Incoming,
         violation: Option<Violation>,
-        trail: &mut Trail,
+        trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
         if let Some(violation) = violation {
             return Err(Malformed::Framing(violation).into());
@@ -184,7 +184,8 @@ impl Handler for Gate {
         violation: Option<Violation>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let mut trail = Trail::begin(&connection, &parts, &self.clock, &self.ids);
+        let record = Record { clock: &self.clock, meters: &self.meters, audit: &self.audit };
+        let mut trail = Trail::begin(&connection, &parts, &self.ids, record);
         let close = violation.is_some() || self.draining.is_cancelled() || connection.closing.is_cancelled();
         let asked = respond::Asked::of(&parts);
         let outcome = self.judge(&connection, parts, body, violation, &mut trail).await;
@@ -203,7 +204,7 @@ impl Handler for Gate {
         if close && connection.protocol == crate::listen::Protocol::Http1 {
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }
-        trail.finish(&response, &self.clock, &self.meters, &self.audit);
+        trail.finish(&response);
         response
     }
 

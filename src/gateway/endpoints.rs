@@ -52,7 +52,7 @@ impl Endpoint {
         view: &PolicyView,
         parts: Parts,
         body: Incoming,
-        trail: &mut Trail,
+        trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
         match self {
             Self::OAuth => {

@@ -55,7 +55,8 @@ pub(super) fn strip(headers: &mut HeaderMap) {
 
 /// Removes what an upstream says in our name: the decision id and all that may join it are ours to set in answers too.
 pub(super) fn strip_answer(headers: &mut HeaderMap) {
-    let forged: Vec<HeaderName> = headers.keys().filter(|name| folded(name.as_str()).starts_with(PREFIX)).cloned().collect();
+    let forged: Vec<HeaderName> =
+        headers.keys().filter(|name| folded(name.as_str()).starts_with(PREFIX)).cloned().collect();
     for name in forged {
         headers.remove(name);
     }

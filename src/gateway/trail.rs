@@ -18,7 +18,16 @@ use crate::store::audit_log::DecisionRow;
 /// Longest path that is recorded.
 const PATH_BYTES_MAX: usize = 512;
 
-pub(super) struct Trail {
+/// The status of a request whose client did not wait for the answer; nobody was sent it.
+const STATUS_CLIENT_GONE: i64 = 499;
+
+/// Written down when it is dropped, if not before: when its client leaves, the server drops a request where it stands, and
+/// what the client had been let do by then must not be missing from the record.
+pub(super) struct Trail<'a> {
+    clock: &'a Clock,
+    meters: &'a Meters,
+    audit: &'a Audit,
+    written: bool,
     decision_id: Arc<str>,
     at_millis: i64,
     started_nanos: u64,
@@ -36,13 +45,25 @@ pub(super) struct Trail {
     detail: Option<String>,
 }
 
-impl Trail {
-    pub(super) fn begin(connection: &Connection, parts: &Parts, clock: &Clock, ids: &DecisionIds) -> Self {
+/// Where trails are written down.
+pub(super) struct Record<'a> {
+    pub(super) clock: &'a Clock,
+    pub(super) meters: &'a Meters,
+    pub(super) audit: &'a Audit,
+}
+
+impl<'a> Trail<'a> {
+    pub(super) fn begin(connection: &Connection, parts: &Parts, ids: &DecisionIds, record: Record<'a>) -> Self {
+        let Record { clock, meters, audit } = record;
         let at_millis = clock.now_millis();
-        let mut path = parts.uri.path().to_owned();
-        // A request target is ASCII: no character is cut in two.
-        path.truncate(PATH_BYTES_MAX);
+        let path = parts.uri.path();
+        // Over HTTP/2 it may hold anything that is UTF-8, refused or not.
+        let path = path[..path.floor_char_boundary(PATH_BYTES_MAX)].to_owned();
         Self {
+            clock,
+            meters,
+            audit,
+            written: false,
             decision_id: ids.next(at_millis).into(),
             at_millis,
             started_nanos: clock.monotonic_nanos(),
@@ -128,30 +149,48 @@ impl Trail {
         self.detail = Some(detail);
     }
 
-    pub(super) fn finish(self, response: &Response<Body>, clock: &Clock, meters: &Meters, audit: &Audit) {
-        let ended = self.decided_nanos.unwrap_or_else(|| clock.monotonic_nanos());
+    pub(super) fn finish(mut self, response: &Response<Body>) {
+        self.write(i64::from(response.status().as_u16()));
+    }
+
+    fn write(&mut self, status: i64) {
+        self.written = true;
+        let ended = self.decided_nanos.unwrap_or_else(|| self.clock.monotonic_nanos());
         let nanos = ended.saturating_sub(self.started_nanos);
         let listener = &self.listener.config.name;
-        meters.decided(&self.listener, self.outcome, nanos);
-        if !audit.wants(self.outcome == "allowed") {
+        self.meters.decided(&self.listener, self.outcome, nanos);
+        if !self.audit.wants(self.outcome == "allowed") {
             return;
         }
-        audit.record(DecisionRow {
+        self.audit.record(DecisionRow {
             id: self.decision_id.to_string(),
             at: self.at_millis,
             listener: listener.clone(),
             source: self.source.to_string(),
             http_method: self.http_method.to_string(),
-            path: self.path,
-            route: self.route.map(|route| route.id.to_string()),
-            client: self.client,
-            partner: self.partner,
-            auth_methods: self.auth_methods,
-            credentials: self.credentials,
+            path: std::mem::take(&mut self.path),
+            route: self.route.take().map(|route| route.id.to_string()),
+            client: self.client.take(),
+            partner: self.partner.take(),
+            auth_methods: self.auth_methods.take(),
+            credentials: self.credentials.take(),
             outcome: self.outcome.to_owned(),
-            status: i64::from(response.status().as_u16()),
-            detail: self.detail,
+            status,
+            detail: self.detail.take(),
             micros: i64::try_from(nanos / 1000).unwrap_or(i64::MAX),
         });
+    }
+}
+
+impl Drop for Trail<'_> {
+    fn drop(&mut self) {
+        if self.written {
+            return;
+        }
+        if self.decided_nanos.is_none() {
+            self.outcome = "abandoned";
+        }
+        self.detail = Some("the client left before the answer".to_owned());
+        self.write(STATUS_CLIENT_GONE);
     }
 }

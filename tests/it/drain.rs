@@ -147,7 +147,7 @@ async fn a_certificate_that_changes_on_disk_is_shown_to_new_connections_and_drop
         let config = trusting(&[&first]);
         let options = || SessionOptions { tls: Some(Arc::clone(&config)), ..SessionOptions::default() };
         let mut old = gateway.session_with(options()).await;
-        assert_eq!(old.server_chain, [first.clone()]);
+        assert_eq!(old.server_chain, std::slice::from_ref(&first));
         assert_eq!(old.get(&acme.path, &[]).await.status, 200);
         assert!(gateway.session_with(options()).await.resumed);
 
@@ -165,7 +165,7 @@ async fn a_certificate_that_changes_on_disk_is_shown_to_new_connections_and_drop
         let config = trusting(&[&second]);
         let fresh = SessionOptions { tls: Some(config), ..SessionOptions::default() };
         let mut new = gateway.session_with(fresh).await;
-        assert_eq!(new.server_chain, [second.clone()]);
+        assert_eq!(new.server_chain, std::slice::from_ref(&second));
         assert_eq!(new.get(&acme.path, &[]).await.status, 200);
         assert_eq!(old.get(&acme.path, &[]).await.status, 200, "{http:?}: the old connection goes on");
         assert!(old.is_open());

@@ -248,8 +248,8 @@ pub(crate) async fn connect_tls(
 struct TestTime(portcullis::clock::Clock);
 
 impl rustls::time_provider::TimeProvider for TestTime {
-    fn current_time(&self) -> Option<rustls::pki_types::UnixTime> {
-        Some(rustls::pki_types::UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(self.0.now().0).unwrap())))
+    fn current_time(&self) -> Option<UnixTime> {
+        Some(UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(self.0.now().0).unwrap())))
     }
 }
 

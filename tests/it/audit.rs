@@ -93,6 +93,54 @@ async fn the_other_doors_are_on_record_too() {
 }
 
 #[tokio::test]
+async fn a_client_that_leaves_takes_no_record_with_it() {
+    let upstream = Upstream::start().await;
+    let action = format!("{{ proxy = {{ upstream = \"{}\" }} }}", upstream.url());
+    let proxied = route("\"GET\"", "/up/{*rest}", &action);
+    let gateway = Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, &proxied]))).await;
+    let acme = gateway.acme();
+    for method in Method::ALL {
+        for http in Http::BOTH {
+            let (session, headers) = acme.prepare(&gateway, method, http).await;
+            let identity = (method == Method::Certificate).then(|| acme.identity.clone());
+            if http == Http::Two {
+                let asking = tokio::spawn(async move { session.clone().status("/up/hold", &borrowed(&headers)).await });
+                upstream.holds().await;
+                asking.abort();
+            } else {
+                let options = SessionOptions { identity, ..SessionOptions::default() };
+                let mut raw = RawConnection::open(&gateway, &options).await;
+                let lines: String = headers.iter().map(|(name, value)| format!("{name}: {value}\r\n")).collect();
+                raw.send(format!("GET /up/hold HTTP/1.1\r\nHost: localhost\r\n{lines}\r\n").as_bytes()).await;
+                upstream.holds().await;
+                // A client of HTTP/1.1 may have closed only its own side: the request goes on to its end.
+                drop(raw);
+                upstream.release();
+            }
+            let status = if http == Http::Two { 499 } else { 200 };
+            // The upstream has the request; that its client did not wait must not keep it off the record.
+            let filter = DecisionFilter { client: Some(acme.client_id.clone()), ..DecisionFilter::default() };
+            let written = async {
+                loop {
+                    let newest = gateway.decisions(filter.clone()).await.into_iter().next();
+                    match newest.filter(|row| row.path == "/up/hold" && row.status == status) {
+                        Some(row) => return row,
+                        None => tokio::time::sleep(Duration::from_millis(5)).await,
+                    }
+                }
+            };
+            let row = tokio::time::timeout(Duration::from_secs(20), written).await.expect("a record in time");
+            assert_eq!(
+                (row.outcome.as_str(), row.partner.as_deref()),
+                ("allowed", Some("acme")),
+                "{method:?} {http:?}"
+            );
+            gateway.advance(SECOND);
+        }
+    }
+}
+
+#[tokio::test]
 async fn allowed_requests_may_be_left_out_and_denials_never() {
     let options = GatewayOptions::default().configure(|config| config.audit.allowed = AuditAllowed::None);
     let gateway = Gateway::start_with(options).await;

@@ -204,3 +204,32 @@ async fn trailers_and_extensions_that_are_well_formed_pass_and_are_dropped() {
     assert_eq!(seen[0].header("x-portcullis-client"), Some("acme-orders"));
     assert_eq!(seen[0].header("trailer"), None);
 }
+
+#[tokio::test]
+async fn a_body_that_nobody_reads_is_not_the_next_request() {
+    let scene = Scene::start().await;
+    let hidden = "GET /up/smuggled HTTP/1.1\r\nHOSTKEY\r\n";
+    let hidden = String::from_utf8(scene.request(hidden)).unwrap();
+    for (what, path, key, status) in [
+        ("denied", "/up/x", "x-api-key: wrong\r\n", 401),
+        ("without a route", "/nowhere", "KEY", 404),
+        ("malformed", "/a//b", "KEY", 400),
+    ] {
+        for chunked in [false, true] {
+            let framed = if chunked {
+                format!("Transfer-Encoding: chunked\r\n\r\n{:x}\r\n{hidden}\r\n0\r\n\r\n", hidden.len())
+            } else {
+                format!("Content-Length: {}\r\n\r\n{hidden}", hidden.len())
+            };
+            let mut raw = scene.connect().await;
+            raw.send(&scene.request(&format!("POST {path} HTTP/1.1\r\nHOST{key}{framed}"))).await;
+            assert_eq!(raw.answer().await.status, status, "{what} chunked {chunked}");
+            // Either the connection ends, or it goes on with what really is the next request.
+            raw.send_if_open(&scene.request("GET /test/hello-world HTTP/1.1\r\nHOSTKEY\r\n")).await;
+            if let Some(answer) = raw.answer_if_open().await {
+                assert_eq!(answer.body, r#"{"message": "hello world!"}"#, "{what} chunked {chunked}");
+            }
+        }
+    }
+    assert_eq!(scene.upstream.connections(), 0, "{:?}", scene.upstream.seen());
+}

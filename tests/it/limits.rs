@@ -1,14 +1,17 @@
 //! Throttles, quotas, and what one address may cost.
 
 use std::net::IpAddr;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use portcullis::config::Rate;
 use portcullis::registry::client::NewClient;
+use tokio::io::AsyncReadExt;
+use tokio::net::TcpStream;
 
 use crate::harness::policy::{ACME, HELLO, SERVER, document};
 use crate::harness::{
-    Answer, Gateway, GatewayOptions, Http, Method, Partner, Session, SessionOptions, borrowed, connect_tls,
+    Answer, Gateway, GatewayOptions, Http, Method, Partner, RawConnection, Session, SessionOptions, borrowed,
+    connect_tls,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -410,4 +413,26 @@ async fn exempt_networks_are_not_counted() {
     assert_eq!(counted.get("/nowhere", &[]).await.status, 404);
     assert_eq!(counted.get("/nowhere", &[]).await.status, 404);
     assert_eq!(counted.get("/nowhere", &[]).await.status, 429);
+}
+
+#[tokio::test]
+async fn connections_that_say_nothing_end() {
+    let options = GatewayOptions::default().configure(|config| {
+        config.limits.handshake_timeout = SECOND;
+        config.limits.head_timeout = SECOND;
+    });
+    let gateway = Gateway::start_with(options).await;
+    let acme = gateway.acme();
+    let started = Instant::now();
+    let mut silent = TcpStream::connect(gateway.address("gateway")).await.unwrap();
+    let mut half_a_head = RawConnection::open(&gateway, &SessionOptions::default()).await;
+    half_a_head.send(b"GET /test/hello-world HTTP/1.1\r\nHost: loc").await;
+    let mut nothing_more = gateway.session().await;
+    assert_eq!(nothing_more.get(&acme.path, &[("x-api-key", &acme.api_key)]).await.status, 200);
+    let mut nothing_on_pki = RawConnection::plain(&gateway).await;
+    assert_eq!(tokio::time::timeout(30 * SECOND, silent.read(&mut [0])).await.unwrap().unwrap_or(0), 0);
+    half_a_head.ends_without_success("half a head").await;
+    nothing_more.closed().await;
+    nothing_on_pki.ends_without_success("nothing at all").await;
+    assert!(started.elapsed() < 15 * SECOND, "{:?}", started.elapsed());
 }

@@ -222,6 +222,29 @@ async fn every_spelling_of_a_path_but_one_is_refused() {
 }
 
 #[tokio::test]
+async fn odd_bytes_over_http_2_are_refused_like_others() {
+    let gateway = Gateway::start().await;
+    let acme = gateway.acme();
+    let mut session = gateway.session_with(SessionOptions { http: Http::Two, ..SessionOptions::default() }).await;
+    let key = [("x-api-key", acme.api_key.as_str())];
+    // Nothing stands before the parser of HTTP/2, and it takes what is not ASCII.
+    for path in ["/é", "/test/hello-world\u{200b}", &format!("/{}", "é".repeat(400)), &format!("//{}", "é".repeat(400))]
+    {
+        let answer = session.get(path, &key).await;
+        assert_eq!(answer.problem(), (400, "malformed_path".to_owned()), "{path}");
+        assert!(path.starts_with(&gateway.decision(answer.decision_id()).await.path));
+    }
+    assert_eq!(session.get(&acme.path, &key).await.status, 200);
+    // Bytes that are no text, where a credential should be.
+    for name in ["x-api-key", "authorization"] {
+        let mut request =
+            Request::builder().uri(format!("https://localhost{}", acme.path)).body(Full::default().boxed()).unwrap();
+        request.headers_mut().insert(name, http::HeaderValue::from_bytes(b"Bearer \xff\xfe").unwrap());
+        assert_eq!(session.transmit(request).await.unwrap().status(), 400, "{name}");
+    }
+}
+
+#[tokio::test]
 async fn connect_and_trace_are_not_for_a_gateway() {
     let gateway = Gateway::start().await;
     let acme = gateway.acme();

@@ -390,6 +390,69 @@ async fn an_upstream_s_failure_is_a_bad_gateway_and_says_nothing_of_inside() {
 }
 
 #[tokio::test]
+async fn every_shape_of_a_good_answer_comes_through() {
+    let cases = [
+        ("empty", misbehaving(b"HTTP/1.1 204 No Content\r\n\r\n").await, 204, ""),
+        ("unchanged", misbehaving(b"HTTP/1.1 304 Not Modified\r\nETag: \"x\"\r\n\r\n").await, 304, ""),
+        (
+            "early",
+            misbehaving(
+                b"HTTP/1.1 103 Early Hints\r\nLink: </x>\r\n\r\nHTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok",
+            )
+            .await,
+            200,
+            "ok",
+        ),
+        (
+            "to-the-end",
+            misbehaving(b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nuntil I close").await,
+            200,
+            "until I close",
+        ),
+        ("old", misbehaving(b"HTTP/1.0 200 OK\r\n\r\nold").await, 200, "old"),
+        (
+            "chunked",
+            misbehaving(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nch\r\n4\r\nunks\r\n0\r\n\r\n")
+                .await,
+            200,
+            "chunks",
+        ),
+        ("error", misbehaving(b"HTTP/1.1 500 Oh\r\nContent-Length: 5\r\n\r\nwrong").await, 500, "wrong"),
+        (
+            "unauthorized",
+            misbehaving(b"HTTP/1.1 401 No\r\nWWW-Authenticate: Own\r\nContent-Length: 0\r\n\r\n").await,
+            401,
+            "",
+        ),
+    ];
+    let routes: Vec<_> = cases
+        .iter()
+        .map(|(name, address, ..)| proxied(&format!("/{name}"), &format!("http://{address}"), ""))
+        .collect();
+    let gateway = Gateway::start_with(policy(&routes)).await;
+    let acme = gateway.acme();
+    for http in Http::BOTH {
+        let (mut session, headers) = acme.prepare(&gateway, Method::ApiKey, http).await;
+        for (name, _, status, body) in cases {
+            for _ in 0..2 {
+                let answer = session.get(&format!("/{name}"), &borrowed(&headers)).await;
+                assert_eq!((answer.status.as_u16(), &answer.body[..]), (status, body.as_bytes()), "{name} {http:?}");
+                // The gate let it through, whatever the upstream said.
+                assert_eq!(gateway.decision(answer.decision_id()).await.outcome, "allowed", "{name}");
+            }
+        }
+    }
+    let upstream = Upstream::start().await;
+    gateway.apply(policy(&[proxied("/up/{*rest}", &upstream.url(), "")]).policy.as_deref().unwrap()).await;
+    for http in Http::BOTH {
+        let (mut session, headers) = acme.prepare(&gateway, Method::ApiKey, http).await;
+        let answer = session.send("HEAD", "/up/x", &borrowed(&headers), "").await.unwrap();
+        assert_eq!((answer.status.as_u16(), answer.header("x-upstream")), (200, Some("yes")));
+        assert_eq!(upstream.last().method, "HEAD");
+    }
+}
+
+#[tokio::test]
 async fn an_answer_that_breaks_off_does_not_pass_for_a_whole_one() {
     let cases = [
         ("length", misbehaving(b"HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf").await),

@@ -7,11 +7,13 @@ use std::time::Duration;
 use pki::RevocationReason;
 use portcullis::authority::{NewCertificate, Selector};
 use portcullis::registry::Actor;
+use portcullis::store::audit_log::DecisionFilter;
 use rustls::ClientConfig;
 
+use crate::harness::policy::{ACME, HELLO, SERVER, document, route};
 use crate::harness::{
-    Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, borrowed, new_certificate,
-    tls_config,
+    Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, Upstream, borrowed,
+    new_certificate, tls_config,
 };
 
 /// Every way to cut a client off that ends the use of this method.
@@ -328,5 +330,65 @@ async fn revocations_outlive_a_restart_and_a_crash() {
             let mut session = partner_again(&gateway, &witness, method, Http::One).await.unwrap();
             assert_eq!(session.status(&witness.path, &borrowed(headers)).await, 200, "{method:?} crash {crash}");
         }
+    }
+}
+
+#[tokio::test]
+async fn a_request_under_way_does_not_keep_a_revoked_certificate_s_connection_open() {
+    let upstream = Upstream::start().await;
+    let action = format!("{{ proxy = {{ upstream = \"{}\", timeout_seconds = 60 }} }}", upstream.url());
+    let policy = document(&[SERVER, ACME, HELLO, &route("\"GET\"", "/up/{*rest}", &action)]);
+    let gateway = Gateway::start_with(GatewayOptions::policy(&policy)).await;
+    let acme = gateway.acme();
+    let mut open = Vec::new();
+    for http in Http::BOTH {
+        let (mut session, headers) = acme.prepare(&gateway, Method::Certificate, http).await;
+        open.push(tokio::spawn(async move {
+            let status = session.status("/up/hold", &borrowed(&headers)).await;
+            session.closed().await;
+            status
+        }));
+        upstream.holds().await;
+    }
+    revoke_certificate(&gateway, &acme.serial).await;
+    for request in open {
+        assert_eq!(request.await.unwrap(), 0, "cut off without an answer");
+    }
+    let filter = DecisionFilter { client: Some(acme.client_id.clone()), ..DecisionFilter::default() };
+    let rows = gateway.decisions(filter).await;
+    let under_way: Vec<_> = rows.iter().filter(|row| row.path == "/up/hold").collect();
+    assert_eq!(under_way.len(), 2, "{rows:#?}");
+    assert!(under_way.iter().all(|row| (row.outcome.as_str(), row.status) == ("allowed", 499)), "{rows:#?}");
+}
+
+#[tokio::test]
+async fn what_another_process_revokes_is_followed() {
+    let gateway = Gateway::start().await;
+    let other = gateway.foundation_beside().await;
+    let actor = Actor::local();
+    for method in Method::ALL {
+        let partner = new_partner(&gateway).await;
+        let (mut session, headers) = partner.prepare(&gateway, method, Http::Two).await;
+        assert_eq!(session.status(&partner.path, &borrowed(&headers)).await, 200);
+        match method {
+            Method::Certificate => {
+                let selector = Selector::Certificate(partner.serial.parse().unwrap());
+                other.authority.revoke(selector, RevocationReason::KeyCompromise, &actor).await.unwrap();
+                session.closed().await;
+            }
+            Method::ApiKey => {
+                other.registry.revoke_api_key(&actor, partner.api_key_id(), "lost").await.unwrap();
+            }
+            Method::Token => {
+                other.registry.set_client_enabled(&actor, &partner.client_id, false).await.unwrap();
+            }
+        }
+        let refused = async {
+            // The feed is read four times a second.
+            while session.status(&partner.path, &borrowed(&headers)).await == 200 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), refused).await.unwrap_or_else(|_| panic!("{method:?} goes on"));
     }
 }

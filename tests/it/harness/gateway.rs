@@ -105,6 +105,13 @@ impl Gateway {
         Self::on(folder, data, clock, configure).await
     }
 
+    /// What another process on the same folder would have: the command line beside a running server.
+    pub(crate) async fn foundation_beside(&self) -> Foundation {
+        let config = Config::clone(&self.app.foundation.config);
+        let passphrase = find_passphrase(&config).unwrap();
+        Foundation::open(config, self.clock.clone(), passphrase, &self.app.endpoints).await.unwrap()
+    }
+
     pub(crate) fn data(&self) -> &Path {
         &self.data
     }

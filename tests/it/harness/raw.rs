@@ -39,6 +39,20 @@ impl RawConnection {
         self.stream.flush().await.unwrap();
     }
 
+    /// Sends to a server that may have gone.
+    pub(crate) async fn send_if_open(&mut self, bytes: &[u8]) {
+        let _ = self.stream.write_all(bytes).await;
+        let _ = self.stream.flush().await;
+    }
+
+    /// The next answer, or nothing when the connection ends before its head.
+    pub(crate) async fn answer_if_open(&mut self) -> Option<Answer> {
+        if self.read.is_empty() && self.more().await.is_err() {
+            return None;
+        }
+        Some(self.answer().await)
+    }
+
     /// The next answer; its body must have a length.
     pub(crate) async fn answer(&mut self) -> Answer {
         tokio::time::timeout(PATIENCE, self.read_answer()).await.expect("an answer in time")

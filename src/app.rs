@@ -4,6 +4,7 @@ mod admin_routes;
 pub mod demo;
 mod distribution;
 mod endpoints;
+pub mod folder_lock;
 pub mod initialise;
 mod readiness;
 mod tasks;
@@ -12,6 +13,7 @@ mod tls_cells;
 use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -37,6 +39,9 @@ use crate::store::Store;
 use crate::store::audit_log::AuditLog;
 use crate::telemetry;
 use tls_cells::TlsCells;
+
+/// A disk that takes no more audit records must not keep the server from stopping.
+const AUDIT_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// Sockets that are bound and not yet served.
 pub struct Sockets(Vec<Listening>);
@@ -238,7 +243,9 @@ impl App {
         if let Err(fault) = gate.quotas().give_back().await {
             tracing::warn!(fault = fault.inside(), "unused quota could not be given back");
         }
-        audit.flush().await;
+        if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
+            tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");
+        }
         drop((gate, audit, oauth, tls));
         audit_writer.abort();
         foundation.store.close().await;

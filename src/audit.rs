@@ -1,6 +1,8 @@
 //! Who did what, from where, and what we said. Decisions leave the data plane by a bounded queue and are written in
 //! batches; administrative changes are written in the transaction that makes them (`store::audit_change`).
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use metrics::{counter, gauge};
@@ -33,6 +35,8 @@ enum Message {
 pub struct Audit {
     queue: mpsc::Sender<Message>,
     allowed: AuditAllowed,
+    /// How many records the writer holds that could not be written. 0: it works.
+    stuck: Arc<AtomicUsize>,
 }
 
 impl std::fmt::Debug for Message {
@@ -45,8 +49,10 @@ impl Audit {
     /// Starts the writer. It ends when every `Audit` is gone and the queue is written.
     pub fn start(log: AuditLog, settings: &AuditSettings, clock: Clock) -> (Self, JoinHandle<()>) {
         let (queue, incoming) = mpsc::channel(QUEUE_MAX);
-        let writer = Writer { log, clock, retention_millis: i64::from(settings.retention_days) * DAY_MILLIS };
-        (Self { queue, allowed: settings.allowed }, tokio::spawn(writer.run(incoming)))
+        let stuck = Arc::new(AtomicUsize::new(0));
+        let retention_millis = i64::from(settings.retention_days) * DAY_MILLIS;
+        let writer = Writer { log, clock, retention_millis, stuck: Arc::clone(&stuck) };
+        (Self { queue, allowed: settings.allowed, stuck }, tokio::spawn(writer.run(incoming)))
     }
 
     /// Whether a decision with this outcome becomes a row: callers can spare themselves the making of one.
@@ -63,9 +69,22 @@ impl Audit {
         }
     }
 
-    /// Whether the writer still takes records.
+    /// Whether records reach the database.
     pub fn is_alive(&self) -> bool {
-        !self.queue.is_closed()
+        !self.queue.is_closed() && self.stuck.load(Ordering::Relaxed) == 0
+    }
+
+    /// How many records are not written yet.
+    pub fn waiting(&self) -> usize {
+        self.queue.max_capacity() - self.queue.capacity() + self.stuck.load(Ordering::Relaxed)
+    }
+
+    /// What [`Audit::is_alive`] says, for people.
+    pub fn health(&self) -> String {
+        match self.is_alive() {
+            true => "the audit log is written".to_owned(),
+            false => format!("the audit log cannot be written; {} records wait in memory", self.waiting()),
+        }
     }
 
     /// Returns when everything recorded before the call is in the database.
@@ -81,6 +100,7 @@ struct Writer {
     log: AuditLog,
     clock: Clock,
     retention_millis: i64,
+    stuck: Arc<AtomicUsize>,
 }
 
 impl Writer {
@@ -112,9 +132,13 @@ impl Writer {
         }
         while !rows.is_empty() {
             match self.log.append(&rows).await {
-                Ok(()) => rows.clear(),
+                Ok(()) => {
+                    rows.clear();
+                    self.stuck.store(0, Ordering::Relaxed);
+                }
                 // The queue behind us fills meanwhile and drops visibly; what we hold is not lost.
                 Err(fault) => {
+                    self.stuck.store(rows.len(), Ordering::Relaxed);
                     counter!("portcullis_audit_write_failures_total").increment(1);
                     tracing::error!(fault = fault.inside(), "audit log cannot be written");
                     tokio::time::sleep(RETRY_PAUSE).await;
@@ -140,4 +164,43 @@ impl Writer {
 
 fn log_prune_failure(fault: &Fault) {
     tracing::warn!(fault = fault.inside(), "old audit records could not be removed");
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::UnixSeconds;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_log_that_cannot_be_written_is_seen() {
+        let folder = tempfile::tempdir().unwrap();
+        let log = AuditLog::open(&folder.path().join("audit.db")).await.unwrap();
+        let settings = AuditSettings { allowed: AuditAllowed::All, retention_days: 1 };
+        let (audit, writer) = Audit::start(log.clone(), &settings, Clock::manual(UnixSeconds(1_800_000_000)));
+        audit.flush().await;
+        assert!(audit.is_alive() && audit.waiting() == 0);
+        log.close().await;
+        audit.record(DecisionRow {
+            id: "1".into(),
+            at: 0,
+            listener: "gateway".into(),
+            source: "192.0.2.1".into(),
+            http_method: "GET".into(),
+            path: "/".into(),
+            route: None,
+            client: None,
+            partner: None,
+            auth_methods: None,
+            credentials: None,
+            outcome: "allowed".into(),
+            status: 200,
+            detail: None,
+            micros: 1,
+        });
+        assert!(tokio::time::timeout(Duration::from_millis(500), audit.flush()).await.is_err());
+        // The record, and the flush behind it.
+        assert!(!audit.is_alive() && audit.waiting() >= 1, "{}", audit.health());
+        writer.abort();
+    }
 }

@@ -179,7 +179,9 @@ impl std::fmt::Debug for Authority {
 }
 
 impl AuthoritySettings {
-    fn check(&self) -> Result<(), Refusal> {
+    /// # Errors
+    /// `invalid_settings`.
+    pub fn check(&self) -> Result<(), Refusal> {
         let refuse = |message: String| Err(Refusal::invalid("invalid_settings", message));
         if let Err(error) = SpiffeId::new(&self.trust_domain, "partner", "client") {
             return refuse(error.to_string());

@@ -9,6 +9,7 @@ mod audit;
 mod ca;
 mod certificate;
 mod client;
+mod compare;
 mod connection;
 mod context;
 mod doctor;
@@ -73,6 +74,7 @@ enum Command {
     Policy(policy::PolicyArgs),
     Audit(audit::AuditArgs),
     Ca(ca::CaArgs),
+    Compare(compare::CompareArgs),
 }
 
 /// Parses the arguments, does what they say, and gives the exit code.
@@ -127,6 +129,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliErr
         Command::Policy(args) => return policy::run(args, context).await,
         Command::Audit(args) => return audit::run(args, context).await,
         Command::Ca(args) => return ca::run(args, context).await,
+        Command::Compare(args) => return compare::run(args, context).await,
     }
     Ok(Outcome::Done)
 }

@@ -134,11 +134,9 @@ impl Config {
             return Err(vec![format!("{} is larger than {CONFIG_BYTES_MAX} bytes", path.display())]);
         }
         let text = std::fs::read_to_string(&path).map_err(describe)?;
-        let file: ConfigFile =
-            toml::from_str(&text).map_err(|error| vec![format!("{}: {error}", path.display())])?;
-        file.check(data).map_err(|faults| {
-            faults.into_iter().map(|fault| format!("{}: {fault}", path.display())).collect()
-        })
+        let file: ConfigFile = toml::from_str(&text).map_err(|error| vec![format!("{}: {error}", path.display())])?;
+        file.check(data)
+            .map_err(|faults| faults.into_iter().map(|fault| format!("{}: {fault}", path.display())).collect())
     }
 
     /// The listener of that kind which comes first in the file.

@@ -49,7 +49,7 @@ use limits::{AddressLimits, ClientThrottles, Quotas};
 use stop::{Malformed, Stop};
 use target::Target;
 use tokio_util::sync::CancellationToken;
-use trail::{Record, Trail};
+use trail::Trail;
 
 /// What a [`Gate`] is made of; nothing of it waits for the database on the way of a request.
 pub struct GateParts {
@@ -110,12 +110,13 @@ impl Gate {
         violation: Option<Violation>,
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
+        // First of all: what is refused below costs us work and an audit row too.
+        self.addresses.request(connection.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         if let Some(violation) = violation {
             return Err(Malformed::Framing(violation).into());
         }
         let now = self.clock.now();
         let target = Target::read(connection, &parts)?;
-        self.addresses.request(connection.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         let view = self.snapshot.policy();
         if connection.listener.config.serves == Serves::Gateway
             && let Some(endpoint) = endpoints::find(&self.oauth, &target)
@@ -184,20 +185,21 @@ impl Handler for Gate {
         violation: Option<Violation>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
-        let record = Record { clock: &self.clock, meters: &self.meters, audit: &self.audit };
-        let mut trail = Trail::begin(&connection, &parts, &self.ids, record);
+        let mut trail = Trail::begin(self, &connection, &parts);
         let close = violation.is_some() || self.draining.is_cancelled() || connection.closing.is_cancelled();
         let asked = respond::Asked::of(&parts);
         let outcome = self.judge(&connection, parts, body, violation, &mut trail).await;
-        if let Err(Stop::Denied(denial)) = &outcome
-            && counts_as_failure(denial)
-        {
-            self.addresses.failure(connection.source);
-        }
         let mut response = match outcome {
             Ok(answer) => respond::pass(answer, &trail.decision_id()),
-            Err(stop) => {
+            Err(mut stop) => {
+                // The audit says what was wrong, whatever the caller is told.
                 trail.stopped(&stop);
+                if let Stop::Denied(denial) = &stop
+                    && counts_as_failure(denial)
+                    && let Err(retry_after) = self.addresses.failure(connection.source)
+                {
+                    stop = Stop::AddressLimited { retry_after };
+                }
                 respond::respond(&stop, &asked, trail.found_route(), &trail.decision_id())
             }
         };

@@ -17,6 +17,7 @@ pub mod audit;
 pub mod authority;
 pub mod cli;
 pub mod clock;
+pub mod compare;
 pub mod config;
 pub mod failure;
 pub mod gateway;

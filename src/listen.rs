@@ -19,7 +19,7 @@ use hyper::{Request, Response};
 
 pub use accept::{ListenLimits, Listener, Listening, Serving};
 pub use connection::{Connection, PeerCertificate, Protocol};
-pub use framing::{StrictHttp1, Verdicts, Violation};
+pub use framing::{HEADERS_MAX, StrictHttp1, Verdicts, Violation};
 pub use tls::{ServerIdentity, TlsSettings, server_config};
 pub use verifier::{ChainVerdict, ClientVerifier, TrustAnchors, verify_chain};
 

@@ -21,6 +21,7 @@ use crate::snapshot::{PolicyView, Snapshot};
 use crate::store::{Store, Tx};
 
 pub mod actor;
+mod administrators;
 pub mod api_key;
 mod base62;
 mod bounds;

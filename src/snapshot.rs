@@ -70,11 +70,13 @@ impl Snapshot {
     /// Reads everything into memory.
     ///
     /// # Errors
-    /// A fault when the database cannot be read or the stored policy cannot be understood: there is no older one to keep.
+    /// A fault when the database cannot be read, when the stored policy cannot be understood (there is no older one to keep), or
+    /// when a newer binary has made changes of a kind that this one does not know.
     pub async fn load(store: &Store, clock: &Clock) -> Result<Arc<Self>, Fault> {
         // The place in the feed first: what changes while the tables are read is then read again below.
         let started_nanos = clock.monotonic_nanos();
         let seq = store.newest_change().await?;
+        store.check_changes().await?;
         let snapshot = Self {
             policy: ArcSwap::from_pointee(PolicyView::load(store).await?),
             certificates: Certificates::default(),
@@ -108,9 +110,9 @@ impl Snapshot {
     /// in force here. Every life-cycle operation ends with this, after its commit.
     ///
     /// # Errors
-    /// A fault when the database cannot be read, when the feed has an entry that this binary does not know, or when the newest
-    /// policy cannot be understood (it was written by a newer one). The policy that stood is then kept, what comes after it in
-    /// the feed (revocations, say) is still applied, and the snapshot does not count as fresh until the policy can be read.
+    /// A fault when the database cannot be read, when the feed has an entry of a kind that this binary does not know, or when
+    /// the newest policy cannot be understood (a newer binary wrote them). The policy that stood is then kept, what comes after
+    /// it in the feed (revocations, say) is still applied, and the snapshot does not count as fresh until all can be read.
     pub async fn catch_up(&self, store: &Store) -> Result<Applied, Fault> {
         let mut progress = self.progress.lock().await;
         let started_nanos = self.clock.monotonic_nanos();
@@ -124,10 +126,10 @@ impl Snapshot {
             for change in &changes {
                 let outcome = self.apply(store, change).await?;
                 connections_closed += outcome.connections_closed;
-                if let Some(fault) = outcome.policy_not_understood {
+                if let Some(fault) = outcome.not_understood {
                     stuck.get_or_insert(fault);
                 }
-                // Behind a policy that cannot be read the place stands still, so that the next call tries it again.
+                // Behind what cannot be understood the place stands still, so that the next call tries it again.
                 if stuck.is_none() {
                     *progress = change.seq;
                     self.seq.store(change.seq.0, Ordering::Release);

@@ -106,13 +106,15 @@ stored_names! {
 #[derive(Clone, Debug)]
 pub struct Change {
     pub seq: Seq,
-    pub kind: ChangeKind,
+    /// `Err`: the name of a kind that only a newer binary knows. What it stands for may be a revocation.
+    pub kind: Result<ChangeKind, String>,
     pub key: String,
 }
 
 impl Store {
     /// Opens the database at `path`, making and migrating it where needed.
     pub async fn open(path: &Path) -> Result<Self, Fault> {
+        make_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
@@ -152,12 +154,19 @@ impl Store {
                 .bind(limit)
                 .fetch_all(&self.readers)
                 .await?;
-        rows.into_iter()
-            .map(|(seq, kind, key)| {
-                // A newer node's kind that we cannot apply must stop us, not be skipped: it may be a revocation.
-                Ok(Change { seq: Seq(seq), kind: ChangeKind::try_from(kind)?, key })
-            })
-            .collect()
+        let change = |(seq, kind, key): (i64, String, String)| Change {
+            seq: Seq(seq),
+            kind: ChangeKind::try_from(kind.clone()).map_err(|_| kind),
+            key,
+        };
+        Ok(rows.into_iter().map(change).collect())
+    }
+
+    /// Refuses a feed with changes that this binary does not know: it could not say what they take back.
+    pub async fn check_changes(&self) -> Result<(), Fault> {
+        let kinds: Vec<String> =
+            sqlx::query_scalar("SELECT DISTINCT kind FROM changes").fetch_all(&self.readers).await?;
+        kinds.into_iter().try_for_each(|kind| ChangeKind::try_from(kind).map(drop))
     }
 
     /// Closes the connections after the last write is on disk.
@@ -165,6 +174,13 @@ impl Store {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Makes the file, readable by its owner alone, before SQLite does: its WAL and shared memory then have the same mode.
+pub(crate) fn make_private(path: &Path) -> Result<(), Fault> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let made = std::fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path);
+    made.map(drop).map_err(|error| Fault::new(format!("cannot open {}: {error}", path.display())))
 }
 
 static MIGRATOR: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");

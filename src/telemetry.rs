@@ -40,7 +40,10 @@ pub fn metrics() -> Result<PrometheusHandle, Fault> {
 
 fn describe() {
     use metrics::{describe_counter, describe_gauge, describe_histogram};
-    describe_counter!("portcullis_decisions_total", "Requests judged, by listener and outcome (allowed, or the denial's code)");
+    describe_counter!(
+        "portcullis_decisions_total",
+        "Requests judged, by listener and outcome (allowed, or the denial's code)"
+    );
     describe_histogram!("portcullis_decision_seconds", "From the request head to the decision, without the upstream");
     describe_counter!("portcullis_handshakes_total", "TLS handshakes, by listener and kind (full, resumed)");
     describe_counter!("portcullis_handshakes_failed_total", "TLS handshakes that failed, by listener");
@@ -49,6 +52,9 @@ fn describe() {
     describe_gauge!("portcullis_audit_queue", "Audit records waiting to be written");
     describe_counter!("portcullis_audit_dropped_total", "Audit records lost because the queue was full");
     describe_counter!("portcullis_audit_write_failures_total", "Failed attempts to write audit records");
-    describe_counter!("portcullis_unknown_certificates_total", "Good chains whose serial we never issued: a stolen CA key or a restored backup");
+    describe_counter!(
+        "portcullis_unknown_certificates_total",
+        "Good chains whose serial we never issued: a stolen CA key or a restored backup"
+    );
     describe_gauge!("portcullis_policy_version", "Version of the policy in force");
 }

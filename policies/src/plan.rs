@@ -13,6 +13,8 @@ pub const MIN_RATE_PER_SECOND: f64 = 1e-6;
 pub const MAX_RATE_PER_SECOND: f64 = 1e6;
 /// Largest burst of a throttle, requests.
 pub const MAX_BURST: u32 = 1_000_000;
+/// The longest time that a spent allowance may take to fill, in seconds.
+const MAX_FILL_SECONDS: f64 = 1e9;
 
 /// Largest limit of a quota, requests in one period. Far from the ends of what a database counts in, so that sums do
 /// not overflow.
@@ -51,6 +53,10 @@ impl Throttle {
         if !(1..=MAX_BURST).contains(&burst) {
             return Err(PlanError::Burst);
         }
+        // How long an empty allowance takes to fill. Beyond it, arithmetic in nanoseconds overflows and the limit is another.
+        if f64::from(burst) / rate_per_second > MAX_FILL_SECONDS {
+            return Err(PlanError::Fill);
+        }
         Ok(Self { rate_per_second, burst })
     }
 }
@@ -64,6 +70,9 @@ pub enum PlanError {
     /// See [`MAX_BURST`].
     #[error("burst must be between 1 and 1000000 requests")]
     Burst,
+    /// Burst and rate do not go together: the allowance would take more than thirty years to fill.
+    #[error("burst / rate must be at most 1000000000 seconds: raise the rate or lower the burst")]
+    Fill,
     /// See [`MAX_QUOTA_LIMIT`]. A quota of zero would lock the client out; take its scopes instead.
     #[error("limit must be between 1 and 1000000000000")]
     Limit,

@@ -80,7 +80,7 @@ pub async fn prepare(foundation: &Foundation, endpoints: &Endpoints) -> Result<D
         std::fs::DirBuilder::new().mode(0o700).create(&folder).map_err(Fault::from)?;
     }
     if !folder.join("client.key").exists() {
-        issue_into(foundation, CLIENT, &folder, "client").await?;
+        issue_into(foundation, CLIENT, &folder, "client", None).await?;
     }
     let credentials = match earlier {
         Some(earlier) => earlier,
@@ -110,11 +110,11 @@ async fn issue_credentials(foundation: &Foundation, scope: String) -> Result<Cre
     let actor = Actor::local();
     let name = Some("demo".to_owned());
     // Those of a start that was cut short were never told to anyone.
-    for lost in foundation.registry.api_keys(&ApiKeyFilter {
-        client: Some(CLIENT.to_owned()),
-        ends_before: None,
-        page: Page::default(),
-    }).await? {
+    for lost in foundation
+        .registry
+        .api_keys(&ApiKeyFilter { client: Some(CLIENT.to_owned()), ends_before: None, page: Page::default() })
+        .await?
+    {
         foundation.registry.revoke_api_key(&actor, &lost.id, "superseded").await?;
     }
     for lost in foundation.registry.client_secrets(CLIENT).await? {

@@ -22,7 +22,10 @@ pub const OPERATOR_PARTNER: &str = "portcullis";
 pub const OPERATOR_CLIENT: &str = "portcullis-admin";
 /// Characters of a passphrase that we make.
 const PASSPHRASE_BYTES: usize = 32;
-/// The first administrator's certificate lives as long as its profile allows; it is renewed like any other.
+/// The first administrator's certificate lives as long as its profile allows.
+const ADMINISTRATOR_SECONDS: u32 = 398 * 86_400;
+/// With less left, `init` issues the next one.
+const ADMINISTRATOR_RENEWAL_SECONDS: i64 = 30 * 86_400;
 const PASSPHRASE_FILE: &str = "keys/passphrase";
 
 /// What a new data folder is to be.
@@ -38,6 +41,10 @@ pub struct NewInstallation {
     pub pki: SocketAddr,
     /// Absent: one is made in `keys/passphrase`.
     pub passphrase_file: Option<PathBuf>,
+    /// What certificates say where CRLs are. Absent: the PKI listener's own address.
+    pub pki_url: Option<String>,
+    /// `iss` of the tokens. Absent: the gateway's own address.
+    pub issuer: Option<String>,
     /// The demo does not limit the loopback addresses that all of its callers share.
     pub exempt_loopback: bool,
 }
@@ -49,7 +56,10 @@ impl NewInstallation {
             serves,
             address: address.to_string(),
             client_certificates,
-            hostnames: self.hostnames.clone(),
+            hostnames: match serves {
+                Serves::Admin => self.admin_hostnames(),
+                Serves::Gateway | Serves::Pki => self.hostnames.clone(),
+            },
             certificate: None,
             key: None,
         };
@@ -73,25 +83,46 @@ impl NewInstallation {
         if self.exempt_loopback {
             file.limits.exempt = ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect();
         }
+        file.pki.public_url.clone_from(&self.pki_url);
+        file.oauth.issuer.clone_from(&self.issuer);
         file
+    }
+
+    /// The administrator works on this machine, whatever the world calls it: the command line must get in by the bound address.
+    fn admin_hostnames(&self) -> Vec<String> {
+        let mut names = self.hostnames.clone();
+        let address = self.admin.ip();
+        let own = match address.is_unspecified() {
+            true => "127.0.0.1".to_owned(),
+            false => address.to_string(),
+        };
+        for name in ["localhost".to_owned(), own] {
+            if !names.contains(&name) {
+                names.push(name);
+            }
+        }
+        names
+    }
+
+    /// Checks everything that can be wrong with it, before anything is written.
+    ///
+    /// # Errors
+    /// `invalid_settings`, with every fault.
+    pub fn check(&self, data: &Path) -> Result<ConfigFile, Failure> {
+        let refuse = |faults| Refusal::invalid("invalid_settings", "these settings do not fit").with_details(faults);
+        let file = self.file();
+        let config = file.clone().check(data).map_err(refuse)?;
+        Foundation::settings(&config, &Endpoints::configured(&config)).check()?;
+        Ok(file)
     }
 }
 
 /// Writes the folder, the configuration and the passphrase. Does nothing where they are.
 pub fn lay_folder(data: &Path, new: &NewInstallation) -> Result<Config, Failure> {
-    for folder in [data.to_owned(), data.join("keys"), data.join("policies"), data.join("admin")] {
-        if !folder.is_dir() {
-            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
-                Refusal::invalid("data_folder", format!("cannot make the folder {}: {error}", folder.display()))
-            })?;
-        }
-    }
     let config_path = data.join(CONFIG_FILE_NAME);
-    if !config_path.exists() {
-        let file = new.file();
-        file.clone()
-            .check(data)
-            .map_err(|faults| Refusal::invalid("invalid_settings", "these settings do not fit").with_details(faults))?;
+    let file = if config_path.exists() { None } else { Some(new.check(data)?) };
+    make_folders(data)?;
+    if let Some(file) = file {
         if new.passphrase_file.is_none() && !data.join(PASSPHRASE_FILE).exists() {
             write_secret(&data.join(PASSPHRASE_FILE), random_words()?.as_bytes())?;
         }
@@ -102,6 +133,18 @@ pub fn lay_folder(data: &Path, new: &NewInstallation) -> Result<Config, Failure>
     Ok(Config::load(data).map_err(|faults| {
         Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
     })?)
+}
+
+/// Makes the data folder and the folders in it, where they are not there yet.
+pub fn make_folders(data: &Path) -> Result<(), Refusal> {
+    for folder in [data.to_owned(), data.join("keys"), data.join("policies"), data.join("admin")] {
+        if !folder.is_dir() {
+            std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&folder).map_err(|error| {
+                Refusal::invalid("data_folder", format!("cannot make the folder {}: {error}", folder.display()))
+            })?;
+        }
+    }
+    Ok(())
 }
 
 /// Makes the CA and the first administrator, where they are not there yet.
@@ -125,6 +168,10 @@ pub async fn initialise(
     store.close().await;
     let foundation = Foundation::open(config, clock, passphrase, endpoints).await?;
     write_atomically(&data.join("ca.pem"), foundation.authority.root_pem().as_bytes(), 0o644)?;
+    // From its first moment on, a server answers where its certificates say that the lists are.
+    if foundation.authority.issuers().iter().any(|issuer| issuer.signs && issuer.crl.is_none()) {
+        foundation.authority.publish_now().await?;
+    }
     administrator(&foundation).await?;
     Ok(foundation)
 }
@@ -134,6 +181,10 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
     let registry = &foundation.registry;
     if is_absent(registry.partner(OPERATOR_PARTNER).await)? {
         registry.create_partner(&actor, OPERATOR_PARTNER, "Portcullis operators", None).await?;
+    }
+    // Whoever has locked himself out gets in again by the files, and the log says so.
+    if registry.partner(OPERATOR_PARTNER).await?.disabled_by_operator {
+        registry.set_partner_enabled(&actor, OPERATOR_PARTNER, true).await?;
     }
     if is_absent(registry.client(OPERATOR_CLIENT).await)? {
         let new = NewClient {
@@ -145,11 +196,22 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
         };
         registry.create_client(&actor, new).await?;
     }
+    if registry.client(OPERATOR_CLIENT).await?.disabled_by_operator {
+        registry.set_client_enabled(&actor, OPERATOR_CLIENT, true).await?;
+    }
     let folder = foundation.config.data.join("admin");
-    if !folder.join("admin.key").exists() {
-        issue_into(foundation, OPERATOR_CLIENT, &folder, "admin").await?;
+    let ends = ends_at(&folder.join("admin.crt"));
+    let lasts = ends.is_some_and(|ends| ends - foundation.clock.now().0 > ADMINISTRATOR_RENEWAL_SECONDS);
+    if !folder.join("admin.key").exists() || !lasts {
+        issue_into(foundation, OPERATOR_CLIENT, &folder, "admin", Some(ADMINISTRATOR_SECONDS)).await?;
     }
     Ok(())
+}
+
+/// When the certificate in this file ends. `None`: there is none that could be used.
+fn ends_at(path: &Path) -> Option<i64> {
+    let chain = pki::pem_certificates(&std::fs::read(path).ok()?).ok()?;
+    pki::ClientCertificate::parse(chain.first()?).ok().map(|certificate| certificate.not_after)
 }
 
 /// Issues a certificate with a key of ours and writes `NAME.crt` (with chain), `NAME.p12`, its password, and last `NAME.key`,
@@ -159,10 +221,11 @@ pub(super) async fn issue_into(
     client: &str,
     folder: &Path,
     name: &str,
+    lifetime_seconds: Option<u32>,
 ) -> Result<(), Failure> {
     let new = NewCertificate {
         client: client.to_owned(),
-        lifetime_seconds: None,
+        lifetime_seconds,
         key_algorithm: pki::KeyAlgorithm::EcdsaP256,
         scopes: None,
         networks: None,
@@ -171,6 +234,8 @@ pub(super) async fn issue_into(
     };
     let issued = foundation.authority.issue(new, &Actor::local()).await?;
     let file = |extension: &str| folder.join(format!("{name}.{extension}"));
+    // A key that is still there would say that it belongs to the certificate written next.
+    let _ = std::fs::remove_file(file("key"));
     write_atomically(&file("crt"), format!("{}{}", issued.certificate_pem, issued.chain_pem).as_bytes(), 0o644)?;
     if let Some(key) = &issued.key {
         if let Some(pkcs12) = &key.pkcs12 {

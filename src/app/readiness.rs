@@ -42,10 +42,14 @@ impl Readiness {
                 ok: age <= STALENESS_MAX,
                 detail: format!("changes last read {} ms ago", age.as_millis()),
             },
-            Check { name: "audit", ok: self.audit.is_alive(), detail: "the audit log's writer".to_owned() },
+            Check { name: "audit", ok: self.audit.is_alive(), detail: self.audit.health() },
         ];
         let now = self.clock.now().0;
         for issuer in self.authority.issuers() {
+            // The root signs by hand once a year: `doctor` warns. A gate that refuses nobody for it must not be taken away.
+            if issuer.kind == "root" {
+                continue;
+            }
             if let Some(crl) = &issuer.crl {
                 let life = (crl.next_update - crl.this_update).max(1) as f64;
                 let left = (crl.next_update - now) as f64 / life;

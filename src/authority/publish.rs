@@ -310,7 +310,10 @@ impl Authority {
         let left = list.map_or(0, |row| row.next_update - self.inner.clock.now().0);
         if left < ROOT_CRL_WARNING_SECONDS {
             let days_left = left.div_euclid(86_400);
-            tracing::warn!(days_left, "the root's revocation list ends soon: bring its key and sign the next one");
+            tracing::warn!(
+                days_left,
+                "the root's revocation list ends soon: bring its key, stop the server and run `portcullis ca sign-crl`"
+            );
         }
     }
 }

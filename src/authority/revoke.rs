@@ -110,6 +110,8 @@ impl Authority {
             revoked.push(self.revoke_one(&mut tx, row, reason, actor, now).await?);
         }
         tx.commit().await?;
+        // Before anything that can fail, and also when nothing was new: whatever happens here, the others must hear of it.
+        self.make_lists_due(&revoked);
         CrashPoint::AfterRevoke.reached();
         // Also when nothing was new: whoever asks wants to be sure that it is refused here.
         let connections_closed = self.enforce().await?;
@@ -176,14 +178,19 @@ impl Authority {
         revoked: &[RevokedCertificate],
         connections_closed: usize,
     ) {
-        let newly = revoked.iter().filter(|certificate| certificate.newly);
-        let issuers: BTreeSet<&str> = newly.clone().map(|certificate| certificate.issuer.as_str()).collect();
-        let count = newly.count();
+        let count = revoked.iter().filter(|certificate| certificate.newly).count();
         if count == 0 {
             return;
         }
         metrics::counter!("portcullis_certificates_revoked_total", "reason" => reason.as_str()).increment(count as u64);
         tracing::info!(%selector, %reason, count, connections_closed, "revoked");
+    }
+
+    fn make_lists_due(&self, revoked: &[RevokedCertificate]) {
+        let issuers: BTreeSet<&str> = revoked.iter().map(|certificate| certificate.issuer.as_str()).collect();
+        if issuers.is_empty() {
+            return;
+        }
         let issuers = issuers.into_iter().filter_map(|issuer| self.inner.issuers.find(issuer));
         self.inner.publisher.nudge(issuers.map(|issuer| &issuer.key_id));
     }

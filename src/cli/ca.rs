@@ -1,3 +1,5 @@
+mod sign_crl;
+
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
@@ -53,11 +55,24 @@ enum Verb {
         #[arg(long, requires = "out")]
         force: bool,
     },
+    /// Sign the root's revocation list for another year; works on files, with the server stopped
+    ///
+    /// The root's key file must lie in DATA/keys (root.key) for as long as this takes. Its list says which of the issuing
+    /// authorities are revoked; the lists of client certificates are signed by the running server.
+    #[command(
+        name = "sign-crl",
+        after_help = "EXAMPLE:\n  systemctl stop portcullis\n  cp /media/offline/root.key /var/lib/portcullis/keys/\n  portcullis --data /var/lib/portcullis ca sign-crl\n  shred -u /var/lib/portcullis/keys/root.key\n  systemctl start portcullis"
+    )]
+    SignCrl,
 }
 
 pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliError> {
+    if matches!(args.verb, Verb::SignCrl) {
+        return sign_crl::run(context).await;
+    }
     let issuers = context.api()?.list(PATH, &Query::default(), ISSUERS_MAX).await?.items;
     match args.verb {
+        Verb::SignCrl => {}
         Verb::Show => context.output.items(&issuers, &COLUMNS)?,
         Verb::Export { which, out, force } => {
             let wanted = which.replace(':', "").to_ascii_lowercase();

@@ -1,6 +1,7 @@
 //! The commands that work on files and serve: `init`, `demo`, `serve`.
 
 mod announce;
+mod given;
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -8,6 +9,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::app::folder_lock::FolderLock;
 use crate::app::initialise::{self, NewInstallation};
 use crate::app::{App, Endpoints, Foundation, Sockets, demo, find_passphrase, is_initialised};
 use crate::clock::Clock;
@@ -45,33 +47,39 @@ pub(super) struct DemoArgs {
 /// Make a data folder: configuration, CA and the first administrator
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com\n  portcullis --data /var/lib/portcullis serve"
+    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com \\\n    --pki-url http://pki.example.com\n  portcullis --data /var/lib/portcullis serve"
 )]
 pub(super) struct InitArgs {
-    /// Name or address by which clients reach the gateway; repeat for more
-    #[arg(long, value_name = "HOST", required = true)]
+    /// Name or address by which clients reach the gateway; repeat for more. The first one is written into certificates
+    #[arg(long, value_name = "HOST")]
     pub(super) hostname: Vec<String>,
-    /// SPIFFE trust domain of the client identities [default: the first hostname]
+    /// SPIFFE trust domain of the client identities [default: the first hostname, or portcullis.internal]
     #[arg(long, value_name = "DOMAIN")]
     pub(super) trust_domain: Option<String>,
-    /// Short word in API keys: pc_WORD_…
-    #[arg(long, value_name = "WORD", default_value = "live")]
-    pub(super) environment: String,
+    /// Short word in API keys: pc_WORD_… [default: live]
+    #[arg(long, value_name = "WORD")]
+    pub(super) environment: Option<String>,
     /// File with the passphrase of the CA's keys [default: made in DATA/keys/passphrase]
     #[arg(long, value_name = "FILE")]
     pub(super) passphrase_file: Option<PathBuf>,
-    /// Address of the gateway, client certificates optional
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8443")]
-    pub(super) gateway: SocketAddr,
-    /// Address of the gateway, client certificates required
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8444")]
-    pub(super) mtls: SocketAddr,
-    /// Address of the admin API and the console
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9443", value_parser = address)]
-    pub(super) admin: String,
-    /// Address of CRLs and CA certificates, plain HTTP
-    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:8080")]
-    pub(super) pki: SocketAddr,
+    /// Address of the gateway, client certificates optional [default: 0.0.0.0:8443]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) gateway: Option<SocketAddr>,
+    /// Address of the gateway, client certificates required [default: 0.0.0.0:8444]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) mtls: Option<SocketAddr>,
+    /// Address of the admin API and the console [default: 127.0.0.1:9443]
+    #[arg(long, value_name = "ADDR", value_parser = address)]
+    pub(super) admin: Option<String>,
+    /// Address of CRLs and CA certificates, plain HTTP [default: 0.0.0.0:8080]
+    #[arg(long, value_name = "ADDR")]
+    pub(super) pki: Option<SocketAddr>,
+    /// Where others fetch CRLs and CA certificates, as written into certificates [default: the first hostname and PKI port]
+    #[arg(long, value_name = "URL")]
+    pub(super) pki_url: Option<String>,
+    /// `iss` of the access tokens [default: the first hostname and gateway port]
+    #[arg(long, value_name = "URL")]
+    pub(super) issuer: Option<String>,
 }
 
 /// A checked address, as text: clap wants one type for all options of one name, and `--admin` elsewhere takes a URL.
@@ -99,15 +107,21 @@ pub(super) async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Fai
     };
     let new = NewInstallation {
         environment: "demo".to_owned(),
-        trust_domain: "portcullis.internal".to_owned(),
+        trust_domain: given::TRUST_DOMAIN.to_owned(),
         hostnames: hostnames(args),
         gateway: given(args.gateway, GATEWAY)?,
         mtls: given(args.mtls, MTLS)?,
         admin: given(args.admin(), ADMIN)?,
         pki: given(args.pki, PKI)?,
         passphrase_file: None,
+        pki_url: None,
+        issuer: None,
         exempt_loopback: true,
     };
+    if !is_initialised(data) {
+        new.check(data)?;
+    }
+    let _lock = FolderLock::take(data)?;
     let mut signals = Signals::listen()?;
     let started = tokio::select! {
         started = start_demo(data, args, &new) => started?,
@@ -138,29 +152,24 @@ async fn start_demo(data: &Path, args: &DemoArgs, new: &NewInstallation) -> Resu
 
 /// `init`.
 pub(super) async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
-    if is_initialised(data) {
-        announce::already(data);
-    }
-    let trust_domain = match (&args.trust_domain, args.hostname.first()) {
-        (Some(domain), _) | (None, Some(domain)) => domain.to_ascii_lowercase(),
-        (None, None) => return Err(Refusal::invalid("hostname", "give at least one --hostname").into()),
+    // All of it is judged before the first byte is written.
+    let new = if is_initialised(data) {
+        given::agrees(args, &load(data)?)?;
+        None
+    } else {
+        let new = given::new_installation(args)?;
+        new.check(data)?;
+        Some(new)
     };
-    let passphrase_file = match &args.passphrase_file {
-        Some(path) => Some(std::path::absolute(path).map_err(Fault::from)?),
-        None => None,
+    let _lock = FolderLock::take(data)?;
+    let config = match new {
+        Some(new) => initialise::lay_folder(data, &new)?,
+        None => {
+            announce::already(data);
+            initialise::make_folders(data)?;
+            load(data)?
+        }
     };
-    let new = NewInstallation {
-        environment: args.environment.clone(),
-        trust_domain,
-        hostnames: args.hostname.clone(),
-        gateway: args.gateway,
-        mtls: args.mtls,
-        admin: parsed(&args.admin)?,
-        pki: args.pki,
-        passphrase_file,
-        exempt_loopback: false,
-    };
-    let config = initialise::lay_folder(data, &new)?;
     let passphrase = find_passphrase(&config)?;
     let endpoints = Endpoints::configured(&config);
     let foundation = initialise::initialise(config, Clock::system(), passphrase, &endpoints).await?;
@@ -171,9 +180,8 @@ pub(super) async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
 
 /// `serve`.
 pub(super) async fn serve(data: &Path) -> Result<(), Failure> {
-    let config = Config::load(data).map_err(|faults| {
-        Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
-    })?;
+    let config = load(data)?;
+    let _lock = FolderLock::take(data)?;
     telemetry::start_logging(&config.log)?;
     let mut signals = Signals::listen()?;
     let started = tokio::select! {
@@ -181,6 +189,12 @@ pub(super) async fn serve(data: &Path) -> Result<(), Failure> {
         () = signals.stop() => return Ok(()),
     };
     until_told(started, signals).await
+}
+
+pub(super) fn load(data: &Path) -> Result<Config, Refusal> {
+    Config::load(data).map_err(|faults| {
+        Refusal::invalid("invalid_configuration", "the configuration does not fit").with_details(faults)
+    })
 }
 
 async fn start_server(config: Config) -> Result<App, Failure> {

@@ -33,12 +33,7 @@ pub(super) async fn authenticate<T: Trace>(
 async fn prove_all(gate: &Gate, view: &PolicyView, target: &Target<'_>, now: UnixSeconds) -> Result<Principal, Stop> {
     let presented = &target.presented;
     let mut proofs: Vec<Proof> = Vec::with_capacity(3);
-    if let Some(peer) = presented.certificate {
-        proofs.push(certificate::prove(&gate.snapshot, view, peer, now)?);
-    }
-    if let Some(text) = presented.api_key {
-        proofs.push(api_key::prove(&gate.snapshot, view, &gate.pepper, text, now)?);
-    }
+    // The token first: its issuer's keys may have to be fetched, and what else is judged must be judged after the wait.
     match presented.authorization {
         Some(PresentedAuthorization::Bearer(token)) => {
             proofs.push(bearer::prove(&gate.oauth, view, token, presented.certificate, now).await?);
@@ -50,6 +45,12 @@ async fn prove_all(gate: &Gate, view: &PolicyView, target: &Target<'_>, now: Uni
             .into());
         }
         None => {}
+    }
+    if let Some(peer) = presented.certificate {
+        proofs.push(certificate::prove(&gate.snapshot, view, peer, now)?);
+    }
+    if let Some(text) = presented.api_key {
+        proofs.push(api_key::prove(&gate.snapshot, view, &gate.pepper, text, now)?);
     }
     Ok(resolve(view, proofs)?)
 }

@@ -2,6 +2,7 @@
 //! behind the same limits by address as every route.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use bytes::Bytes;
@@ -21,6 +22,8 @@ use crate::snapshot::PolicyView;
 
 /// RFC 6749 says nothing of sizes; a client-credentials request is a few hundred bytes.
 const FORM_BYTES_MAX: usize = 16 * 1024;
+/// Whoever dribbles a form byte by byte holds a connection that costs us more than it costs them.
+const FORM_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pages for people: given the policy in force, the listener's name, the path and the request's headers, an answer or
 /// nothing.
@@ -56,8 +59,8 @@ impl Endpoint {
     ) -> Result<Response<Body>, Stop> {
         match self {
             Self::OAuth => {
-                let limited = Limited::new(body, FORM_BYTES_MAX);
-                let bytes = limited.collect().await.map_err(|error| {
+                let read = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, FORM_BYTES_MAX).collect());
+                let bytes = read.await.map_err(|_| Malformed::BodyTooSlow)?.map_err(|error| {
                     if error.is::<http_body_util::LengthLimitError>() {
                         Malformed::BodyTooLarge { bytes_max: FORM_BYTES_MAX as u64 }
                     } else {
@@ -72,11 +75,12 @@ impl Endpoint {
                 }
                 let status = answer.status();
                 if let Some(failed) = answer.extensions().get::<AuthenticationFailed>() {
-                    gate.addresses.failure(connection.source);
+                    let counted = gate.addresses.failure(connection.source);
                     if let Some(client) = &failed.client {
                         trail.client(client.as_str());
                     }
                     trail.outcome(failed.denial.code(), Some(failed.denial.to_string()));
+                    counted.map_err(|retry_after| Stop::AddressLimited { retry_after })?;
                 } else if status.is_server_error() {
                     trail.outcome("internal_error", None);
                 } else if status.is_client_error() {

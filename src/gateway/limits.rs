@@ -46,21 +46,17 @@ impl AddressLimits {
         if self.is_exempt(source) { Ok(()) } else { self.handshakes.spend(source) }
     }
 
-    /// Counts a request, before anything is known of it. An address that has spent its failures waits as well.
+    /// Counts a request, before anything is known of it.
     pub fn request(&self, source: IpAddr) -> Result<(), Duration> {
-        if self.is_exempt(source) {
-            return Ok(());
-        }
-        self.failures.standing(source)?;
-        self.requests.spend(source)
+        if self.is_exempt(source) { Ok(()) } else { self.requests.spend(source) }
     }
 
-    /// Counts a failed authentication; the next request feels it. Never the client's own allowance: a stranger who
-    /// presents a partner's name must not be able to spend what the partner has.
-    pub fn failure(&self, source: IpAddr) {
-        if !self.is_exempt(source) {
-            let _ = self.failures.spend(source);
-        }
+    /// Counts a failed authentication. When the allowance is spent, failures from the address are answered with how long to
+    /// wait. What is good still passes: one machine with an expired key must not lock out those that share its address, and
+    /// secrets of 190 bits are not guessed. Never the client's own allowance is touched: a stranger who presents a partner's
+    /// name must not be able to spend what the partner has.
+    pub fn failure(&self, source: IpAddr) -> Result<(), Duration> {
+        if self.is_exempt(source) { Ok(()) } else { self.failures.spend(source) }
     }
 
     /// Forgets addresses whose allowance is whole again. Called every few seconds.

@@ -19,7 +19,7 @@ pub(super) enum PathFault {
     Separator,
     #[error("percent-encoded separators, control characters and % itself are not allowed")]
     EncodedSeparator,
-    #[error("letters, digits and -._~ must not be percent-encoded")]
+    #[error("characters that may stand as they are in a path must not be percent-encoded")]
     EncodedUnreserved,
     #[error("a percent sign must be followed by two hexadecimal digits")]
     BadEncoding,
@@ -56,6 +56,11 @@ impl<'a> NormalPath<'a> {
                         }
                         // `/%61dmin` would miss the rule for /admin and still reach it upstream.
                         b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
+                            return Err(PathFault::EncodedUnreserved);
+                        }
+                        // The same for what may stand literally: `/v1/orders%3Acancel` would miss the rule for
+                        // /v1/orders:cancel, match /v1/{name}, and be decoded by whoever is behind us.
+                        b'!' | b'$' | b'&' | b'\'' | b'(' | b')' | b'*' | b'+' | b',' | b'=' | b':' | b'@' => {
                             return Err(PathFault::EncodedUnreserved);
                         }
                         _ => encoded = true,
@@ -120,6 +125,9 @@ mod tests {
             ("/a/%2e%2e/b", PathFault::EncodedUnreserved),
             ("/a/.%2e/b", PathFault::EncodedUnreserved),
             ("/%61dmin", PathFault::EncodedUnreserved),
+            ("/v1/orders%3Acancel", PathFault::EncodedUnreserved),
+            ("/users/%40me", PathFault::EncodedUnreserved),
+            ("/a%2Bb", PathFault::EncodedUnreserved),
             ("/a%2fb", PathFault::EncodedSeparator),
             ("/a%2Fb", PathFault::EncodedSeparator),
             ("/a%5cb", PathFault::EncodedSeparator),
@@ -148,6 +156,8 @@ mod tests {
                 let decoded = percent_encoding::percent_decode_str(normal.as_str()).decode_utf8().unwrap();
                 prop_assert_eq!(decoded.split('/').count(), path.split('/').count());
                 prop_assert!(decoded.split('/').all(|segment| segment != "." && segment != ".."));
+                // One place, one spelling: what it decodes to is itself, or is not a path that could be asked for.
+                prop_assert!(decoded == path || NormalPath::parse(&decoded).is_err());
             }
         }
     }

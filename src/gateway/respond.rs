@@ -108,6 +108,7 @@ fn of_malformed(malformed: &Malformed) -> Refusal {
         Malformed::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         Malformed::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
         Malformed::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Content Too Large"),
+        Malformed::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
         Malformed::Framing(crate::listen::Violation::TooLarge) => {
             (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large")
         }
@@ -117,7 +118,8 @@ fn of_malformed(malformed: &Malformed) -> Refusal {
     if matches!(malformed, Malformed::Method(_)) {
         refusal.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
     }
-    refusal.close = matches!(malformed, Malformed::Framing(_) | Malformed::BodyTooLarge { .. });
+    refusal.close =
+        matches!(malformed, Malformed::Framing(_) | Malformed::BodyTooLarge { .. } | Malformed::BodyTooSlow);
     refusal
 }
 

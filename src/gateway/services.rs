@@ -3,22 +3,24 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
 use http::request::Parts;
-use http_body_util::Limited;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 use policies::{Permit, Principal};
 use tower::ServiceExt;
 
 use super::act::Scene;
-use super::stop::Stop;
+use super::stop::{Malformed, Stop};
 use crate::failure::Fault;
 
 /// Largest body that a service of ours reads.
 const BODY_BYTES_MAX: usize = 8 * 1024 * 1024;
+const BODY_TIMEOUT: Duration = Duration::from_secs(30);
 
 /// The caller of a service, as the gate knows it. In the request's extensions.
 #[derive(Clone, Debug)]
@@ -52,7 +54,15 @@ impl Services {
     ) -> Result<Response<Body>, Stop> {
         let router =
             self.routers.get(name).ok_or_else(|| Fault::new(format!("a route names the unknown service {name:?}")))?;
-        let mut request = Request::from_parts(parts, Body::new(Limited::new(body, BODY_BYTES_MAX)));
+        let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
+        let body = read.await.map_err(|_| Malformed::BodyTooSlow)?.map_err(|error| {
+            if error.is::<http_body_util::LengthLimitError>() {
+                Malformed::BodyTooLarge { bytes_max: BODY_BYTES_MAX as u64 }
+            } else {
+                Malformed::BodyUnreadable
+            }
+        })?;
+        let mut request = Request::from_parts(parts, Body::from(body.to_bytes()));
         request.extensions_mut().insert(Caller {
             client: permit.principal().map(Principal::client).map(|client| Arc::from(client.id.as_str())),
             source: scene.connection.source,

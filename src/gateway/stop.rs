@@ -46,6 +46,8 @@ pub(super) enum Malformed {
     BodyTooLarge { bytes_max: u64 },
     #[error("the request body could not be read")]
     BodyUnreadable,
+    #[error("the request body came too slowly")]
+    BodyTooSlow,
 }
 
 impl Malformed {
@@ -63,6 +65,7 @@ impl Malformed {
             Self::CredentialInUrl => "credential_in_url",
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyUnreadable => "malformed_request",
+            Self::BodyTooSlow => "request_timeout",
         }
     }
 }

@@ -7,7 +7,7 @@ use http::{Method, Uri};
 use super::path::NormalPath;
 use super::stop::{Malformed, Stop};
 use crate::config::canonical_hostname;
-use crate::listen::{Connection, PeerCertificate};
+use crate::listen::{Connection, HEADERS_MAX, PeerCertificate};
 
 /// Names of query parameters in which clients of other gateways send credentials. In a URL they end up in logs.
 const CREDENTIAL_PARAMETERS: &[&str] = &["access_token", "api_key", "apikey", "x-api-key"];
@@ -55,6 +55,13 @@ impl<'a> Target<'a> {
         }
         check_host(connection, &parts.uri, &parts.headers)?;
         let path = NormalPath::parse(parts.uri.path())?;
+        // HTTP/2 has no request line that would keep these out.
+        if parts.uri.query().is_some_and(|query| !query.bytes().all(|byte| (0x21..0x7f).contains(&byte))) {
+            return Err(Malformed::Framing(crate::listen::Violation::RequestLine).into());
+        }
+        if parts.headers.len() > HEADERS_MAX {
+            return Err(Malformed::Framing(crate::listen::Violation::TooLarge).into());
+        }
         if credential_in_query(parts.uri.query()) {
             return Err(Malformed::CredentialInUrl.into());
         }
@@ -90,6 +97,7 @@ fn credential_in_query(query: Option<&str>) -> bool {
     query.is_some_and(|query| {
         query.split('&').any(|pair| {
             let name = pair.split('=').next().unwrap_or(pair);
+            let name = percent_encoding::percent_decode_str(name).decode_utf8_lossy();
             CREDENTIAL_PARAMETERS.iter().any(|parameter| name.eq_ignore_ascii_case(parameter))
         })
     })
@@ -131,7 +139,7 @@ fn place_of(ours: &[String], text: &str) -> Result<usize, Malformed> {
     };
     // What follows the host is a port and nothing else: of `ours:443, other` and `ours:443@other`, some programs take the other.
     let digits = if port.is_empty() { "" } else { port.strip_prefix(':').ok_or(Malformed::Misdirected)? };
-    if digits.len() > 5 || !digits.bytes().all(|byte| byte.is_ascii_digit()) {
+    if !digits.is_empty() && (!digits.bytes().all(|byte| byte.is_ascii_digit()) || digits.parse::<u16>().is_err()) {
         return Err(Malformed::Misdirected);
     }
     let place = |host: &str| ours.iter().position(|name| name == host);

@@ -7,26 +7,20 @@ use http::request::Parts;
 use hyper::Response;
 use policies::{Principal, Route};
 
-use super::decision_id::DecisionIds;
-use super::meters::Meters;
+use super::GateParts;
 use super::stop::{Stop, UpstreamFault};
-use crate::audit::Audit;
-use crate::clock::Clock;
 use crate::listen::Connection;
 use crate::store::audit_log::DecisionRow;
 
 /// Longest path that is recorded.
 const PATH_BYTES_MAX: usize = 512;
+/// The status that is recorded when there was nobody left to tell one (nginx's custom).
+const CLIENT_GONE: u16 = 499;
 
-/// The status of a request whose client did not wait for the answer; nobody was sent it.
-const STATUS_CLIENT_GONE: i64 = 499;
-
-/// Written down when it is dropped, if not before: when its client leaves, the server drops a request where it stands, and
-/// what the client had been let do by then must not be missing from the record.
+/// Written when the answer is ready, or when the request is dropped: a client that hangs up must not leave less of a trace than
+/// one that waits.
 pub(super) struct Trail<'a> {
-    clock: &'a Clock,
-    meters: &'a Meters,
-    audit: &'a Audit,
+    gate: &'a GateParts,
     written: bool,
     decision_id: Arc<str>,
     at_millis: i64,
@@ -45,33 +39,22 @@ pub(super) struct Trail<'a> {
     detail: Option<String>,
 }
 
-/// Where trails are written down.
-pub(super) struct Record<'a> {
-    pub(super) clock: &'a Clock,
-    pub(super) meters: &'a Meters,
-    pub(super) audit: &'a Audit,
-}
-
 impl<'a> Trail<'a> {
-    pub(super) fn begin(connection: &Connection, parts: &Parts, ids: &DecisionIds, record: Record<'a>) -> Self {
-        let Record { clock, meters, audit } = record;
-        let at_millis = clock.now_millis();
+    pub(super) fn begin(gate: &'a GateParts, connection: &Connection, parts: &Parts) -> Self {
+        let at_millis = gate.clock.now_millis();
         let path = parts.uri.path();
-        // Over HTTP/2 it may hold anything that is UTF-8, refused or not.
-        let path = path[..path.floor_char_boundary(PATH_BYTES_MAX)].to_owned();
         Self {
-            clock,
-            meters,
-            audit,
+            gate,
             written: false,
-            decision_id: ids.next(at_millis).into(),
+            decision_id: gate.ids.next(at_millis).into(),
             at_millis,
-            started_nanos: clock.monotonic_nanos(),
+            started_nanos: gate.clock.monotonic_nanos(),
             decided_nanos: None,
             listener: Arc::clone(&connection.listener),
             source: connection.source,
             http_method: parts.method.clone(),
-            path,
+            // HTTP/2 lets more than ASCII through to here.
+            path: path[..path.floor_char_boundary(PATH_BYTES_MAX)].to_owned(),
             route: None,
             client: None,
             partner: None,
@@ -150,22 +133,22 @@ impl<'a> Trail<'a> {
     }
 
     pub(super) fn finish(mut self, response: &Response<Body>) {
-        self.write(i64::from(response.status().as_u16()));
+        self.write(response.status().as_u16());
     }
 
-    fn write(&mut self, status: i64) {
+    fn write(&mut self, status: u16) {
         self.written = true;
-        let ended = self.decided_nanos.unwrap_or_else(|| self.clock.monotonic_nanos());
+        let gate = self.gate;
+        let ended = self.decided_nanos.unwrap_or_else(|| gate.clock.monotonic_nanos());
         let nanos = ended.saturating_sub(self.started_nanos);
-        let listener = &self.listener.config.name;
-        self.meters.decided(&self.listener, self.outcome, nanos);
-        if !self.audit.wants(self.outcome == "allowed") {
+        gate.meters.decided(&self.listener, self.outcome, nanos);
+        if !gate.audit.wants(self.outcome == "allowed") {
             return;
         }
-        self.audit.record(DecisionRow {
+        gate.audit.record(DecisionRow {
             id: self.decision_id.to_string(),
             at: self.at_millis,
-            listener: listener.clone(),
+            listener: self.listener.config.name.clone(),
             source: self.source.to_string(),
             http_method: self.http_method.to_string(),
             path: std::mem::take(&mut self.path),
@@ -175,7 +158,7 @@ impl<'a> Trail<'a> {
             auth_methods: self.auth_methods.take(),
             credentials: self.credentials.take(),
             outcome: self.outcome.to_owned(),
-            status,
+            status: i64::from(status),
             detail: self.detail.take(),
             micros: i64::try_from(nanos / 1000).unwrap_or(i64::MAX),
         });
@@ -184,13 +167,12 @@ impl<'a> Trail<'a> {
 
 impl Drop for Trail<'_> {
     fn drop(&mut self) {
-        if self.written {
-            return;
+        if !self.written {
+            if self.decided_nanos.is_none() && self.outcome == "allowed" {
+                self.outcome = "client_gone";
+            }
+            self.detail = Some("the client went away before the answer".to_owned());
+            self.write(CLIENT_GONE);
         }
-        if self.decided_nanos.is_none() {
-            self.outcome = "abandoned";
-        }
-        self.detail = Some("the client left before the answer".to_owned());
-        self.write(STATUS_CLIENT_GONE);
     }
 }

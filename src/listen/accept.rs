@@ -1,7 +1,7 @@
 //! The accept loop: caps first, then TLS, then HTTP. Nothing is spent on an address that is over its share.
 
 use std::collections::HashMap;
-use std::net::{IpAddr, SocketAddr};
+use std::net::{IpAddr, Ipv6Addr, SocketAddr};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -41,13 +41,16 @@ pub struct Listener {
 }
 
 impl Listener {
-    /// `https://127.0.0.1:8443`, with the first hostname for a wildcard address.
+    /// `https://api.example.com:8443`, by the first hostname: under any other name the certificate would not fit. The bound
+    /// address stands there only when it is one of the hostnames, or when there is none.
     pub fn url(&self) -> String {
         let scheme = if self.config.serves == Serves::Pki { "http" } else { "https" };
+        let (bound, port) = (self.address.ip().to_string(), self.address.port());
         match self.config.hostnames.first() {
-            Some(hostname) if self.address.ip().is_unspecified() => {
-                format!("{scheme}://{hostname}:{}", self.address.port())
-            }
+            Some(first) if !self.config.hostnames.contains(&bound) => match first.contains(':') {
+                true => format!("{scheme}://[{first}]:{port}"),
+                false => format!("{scheme}://{first}:{port}"),
+            },
             _ => format!("{scheme}://{}", self.address),
         }
     }
@@ -148,7 +151,8 @@ impl<H: Handler> Place<H> {
             return None;
         }
         let mut addresses = shared.per_address.lock().unwrap_or_else(PoisonError::into_inner);
-        let count = addresses.entry(source).or_insert(0);
+        let household = household(source);
+        let count = addresses.entry(household).or_insert(0);
         if *count >= shared.limits.connections_per_address_max {
             refuse("address_full");
             return None;
@@ -164,15 +168,23 @@ impl<H: Handler> Place<H> {
 impl<H> Drop for Place<H> {
     fn drop(&mut self) {
         let mut addresses = self.shared.per_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&self.source) {
+        if let Some(count) = addresses.get_mut(&household(self.source)) {
             *count -= 1;
             if *count == 0 {
-                addresses.remove(&self.source);
+                addresses.remove(&household(self.source));
             }
         }
         drop(addresses);
         let open = self.shared.open.fetch_sub(1, Ordering::Relaxed) - 1;
         gauge!("portcullis_connections_open", "listener" => self.shared.listener.config.name.clone()).set(open as f64);
+    }
+}
+
+/// What one subscriber has: an IPv4 address, or an IPv6 /64.
+fn household(source: IpAddr) -> IpAddr {
+    match source {
+        IpAddr::V4(_) => source,
+        IpAddr::V6(address) => IpAddr::V6(Ipv6Addr::from_bits(address.to_bits() & (u128::MAX << 64))),
     }
 }
 

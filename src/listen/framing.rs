@@ -18,10 +18,12 @@ use std::time::Duration;
 
 use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio_util::io::poll_read_buf;
 
+pub(super) use head::HEAD_BYTES_MAX;
+pub use head::HEADERS_MAX;
 pub use head::Violation;
 use head::{Following, chunk_size, framing_of, head_end, header_line};
-pub(super) use head::{HEAD_BYTES_MAX, HEADERS_MAX};
 
 /// A chunk-size line with its extensions.
 const CHUNK_LINE_BYTES_MAX: usize = 256;
@@ -253,16 +255,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for StrictHttp1<S> {
                 return Poll::Ready(Ok(()));
             }
             this.raw.reserve(READ_BYTES);
-            let read = {
-                let spare = this.raw.len();
-                this.raw.resize(spare + READ_BYTES, 0);
-                let mut window = ReadBuf::new(&mut this.raw[spare..]);
-                let polled = Pin::new(&mut this.inner).poll_read(cx, &mut window);
-                let filled = window.filled().len();
-                this.raw.truncate(spare + filled);
-                ready!(polled)?;
-                filled
-            };
+            let read = ready!(poll_read_buf(Pin::new(&mut this.inner), cx, &mut this.raw))?;
             if read == 0 {
                 this.ended = true;
                 continue;

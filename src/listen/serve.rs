@@ -1,10 +1,10 @@
 //! HTTP over an accepted connection, until it ends, its certificate is revoked, or the server drains.
 
 use std::convert::Infallible;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use hyper::Request;
@@ -64,7 +64,7 @@ impl<H: Handler> Served<'_, H> {
             // A client that has said all it wants to say (`openssl s_client < request`) still gets its answer.
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service);
-        self.drive(&connection, pin!(served), |served| served.graceful_shutdown()).await;
+        self.drive(&connection, pin!(served), |served| served.graceful_shutdown(), pending()).await;
     }
 
     pub(super) async fn http2<S: AsyncRead + AsyncWrite + Unpin + Send + 'static>(
@@ -74,10 +74,17 @@ impl<H: Handler> Served<'_, H> {
     ) {
         let handler = Arc::clone(self.handler);
         let inner = Arc::clone(&connection);
+        let activity = Arc::new(Activity::new());
+        let watched = Arc::clone(&activity);
         let service = service_fn(move |request: Request<Incoming>| {
             let handler = Arc::clone(&handler);
             let connection = Arc::clone(&inner);
-            async move { Ok::<_, Infallible>(handler.handle(connection, request, None).await) }
+            let open = watched.begin();
+            async move {
+                let answer = handler.handle(connection, request, None).await;
+                drop(open);
+                Ok::<_, Infallible>(answer)
+            }
         });
         let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
@@ -88,14 +95,23 @@ impl<H: Handler> Served<'_, H> {
             .keep_alive_interval(self.head_timeout)
             .keep_alive_timeout(self.head_timeout)
             .serve_connection(TokioIo::new(stream), service);
-        self.drive(&connection, pin!(served), |served| served.graceful_shutdown()).await;
+        // hyper has no idle limit for HTTP/2, and its keep-alive begins only after the preface.
+        let idle = activity.idle_for(self.head_timeout);
+        self.drive(&connection, pin!(served), |served| served.graceful_shutdown(), idle).await;
     }
 
     /// Runs the connection to its end. Draining lets open requests finish; a revoked certificate gives them two seconds.
-    async fn drive<C: Future>(&self, connection: &Connection, mut served: Pin<&mut C>, goodbye: fn(Pin<&mut C>)) {
+    async fn drive<C: Future>(
+        &self,
+        connection: &Connection,
+        mut served: Pin<&mut C>,
+        goodbye: fn(Pin<&mut C>),
+        idle: impl Future<Output = ()>,
+    ) {
         tokio::select! {
             _ = &mut served => return,
             () = first_of(connection.closing.cancelled(), self.draining.cancelled()) => goodbye(served.as_mut()),
+            () = idle => goodbye(served.as_mut()),
         }
         tokio::select! {
             _ = &mut served => {}
@@ -106,4 +122,42 @@ impl<H: Handler> Served<'_, H> {
 
 async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {
     tokio::select! { () = one => {}, () = other => {} }
+}
+
+/// Whether requests are under way on a connection, and since when not.
+struct Activity {
+    open: AtomicUsize,
+    changes: AtomicU64,
+}
+
+struct Open(Arc<Activity>);
+
+impl Activity {
+    fn new() -> Self {
+        Self { open: AtomicUsize::new(0), changes: AtomicU64::new(0) }
+    }
+
+    fn begin(self: &Arc<Self>) -> Open {
+        self.open.fetch_add(1, Ordering::Relaxed);
+        self.changes.fetch_add(1, Ordering::Relaxed);
+        Open(Arc::clone(self))
+    }
+
+    /// Returns when for as long as `timeout` no request was under way and none came.
+    async fn idle_for(self: Arc<Self>, timeout: Duration) {
+        loop {
+            let before = self.changes.load(Ordering::Relaxed);
+            tokio::time::sleep(timeout).await;
+            if self.open.load(Ordering::Relaxed) == 0 && self.changes.load(Ordering::Relaxed) == before {
+                return;
+            }
+        }
+    }
+}
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+        self.0.changes.fetch_add(1, Ordering::Relaxed);
+    }
 }

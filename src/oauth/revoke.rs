@@ -13,12 +13,14 @@ use serde_json::json;
 
 use super::answer::{self, Authenticated, ErrorAnswer};
 use super::client_authentication::Scene;
-use super::{OAuth, TOKEN_TTL_SECONDS_MAX, read_form};
+use super::{OAuth, read_form};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
 use crate::store::revoked_token::RevokedTokenRow;
 use crate::store::{client, revoked_token};
 
+/// How long a revocation by `jti` alone is kept: ten years.
+const UNKNOWN_END_SECONDS: i64 = 10 * 366 * 86_400;
 /// Longest `jti` that can be revoked by name, in bytes.
 const JTI_BYTES_MAX: usize = 256;
 
@@ -59,8 +61,8 @@ impl OAuth {
         if jti.is_empty() || jti.len() > JTI_BYTES_MAX {
             return Err(Refusal::invalid("invalid_jti", "A jti has 1 to 256 bytes.").into());
         }
-        // Its end is not known; none of ours lives longer than this.
-        let expires_at = self.clock.now().plus(i64::from(TOKEN_TTL_SECONDS_MAX));
+        // Its end is not known, and an external issuer's token may live long: a revocation must outlive it.
+        let expires_at = self.clock.now().plus(UNKNOWN_END_SECONDS);
         let token = OwnToken { client: client.to_owned(), jti: jti.to_owned(), expires_at, dead: false };
         self.store_revocation(actor, &token).await?;
         Ok(())

@@ -160,6 +160,14 @@ impl Registry {
             let message = format!("The key {id} was replaced by {successor} already. Rotate that one.");
             return Err(Refusal::conflict("key_already_rotated", message).into());
         }
+        // Without grace the old one makes room for the new one.
+        if grace_seconds > 0 && api_key::count_live(&mut tx, &old.client_id, now).await? >= i64::from(LIVE_KEYS_MAX) {
+            let message = format!(
+                "The client {} has {LIVE_KEYS_MAX} live keys. Revoke some first, or rotate without grace.",
+                old.client_id
+            );
+            return Err(Refusal::conflict("too_many_keys", message).into());
+        }
         let minted = MintedApiKey::random(&self.environment, &self.pepper)?;
         let lifetime_seconds = old.expires_at.map(|end| end.saturating_sub(old.created_at));
         let row = ApiKeyRow {

@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Actor, Registry, bounds, partner};
+use super::{Actor, Registry, administrators, bounds, partner};
 use crate::failure::{Failure, Refusal};
 use crate::snapshot::resolve;
 use crate::store::client::{self, ClientFilter, ClientRow};
@@ -143,6 +143,9 @@ impl Registry {
     /// the policy withdrew only the policy brings back.
     ///
     /// Off also revokes the tokens issued until now: switched on again, the client must ask for new ones.
+    ///
+    /// # Errors
+    /// `client_not_found`, `withdrawn_by_policy`, and `last_administrator` when nobody could switch it on again.
     pub async fn set_client_enabled(&self, actor: &Actor, id: &str, enabled: bool) -> Result<ClientView, Failure> {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
@@ -150,6 +153,9 @@ impl Registry {
         let partner = partner::found(&mut tx, &row.partner_id).await?;
         if enabled && let Some(version) = row.withdrawn_by {
             return Err(partner::withdrawn("client", id, version).into());
+        }
+        if !enabled {
+            administrators::keep_one(&mut tx, |client| client.id == id).await?;
         }
         if row.enabled != enabled {
             row.enabled = enabled;

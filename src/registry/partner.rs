@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Actor, Registry, bounds};
+use super::{Actor, Registry, administrators, bounds};
 use crate::failure::{Failure, Refusal};
 use crate::store::client;
 use crate::store::partner::{self, PartnerRow};
@@ -91,12 +91,18 @@ impl Registry {
     /// the emergency brake. What the policy withdrew only the policy brings back.
     ///
     /// Off also revokes the tokens issued until now: switched on again, its clients must ask for new ones.
+    ///
+    /// # Errors
+    /// `partner_not_found`, `withdrawn_by_policy`, and `last_administrator` when nobody could switch it on again.
     pub async fn set_partner_enabled(&self, actor: &Actor, id: &str, enabled: bool) -> Result<PartnerView, Failure> {
         let now = self.clock.now();
         let mut tx = self.store.begin().await?;
         let mut row = found(&mut tx, id).await?;
         if enabled && let Some(version) = row.withdrawn_by {
             return Err(withdrawn("partner", id, version).into());
+        }
+        if !enabled {
+            administrators::keep_one(&mut tx, |client| client.partner_id == id).await?;
         }
         if row.enabled != enabled {
             row.enabled = enabled;

@@ -289,3 +289,22 @@ fn the_hmac_is_of_domain_zero_and_bytes() {
     let hex: String = tag.iter().map(|byte| format!("{byte:02x}")).collect();
     assert_eq!(hex, "e6491e17bb6d664b352126935515cb0c666538102b50095df9b26044aa21d23e");
 }
+
+#[tokio::test]
+async fn the_last_administrator_stays() {
+    let fixture = Fixture::new().await;
+    let (registry, actor) = (&fixture.registry, &fixture.actor);
+    registry.create_partner(actor, "portcullis", "Operators", None).await.unwrap();
+    for (id, partner) in [("admin", "portcullis"), ("other", "acme")] {
+        let scopes = policies::ADMIN_SCOPES.iter().map(ToString::to_string).collect();
+        let new = NewClient { id: id.into(), partner: partner.into(), scopes, ..NewClient::default() };
+        registry.create_client(actor, new).await.unwrap();
+    }
+    registry.set_partner_enabled(actor, "acme", false).await.unwrap();
+    assert_eq!(refusal(registry.set_client_enabled(actor, "admin", false).await).code, "last_administrator");
+    assert_eq!(refusal(registry.set_partner_enabled(actor, "portcullis", false).await).code, "last_administrator");
+    registry.set_client_enabled(actor, "acme-orders", false).await.unwrap();
+    registry.set_partner_enabled(actor, "acme", true).await.unwrap();
+    registry.set_client_enabled(actor, "admin", false).await.unwrap();
+    assert_eq!(refusal(registry.set_client_enabled(actor, "other", false).await).code, "last_administrator");
+}

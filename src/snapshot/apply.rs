@@ -14,8 +14,8 @@ use crate::store::{self, Change, ChangeKind, Store};
 #[derive(Default)]
 pub(super) struct Outcome {
     pub(super) connections_closed: usize,
-    /// The newest policy was written by a newer binary; the one that stood is kept.
-    pub(super) policy_not_understood: Option<Fault>,
+    /// A newer binary wrote this: a policy (the one that stood is kept) or a whole kind of change.
+    pub(super) not_understood: Option<Fault>,
 }
 
 impl Snapshot {
@@ -23,7 +23,14 @@ impl Snapshot {
     /// taken out of memory (so nothing is let in by it) and logged, and must not hold up the revocations behind it.
     pub(super) async fn apply(&self, store: &Store, change: &Change) -> Result<Outcome, Fault> {
         let key = change.key.as_str();
-        match change.kind {
+        let kind = match &change.kind {
+            Ok(kind) => *kind,
+            Err(unknown) => {
+                let fault = Fault::new(format!("the feed holds an unknown change kind: {unknown:?}"));
+                return Ok(Outcome { not_understood: Some(fault), ..Outcome::default() });
+            }
+        };
+        match kind {
             ChangeKind::Certificate => {
                 return Ok(Outcome {
                     connections_closed: self.look_at_certificate(store, key).await?,
@@ -107,7 +114,7 @@ impl Snapshot {
                     error = fault.inside(),
                     "the newest policy cannot be read; the one before stays"
                 );
-                Ok(Outcome { policy_not_understood: Some(fault), ..Outcome::default() })
+                Ok(Outcome { not_understood: Some(fault), ..Outcome::default() })
             }
         }
     }

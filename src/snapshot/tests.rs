@@ -396,6 +396,33 @@ async fn a_change_that_is_not_known_makes_the_node_stale() {
     assert_eq!(snapshot.age(), Duration::from_secs(3));
 }
 
+/// A newer node's change may itself be a revocation; it must not shadow those that this node does understand.
+#[tokio::test]
+async fn a_change_that_is_not_known_holds_up_no_revocation_and_is_no_start() {
+    let fixture = Fixture::new().await;
+    let mut tx = fixture.begin().await;
+    for id in ["k1", "k2"] {
+        api_key::insert(&mut tx, &key_row(id), NOW).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let snapshot = fixture.load().await;
+    let mut tx = fixture.begin().await;
+    api_key::revoke(&mut tx, "k1", "test", NOW).await.unwrap();
+    sqlx::query("INSERT INTO changes (kind, key, at) VALUES ('portal', 'x', 0)")
+        .execute(tx.connection())
+        .await
+        .unwrap();
+    api_key::revoke(&mut tx, "k2", "test", NOW).await.unwrap();
+    tx.commit().await.unwrap();
+    let newest = fixture.store.newest_change().await.unwrap();
+    for _ in 0..2 {
+        assert!(snapshot.catch_up(&fixture.store).await.unwrap_err().inside().contains("portal"));
+        assert!(snapshot.api_key("k1").unwrap().revoked && snapshot.api_key("k2").unwrap().revoked);
+        assert_eq!(snapshot.seq().0, newest.0 - 2);
+    }
+    assert!(Snapshot::load(&fixture.store, &fixture.clock).await.is_err());
+}
+
 #[tokio::test]
 async fn a_row_that_cannot_be_read_is_refused_and_holds_up_nothing() {
     let fixture = Fixture::new().await;

@@ -84,6 +84,7 @@ pub struct AuditLog {
 
 impl AuditLog {
     pub async fn open(path: &Path) -> Result<Self, Fault> {
+        super::make_private(path)?;
         let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)

@@ -216,14 +216,34 @@ async fn the_feed_gives_changes_in_the_order_of_their_commits() {
 }
 
 #[tokio::test]
-async fn a_change_of_an_unknown_kind_stops_the_reader() {
+async fn a_change_of_an_unknown_kind_keeps_its_place_among_the_others() {
     let (_folder, store) = store().await;
     let start = store.newest_change().await.unwrap();
+    store.check_changes().await.unwrap();
     let mut tx = store.begin().await.unwrap();
+    tx.changed(ChangeKind::Token, "a", NOW).await.unwrap();
     sqlx::query("INSERT INTO changes (kind, key, at) VALUES ('portal', 'x', 0)")
         .execute(tx.connection())
         .await
         .unwrap();
+    tx.changed(ChangeKind::Client, "b", NOW).await.unwrap();
     tx.commit().await.unwrap();
-    assert!(store.changes_since(start, 10).await.is_err());
+    let kinds: Vec<_> = store.changes_since(start, 10).await.unwrap().into_iter().map(|change| change.kind).collect();
+    assert_eq!(kinds, [Ok(ChangeKind::Token), Err("portal".to_owned()), Ok(ChangeKind::Client)]);
+    assert!(store.check_changes().await.is_err());
+}
+
+#[tokio::test]
+async fn the_files_are_their_owners_alone() {
+    use std::os::unix::fs::PermissionsExt;
+    let (folder, store) = store().await;
+    let log = audit_log::AuditLog::open(&folder.path().join("audit.db")).await.unwrap();
+    let mut names = Vec::new();
+    for file in std::fs::read_dir(folder.path()).unwrap().map(Result::unwrap) {
+        assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600, "{file:?}");
+        names.push(file.file_name().into_string().unwrap());
+    }
+    assert!(names.iter().any(|name| name == "portcullis.db-wal") && names.len() >= 4, "{names:?}");
+    log.close().await;
+    store.close().await;
 }

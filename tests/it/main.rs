@@ -14,6 +14,8 @@ mod allowlists;
 mod audit;
 /// Who is asking.
 mod authenticate;
+/// What the methods cost and promise.
+mod compare;
 /// What is published for others: certificates and revocation lists.
 mod distribution;
 /// Going away and coming back; new certificates without either.

@@ -511,8 +511,8 @@ async fn one_client_s_answers_never_reach_another() {
     let acme = gateway.acme();
     let other = Partner::create(&gateway, "globex", "globex-orders").await;
     let mut tasks = Vec::new();
-    for round in 0..40 {
-        let partner = if round % 2 == 0 { &acme } else { &other };
+    for round in 0..40_u32 {
+        let partner = if round.is_multiple_of(2) { &acme } else { &other };
         let (session, headers) = partner.prepare(&gateway, Method::ApiKey, Http::Two).await;
         for number in 0..10 {
             let (mut session, headers) = (session.clone(), headers.clone());

@@ -158,3 +158,31 @@ async fn a_revocation_overtakes_no_issuance() {
         }
     }
 }
+
+/// A node that cannot take up its own change (a newer one wrote to the feed) must still tell the others.
+#[tokio::test]
+async fn what_is_not_in_force_here_still_comes_onto_the_list() {
+    let house = House::new().await;
+    let issued = house.issue().await;
+    house.authority.publish_promptly().await;
+    let issuing = house.issuing().id.parse().unwrap();
+    let before = house.authority.crl(&issuing).unwrap();
+    let mut tx = house.store.begin().await.unwrap();
+    sqlx::query("INSERT INTO changes (kind, key, at) VALUES ('portal', 'x', 0)")
+        .execute(tx.connection())
+        .await
+        .unwrap();
+    tx.commit().await.unwrap();
+    let reason = pki::RevocationReason::KeyCompromise;
+    for _ in 0..2 {
+        assert!(matches!(house.authority.revoke(named(&issued), reason, &admin()).await, Err(Failure::Fault(_))));
+        assert!(house.entry(&issued).unwrap().revoked.is_some());
+    }
+    house.authority.publish_promptly().await;
+    let after = house.authority.crl(&issuing).unwrap();
+    assert!(after != before);
+    let lists = house.authority.answer(&http::Method::GET, "/chain.crl.pem", None);
+    let lists = house.write("chain.crl.pem", lists.body());
+    let (good, text) = openssl_verifies(&house, &issued, Some(&lists));
+    assert!(!good && text.contains("certificate revoked"), "{text}");
+}

@@ -65,9 +65,12 @@ fn judge(url: &str, der: &[u8], issuer: Option<&[u8]>, now: i64) -> Finding {
             "crl",
             format!("{message}: it has lapsed; is the server's clock right, and does its log show failures?"),
         ),
-        0.0..LIFE_LEFT_MIN => {
-            Finding::warn("crl", format!("{message}: it should have been renewed at half its life; see the log"))
-        }
+        0.0..LIFE_LEFT_MIN => Finding::warn(
+            "crl",
+            format!(
+                "{message}: it should have been renewed at half its life: see the log, and for the root run `portcullis ca sign-crl`"
+            ),
+        ),
         _ => Finding::ok("crl", message),
     }
 }

@@ -1,5 +1,6 @@
-#![allow(clippy::print_stdout, reason = "the command line speaks on standard output")]
+//! What the commands that work on files say. A reader that has gone away (`init | head -1`) is no reason to stop.
 
+use std::io::Write;
 use std::path::Path;
 
 use crate::app::Foundation;
@@ -7,16 +8,16 @@ use crate::app::demo::Demo;
 use crate::app::initialise::OPERATOR_CLIENT;
 
 pub(super) fn making(data: &Path) {
-    println!("Making a CA, a policy and credentials in {} …", data.display());
+    say(&format!("Making a CA, a policy and credentials in {} …", data.display()));
 }
 
 pub(super) fn already(data: &Path) {
-    println!("{} is initialised already; what was missing is added.", data.display());
+    say(&format!("{} is initialised already; what was missing is added.", data.display()));
 }
 
 pub(super) fn initialised(data: &Path, foundation: &Foundation) {
     let data = data.display();
-    println!(
+    say(&format!(
         "\
 Initialised {data}.
   configuration   {data}/portcullis.toml
@@ -24,18 +25,21 @@ Initialised {data}.
   administrator   {OPERATOR_CLIENT}: {data}/admin/admin.crt, admin.key (for browsers: admin.p12, password in admin.p12.password)
   root key        {data}/keys/root.key, encrypted: move it and a copy of the passphrase offline
 "
-    );
+    ));
     if let Some(passphrase) = &foundation.config.passphrase_file {
-        println!("The passphrase of the CA's keys is in {}. Back it up apart from the data.", passphrase.display());
+        say(&format!(
+            "The passphrase of the CA's keys is in {}. Back it up apart from the data.",
+            passphrase.display()
+        ));
     }
-    println!("Next: portcullis --data {data} serve");
+    say(&format!("Next: portcullis --data {data} serve"));
 }
 
 pub(super) fn demo(data: &Path, demo: &Demo) {
     let folder = data.display();
     let url = format!("{}{}", demo.gateway, demo.path);
     let curl = format!("curl --cacert {folder}/{}", demo.ca);
-    println!(
+    say(&format!(
         "\
 Portcullis is up. The same route, three ways in:
 
@@ -67,7 +71,11 @@ Everything above for programs: {folder}/demo.json. Stop with Ctrl-C.
         mtls = demo.mtls,
         admin = demo.admin,
         pki = demo.pki,
-    );
+    ));
+}
+
+fn say(text: &str) {
+    let mut stdout = std::io::stdout().lock();
     // Whoever reads through a pipe must see it now, not when the server ends.
-    let _ = std::io::Write::flush(&mut std::io::stdout());
+    let _ = writeln!(stdout, "{text}").and_then(|()| stdout.flush());
 }

@@ -95,8 +95,9 @@ pub(super) async fn forward(
     set_forwarded(&mut headers, scene, host);
     identity_headers::set(&mut headers, permit.principal(), scene.connection.certificate.as_ref(), scene.decision_id);
 
-    let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
-    let target: Uri = format!("{}{path}", proxy.upstream.trim_end_matches('/'))
+    // The path as it was matched: `https://host?x` has none of its own.
+    let (path, query) = (parts.uri.path(), parts.uri.query().map_or_else(String::new, |query| format!("?{query}")));
+    let target: Uri = format!("{}{path}{query}", proxy.upstream.trim_end_matches('/'))
         .parse()
         .map_err(|_| Fault::new(format!("the upstream address {:?} does not make a URI", proxy.upstream)))?;
     let body = if body.is_end_stream() {

@@ -7,7 +7,6 @@ use governor::middleware::NoOpMiddleware;
 use governor::nanos::Nanos;
 use governor::state::keyed::DashMapStateStore;
 use governor::{Quota, RateLimiter};
-use moka::sync::Cache;
 
 use crate::clock::Clock;
 use crate::config::Rate;
@@ -23,8 +22,6 @@ pub struct AddressLimiter {
     limiter: Keyed,
     clock: Clock,
     crowded: AtomicBool,
-    /// Addresses that have spent all: until when (monotonic nanoseconds).
-    waiting: Cache<IpAddr, u64>,
 }
 
 impl AddressLimiter {
@@ -33,28 +30,13 @@ impl AddressLimiter {
             limiter: RateLimiter::dashmap_with_clock(quota(rate.per_second, rate.burst), clock.clone()),
             clock,
             crowded: AtomicBool::new(false),
-            waiting: Cache::builder().max_capacity(ADDRESSES_MAX as u64).time_to_idle(Duration::from_secs(600)).build(),
         }
     }
 
     /// Takes one from the address's allowance; `Err` is how long to wait.
     pub fn spend(&self, source: IpAddr) -> Result<(), Duration> {
         let key = self.key(source);
-        self.limiter.check_key(&key).map_err(|not_until| {
-            let wait = not_until.wait_time_from(self.clock.now_nanos());
-            let until = self.clock.monotonic_nanos().saturating_add(u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX));
-            self.waiting.insert(key, until);
-            wait
-        })
-    }
-
-    /// Whether the address is still waiting, spending nothing.
-    pub fn standing(&self, source: IpAddr) -> Result<(), Duration> {
-        let now = self.clock.monotonic_nanos();
-        match self.waiting.get(&self.key(source)) {
-            Some(until) if until > now => Err(Duration::from_nanos(until - now)),
-            _ => Ok(()),
-        }
+        self.limiter.check_key(&key).map_err(|not_until| not_until.wait_time_from(self.clock.now_nanos()))
     }
 
     /// Forgets allowances that are whole again.

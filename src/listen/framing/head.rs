@@ -3,7 +3,7 @@
 /// A request head, request line included, may not be longer.
 pub(in crate::listen) const HEAD_BYTES_MAX: usize = 16 * 1024;
 /// Header lines in one head.
-pub(in crate::listen) const HEADERS_MAX: usize = 100;
+pub const HEADERS_MAX: usize = 100;
 
 /// Why a head was refused. `Display` is fit for the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]

@@ -87,6 +87,7 @@ impl Gateway {
         let foundation = Foundation::open(config, clock.clone(), passphrase, &endpoints).await.unwrap();
         let demo = demo::prepare(&foundation, &endpoints).await.unwrap();
         let app = App::start(foundation, sockets).await.unwrap();
+        demo.write(&data).unwrap();
         Self { app, clock, demo, data, folder, configure, audit_log: OnceCell::new() }
     }
 
@@ -224,6 +225,8 @@ async fn make_template() -> TempDir {
         admin: free,
         pki: free,
         passphrase_file: None,
+        pki_url: None,
+        issuer: None,
         exempt_loopback: true,
     };
     let config = lay_folder(folder.path(), &new).unwrap();

@@ -2,11 +2,14 @@
 
 use std::time::Duration;
 
+use portcullis::authority::NewCertificate;
 use portcullis::config::ClientCertificates;
 use portcullis::registry::api_key::{NewApiKey, PresentedApiKey};
 use portcullis::registry::{Actor, Expiry};
 
-use crate::harness::{Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, borrowed};
+use crate::harness::{
+    Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, borrowed, new_certificate,
+};
 
 const DAY: Duration = Duration::from_secs(86_400);
 
@@ -120,6 +123,54 @@ async fn every_credential_ends_with_its_life_on_open_connections_too() {
 }
 
 #[tokio::test]
+async fn a_credential_lives_exactly_as_long_as_it_says() {
+    let gateway = Gateway::start().await;
+    let acme = gateway.acme();
+    let new = NewCertificate { lifetime_seconds: Some(3600), ..new_certificate(&acme.client_id) };
+    let identity = Identity::issue(&gateway, new).await;
+    let leaf = pki::ClientCertificate::parse(&identity.chain[0]).unwrap();
+    let expiry = Some(Expiry::After(leaf.not_after - gateway.clock.now().0));
+    let key =
+        Partner::new_key(&gateway, NewApiKey { client: acme.client_id.clone(), expiry, ..NewApiKey::default() }).await;
+    for http in Http::BOTH {
+        let clock_to_last_second = Duration::from_secs(u64::try_from(leaf.not_after - gateway.clock.now().0).unwrap());
+        let open = || SessionOptions { identity: Some(identity.clone()), http, ..SessionOptions::default() };
+        if http == Http::One {
+            gateway.advance(clock_to_last_second);
+        }
+        let mut session = gateway.session_with(open()).await;
+        // notAfter is the last second that is good (RFC 5280 §4.1.2.5); an expiry is the first that is not.
+        assert_eq!(session.get(&acme.path, &[]).await.status, 200, "{http:?}");
+        assert_eq!(acme.ask_token(&mut session, "").await.status, 200, "{http:?}: at the token endpoint");
+        let mut plain = gateway.session().await;
+        assert_eq!(plain.get(&acme.path, &[("x-api-key", &key)]).await.code(), "credential_unknown");
+        if http == Http::Two {
+            gateway.advance(Duration::from_secs(1));
+            assert_eq!(session.get(&acme.path, &[]).await.code(), "credential_unknown");
+            assert_eq!(acme.ask_token(&mut session, "").await.status, 401);
+            if let Ok(mut session) = Session::open(&gateway, "gateway", open()).await {
+                assert_eq!(session.status(&acme.path, &[]).await, 0, "no handshake with an expired certificate");
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_may_send_its_leaf_alone() {
+    let gateway = Gateway::start().await;
+    let acme = gateway.acme();
+    // Half of the clients in the field are configured with it and nothing else.
+    let alone = Identity { chain: acme.identity.chain[..1].to_vec(), ..acme.identity.clone() };
+    for listener in ["gateway", "mtls"] {
+        for http in Http::BOTH {
+            let options = SessionOptions { identity: Some(alone.clone()), http, ..SessionOptions::default() };
+            let mut session = Session::open(&gateway, listener, options).await.unwrap();
+            assert_eq!(session.get(&acme.path, &[]).await.status, 200, "{listener} {http:?}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn unknown_expired_and_revoked_keys_look_alike_outside_and_differ_inside() {
     let gateway = Gateway::start().await;
     let acme = gateway.acme();
@@ -158,7 +209,7 @@ async fn a_certificate_of_our_own_ca_that_is_not_on_the_list_is_refused() {
     // Two installations from one backup: the CA keys are the same, and one has issued since.
     let gateway = Gateway::start().await;
     let other = Gateway::start().await;
-    let stranger = Identity::issue(&other, crate::harness::new_certificate("acme-orders")).await;
+    let stranger = Identity::issue(&other, new_certificate("acme-orders")).await;
     let options = SessionOptions { identity: Some(stranger), ..SessionOptions::default() };
     let mut there = other.session_with(options.clone()).await;
     assert_eq!(there.get("/test/hello-world", &[]).await.status, 200);

@@ -16,5 +16,6 @@ pub(crate) use partner::{Method, Partner, borrowed, new_certificate};
 pub(crate) use raw::RawConnection;
 pub(crate) use session::{
     Answer, Http, Identity, Session, SessionOptions, blind_tls_config, connect_tls, tls_config, tls_config_trusting,
+    tls12_config,
 };
 pub(crate) use upstream::Upstream;

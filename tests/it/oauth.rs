@@ -185,6 +185,50 @@ async fn a_revoked_token_is_dead_for_the_gate_and_for_introspection() {
 }
 
 #[tokio::test]
+async fn a_revoked_token_stays_revoked_through_its_last_second() {
+    let gateway = Gateway::start().await;
+    let acme = gateway.acme();
+    let mut session = gateway.session().await;
+    let (revoked, kept) = (acme.token_over(&mut session, "").await, acme.token_over(&mut session, "").await);
+    let basic = acme.basic();
+    let form = format!("token={revoked}");
+    assert_eq!(session.post_form("/oauth2/revoke", &[("authorization", &basic)], &form).await.status, 200);
+    // Up to its end, and through the leeway after it, with the housekeeping in between.
+    for (seconds, good) in [(3599, true), (1, true), (29, true), (2, false), (60, false)] {
+        gateway.advance(Duration::from_secs(seconds));
+        gateway.app.oauth.tidy().await.unwrap();
+        assert_eq!(gate(&mut session, &revoked).await, refused());
+        assert_eq!(gate(&mut session, &kept).await, if good { accepted() } else { refused() }, "{seconds}");
+    }
+}
+
+#[tokio::test]
+async fn a_signing_key_is_changed_without_a_gap_and_withdrawn_at_once() {
+    let gateway = Gateway::start().await;
+    let acme = gateway.acme();
+    let actor = portcullis::registry::Actor::local();
+    let mut session = gateway.session().await;
+    let old = acme.token_over(&mut session, "").await;
+    let kid = |token: &str| {
+        let header = URL_SAFE_NO_PAD.decode(token.split('.').next().unwrap()).unwrap();
+        serde_json::from_slice::<Value>(&header).unwrap()["kid"].as_str().unwrap().to_owned()
+    };
+    let passphrase = gateway.app.foundation.passphrase.expose();
+    let rotated = gateway.app.oauth.keys().rotate(&actor, passphrase).await.unwrap();
+    let new = acme.token_over(&mut session, "").await;
+    assert_eq!(kid(&new), rotated);
+    assert_ne!(kid(&old), rotated);
+    for token in [&old, &new] {
+        assert_eq!(gate(&mut session, token).await, accepted());
+    }
+    let published = session.get("/.well-known/jwks.json", &[]).await.json();
+    assert_eq!(published["keys"].as_array().unwrap().len(), 2, "{published}");
+    gateway.app.oauth.keys().withdraw(&actor, &kid(&old)).await.unwrap();
+    assert_eq!(gate(&mut session, &old).await, refused());
+    assert_eq!(gate(&mut session, &new).await, accepted());
+}
+
+#[tokio::test]
 async fn a_token_fetched_over_a_certificate_is_of_use_with_that_certificate_only() {
     let gateway = Gateway::start().await;
     let acme = gateway.acme();

@@ -13,7 +13,7 @@ use rustls::ClientConfig;
 use crate::harness::policy::{ACME, HELLO, SERVER, document, route};
 use crate::harness::{
     Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, Upstream, borrowed,
-    new_certificate, tls_config,
+    new_certificate, tls_config, tls12_config,
 };
 
 /// Every way to cut a client off that ends the use of this method.
@@ -214,13 +214,14 @@ fn again(config: &Arc<ClientConfig>) -> SessionOptions {
 async fn a_resumed_session_does_not_outlive_the_certificate() {
     let gateway = Gateway::start().await;
     let acme = gateway.acme();
-    for http in Http::BOTH {
+    for (http, old) in [(Http::One, false), (Http::Two, false), (Http::One, true), (Http::Two, true)] {
         let short = NewCertificate { lifetime_seconds: Some(3600), ..new_certificate(&acme.client_id) };
         let [revoked, expired] =
             [Identity::issue(&gateway, new_certificate(&acme.client_id)).await, Identity::issue(&gateway, short).await];
         let mut configs = Vec::new();
         for identity in [&revoked, &expired] {
-            let config = tls_config(&gateway, Some(identity), http);
+            let make = if old { tls12_config } else { tls_config };
+            let config = make(&gateway, Some(identity), http);
             let mut first = gateway.session_with(again(&config)).await;
             assert!(!first.resumed);
             assert_eq!(first.status(&acme.path, &[]).await, 200);

@@ -137,12 +137,16 @@ impl Answer {
 
 /// A client's side of TLS, with sessions kept for resumption.
 pub(crate) fn tls_config(gateway: &Gateway, identity: Option<&Identity>, http: Http) -> Arc<ClientConfig> {
+    tls_config_trusting(gateway, roots(gateway), identity, http)
+}
+
+fn roots(gateway: &Gateway) -> RootCertStore {
     let mut roots = RootCertStore::empty();
     let ca = std::fs::read(gateway.data().join("ca.pem")).unwrap();
     for certificate in CertificateDer::pem_slice_iter(&ca) {
         roots.add(certificate.unwrap()).unwrap();
     }
-    tls_config_trusting(gateway, roots, identity, http)
+    roots
 }
 
 /// For a client that does not look whom it talks to: it may then name whom it likes.
@@ -197,10 +201,25 @@ pub(crate) fn tls_config_trusting(
     identity: Option<&Identity>,
     http: Http,
 ) -> Arc<ClientConfig> {
+    tls_config_of(gateway, roots, identity, http, rustls::DEFAULT_VERSIONS)
+}
+
+/// A client that cannot speak TLS 1.3.
+pub(crate) fn tls12_config(gateway: &Gateway, identity: Option<&Identity>, http: Http) -> Arc<ClientConfig> {
+    tls_config_of(gateway, roots(gateway), identity, http, &[&rustls::version::TLS12])
+}
+
+fn tls_config_of(
+    gateway: &Gateway,
+    roots: RootCertStore,
+    identity: Option<&Identity>,
+    http: Http,
+    versions: &[&'static rustls::SupportedProtocolVersion],
+) -> Arc<ClientConfig> {
     let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
     // The client's clock is the test's too: its certificates are dated by it.
     let builder = ClientConfig::builder_with_details(provider, Arc::new(TestTime(gateway.clock.clone())))
-        .with_safe_default_protocol_versions()
+        .with_protocol_versions(versions)
         .unwrap()
         .with_root_certificates(roots);
     let mut config = match identity {

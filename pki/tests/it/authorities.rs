@@ -1,8 +1,6 @@
 use std::sync::Arc;
 
-use pki::{
-    DistributionPoints, Error, Issuer, KeyAlgorithm, PrivateKey, Profile, ProfileKind, PublicKey, Signer,
-};
+use pki::{DistributionPoints, Error, Issuer, KeyAlgorithm, PrivateKey, Profile, ProfileKind, PublicKey, Signer};
 use time::Duration;
 
 use crate::harness::{Hierarchy, NOW, Openssl, at, client_request, code, key, now, serial, urls};

@@ -48,6 +48,7 @@ mod query;
 mod readiness;
 mod status;
 mod token;
+mod trust_anchor;
 
 /// Judges a described request as the gate would.
 pub type Explain = Arc<dyn Fn(ExplainRequest) -> ExplainAnswer + Send + Sync>;

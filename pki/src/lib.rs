@@ -81,6 +81,7 @@ mod key_id;
 mod leaf_request;
 mod link;
 mod name;
+mod path;
 mod pem;
 mod pkcs12;
 mod profile;
@@ -90,6 +91,7 @@ mod serial;
 mod signature;
 mod signer;
 mod spiffe_id;
+mod subject_names;
 mod text;
 mod thumbprint;
 
@@ -106,14 +108,18 @@ pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
 pub use link::{is_issued_by, issuer_name, may_sign_certificates};
 pub use name::AuthorityName;
+pub use path::{PATH_INTERMEDIATES_MAX, Path, PathAuthority, check_foreign_leaf, find_paths};
 pub use pem::{pem_certificate, pem_certificates, pem_crl};
 pub use pkcs12::pkcs12;
 pub use profile::{
     BasicConstraintsConfig, ExtendedKeyUsage, KeyUsage, Profile, ProfileConfig, ProfileKind, ValidityConfig,
 };
 pub use revocation::{RevocationReason, RevokedEntry};
-pub use revocation_list::{Revocation, RevocationList, distribution_addresses};
+pub use revocation_list::{
+    CoveredCertificate, Revocation, RevocationList, VerifiedRevocationList, distribution_addresses,
+};
 pub use serial::Serial;
 pub use signer::Signer;
 pub use spiffe_id::SpiffeId;
+pub use subject_names::SubjectNames;
 pub use thumbprint::{SpkiFingerprint, Thumbprint};

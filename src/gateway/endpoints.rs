@@ -67,7 +67,7 @@ impl Endpoint {
                         Malformed::BodyUnreadable
                     }
                 })?;
-                let peer = connection.certificate.as_ref().map(|peer| &peer.certificate);
+                let peer = connection.certificate.as_ref();
                 let request = Request::from_parts(parts, bytes.to_bytes());
                 let answer = gate.oauth.handle(request, connection.source, peer).await;
                 if let Some(caller) = answer.extensions().get::<Authenticated>() {

@@ -14,6 +14,7 @@ use super::verifier::{ClientVerifier, TrustAnchors};
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
 use crate::failure::Fault;
+use crate::snapshot::Snapshot;
 
 /// The server's own certificate chain (leaf first, DER) and its key (PKCS#8 DER).
 pub struct ServerIdentity {
@@ -27,6 +28,8 @@ pub struct TlsSettings<'a> {
     pub mode: ClientCertificates,
     pub identity: &'a ServerIdentity,
     pub anchors: &'a TrustAnchors,
+    /// Where the anchors of partners are, on a listener that takes them.
+    pub foreign: Option<Arc<Snapshot>>,
     pub clock: &'a Clock,
 }
 
@@ -39,15 +42,20 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
         ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(ClockTime(settings.clock.clone())))
             .with_safe_default_protocol_versions()
             .map_err(|error| Fault::new(format!("TLS versions: {error}")))?;
+    let verifier = |mandatory, provider| -> Result<Arc<ClientVerifier>, Fault> {
+        let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
+        Ok(Arc::new(match &settings.foreign {
+            Some(snapshot) => verifier.with_foreign(Arc::clone(snapshot)),
+            None => verifier,
+        }))
+    };
     let mut config = match settings.mode {
         ClientCertificates::None => builder.with_no_client_auth().with_cert_resolver(resolver),
         ClientCertificates::Optional => {
-            let verifier = ClientVerifier::new(settings.anchors.clone(), false, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
+            builder.with_client_cert_verifier(verifier(false, provider)?).with_cert_resolver(resolver)
         }
         ClientCertificates::Required => {
-            let verifier = ClientVerifier::new(settings.anchors.clone(), true, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
+            builder.with_client_cert_verifier(verifier(true, provider)?).with_cert_resolver(resolver)
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];

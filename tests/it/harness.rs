@@ -4,6 +4,7 @@ mod external_issuer;
 mod gateway;
 mod journal;
 mod partner;
+mod partner_authority;
 pub(crate) mod policy;
 mod raw;
 mod session;
@@ -13,6 +14,7 @@ pub(crate) use external_issuer::{ExternalIssuer, SigningKey};
 pub(crate) use gateway::{Gateway, GatewayOptions};
 pub(crate) use journal::logged;
 pub(crate) use partner::{Method, Partner, borrowed, new_certificate};
+pub(crate) use partner_authority::{Leaf, ListServer, PartnerAuthority};
 pub(crate) use raw::RawConnection;
 pub(crate) use session::{
     Answer, Http, Identity, Session, SessionOptions, blind_tls_config, connect_tls, tls_config, tls_config_trusting,

@@ -9,6 +9,8 @@ mod authorities;
 mod crl;
 /// Requests made by OpenSSL: which are accepted, and what becomes of them.
 mod csr;
+/// Certificates and lists of somebody else: where they hang, and what they may say.
+mod foreign;
 /// What every test needs: authorities, a time, and OpenSSL.
 mod harness;
 /// Serials, thumbprints, key identifiers, identities: their one text form.

@@ -1,9 +1,11 @@
 //! A certificate authority: its certificate and the key that signs for it.
 
 mod authority;
+mod cross;
 mod lint;
 mod load;
 mod prepare;
+mod request;
 mod template;
 
 use std::fmt;
@@ -22,6 +24,7 @@ use crate::serial::Serial;
 use crate::thumbprint::Thumbprint;
 
 pub use prepare::Prepared;
+pub use request::authority_request;
 
 pub(crate) use authority::extended_key_usages;
 pub(crate) use prepare::whole_seconds;

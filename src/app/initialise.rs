@@ -154,12 +154,29 @@ pub async fn initialise(
     passphrase: Passphrase,
     endpoints: &Endpoints,
 ) -> Result<Foundation, Failure> {
-    let data = config.data.clone();
     let store = Store::open(&config.database()).await?;
     let keys = KeyDirectory::new(config.keys(), passphrase.clone());
-    let names = Names { common_name: "Portcullis".to_owned(), organization: None };
     let settings = Foundation::settings(&config, endpoints);
-    Authority::initialise(&store, &keys, &names, &settings, &Actor::local(), &clock).await?;
+    let made = Authority::initialise(&store, &keys, &names(), &settings, &Actor::local(), &clock).await;
+    store.close().await;
+    made?;
+    complete(config, clock, passphrase, endpoints).await
+}
+
+/// What the authorities of an installation are called.
+pub(super) fn names() -> Names {
+    Names { common_name: "Portcullis".to_owned(), organization: None }
+}
+
+/// Makes what an installation needs besides its authorities, where it is not there yet.
+pub(super) async fn complete(
+    config: Config,
+    clock: Clock,
+    passphrase: Passphrase,
+    endpoints: &Endpoints,
+) -> Result<Foundation, Failure> {
+    let data = config.data.clone();
+    let store = Store::open(&config.database()).await?;
     // A pepper made anew would silently refuse every key and secret there is: only an empty installation gets one.
     let empty = partner::list(&store, Page { limit: 1, offset: 0 }).await?.is_empty();
     if empty {

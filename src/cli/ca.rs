@@ -1,3 +1,4 @@
+mod ceremony;
 mod sign_crl;
 
 use std::path::PathBuf;
@@ -64,17 +65,16 @@ enum Verb {
         after_help = "EXAMPLE:\n  systemctl stop portcullis\n  cp /media/offline/root.key /var/lib/portcullis/keys/\n  portcullis --data /var/lib/portcullis ca sign-crl\n  shred -u /var/lib/portcullis/keys/root.key\n  systemctl start portcullis"
     )]
     SignCrl,
+    Ceremony(ceremony::CeremonyArgs),
 }
 
 pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliError> {
-    if matches!(args.verb, Verb::SignCrl) {
-        return sign_crl::run(context).await;
-    }
-    let issuers = context.api()?.list(PATH, &Query::default(), ISSUERS_MAX).await?.items;
     match args.verb {
-        Verb::SignCrl => {}
-        Verb::Show => context.output.items(&issuers, &COLUMNS)?,
+        Verb::SignCrl => return sign_crl::run(context).await,
+        Verb::Ceremony(args) => return ceremony::run(args, context).await,
+        Verb::Show => context.output.items(&issuers(context).await?, &COLUMNS)?,
         Verb::Export { which, out, force } => {
+            let issuers = issuers(context).await?;
             let wanted = which.replace(':', "").to_ascii_lowercase();
             let chosen: Vec<Value> = issuers
                 .into_iter()
@@ -98,6 +98,10 @@ pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliE
         }
     }
     Ok(Outcome::Done)
+}
+
+async fn issuers(context: &Context) -> Result<Vec<Value>, CliError> {
+    Ok(context.api()?.list(PATH, &Query::default(), ISSUERS_MAX).await?.items)
 }
 
 /// A fact of an authority's revocation list: `number`, `this_update`, `next_update`.

@@ -88,7 +88,8 @@ impl<'a> Bench<'a> {
     }
 
     fn hashed(&self, path: &Path, bytes: &[u8]) -> Hashed {
-        let inside = path.strip_prefix(&self.ceremony.folder).unwrap_or(path);
+        let whole = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let inside = path.strip_prefix(&self.ceremony.folder).unwrap_or(&whole);
         Hashed {
             file: inside.display().to_string(),
             bytes: bytes.len() as u64,

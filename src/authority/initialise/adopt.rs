@@ -1,20 +1,18 @@
 //! The beginning of an installation whose root key is elsewhere: the keys of the issuing authorities are made here, a ceremony
 //! certifies them, and then they are taken up.
 
-use pki::{AuthorityName, CaCertificate, PrivateKey, Profile, ProfileKind, RevocationList, SpkiFingerprint};
+use pki::{AuthorityName, KeyAlgorithm, PrivateKey, Profile, ProfileKind, SpkiFingerprint};
 
 use super::super::keys::write_whole;
+use super::super::offline_root::OfflineRoot;
 use super::{
-    Authority, FIRST_CRL, ISSUING_KEY, Initialised, IssuerKind, IssuerState, KeyDirectory, MARKER, Names,
-    SERVER_ISSUING_KEY, instant, key, names_of, off_thread, refused, row, standing_root,
+    Authority, ISSUING_KEY, Initialised, IssuerKind, KeyDirectory, MARKER, Names, SERVER_ISSUING_KEY, instant, key,
+    names_of, off_thread, refused, row, standing_root,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
-use crate::store::crl::CrlRow;
-use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store};
-use pki::KeyAlgorithm;
 
 /// Stands in the keys folder while the requests are out.
 pub(super) const AWAITING: &str = ".awaiting-certificates";
@@ -104,7 +102,7 @@ impl Authority {
             return Err(Refusal::conflict("no_request", message).into());
         }
         let now = clock.now();
-        let root = Root::read(&certified, now.0)?;
+        let root = OfflineRoot::read(&certified.root, &certified.root_list, now.0)?;
         let mut below = Vec::with_capacity(2);
         for (kind, profile, name, pem) in [
             (IssuerKind::Issuing, ProfileKind::Issuing, ISSUING_KEY, &certified.issuing),
@@ -114,7 +112,7 @@ impl Authority {
             let (pem, at) = (pem.clone(), instant(now)?);
             let issuer = off_thread("loading an authority", move || pki::Issuer::load(&pem, key, at)).await?;
             let issuer = issuer.map_err(|error| unfit(kind.as_str(), &error))?;
-            root.check_below(&issuer, profile)?;
+            check_below(&root, &issuer, profile)?;
             below.push((issuer, kind, name));
         }
         let mut tx = store.begin().await?;
@@ -135,94 +133,23 @@ impl Authority {
     }
 }
 
-/// The root of a ceremony, checked.
-struct Root {
-    der: Vec<u8>,
-    key_id: String,
-    subject: String,
-    not_after: i64,
-    parsed: RevocationList,
-    list: CrlRow,
-}
-
-impl Root {
-    fn read(certified: &Certified, now: i64) -> Result<Self, Failure> {
-        let refuse = |code, message: String| -> Failure { Refusal::invalid(code, message).into() };
-        let mut certificates =
-            pki::pem_certificates(&certified.root).map_err(|error| unfit("root", &error))?.into_iter();
-        let (Some(der), None) = (certificates.next(), certificates.next()) else {
-            return Err(refuse("not_a_root", "Give exactly one certificate as the root's.".to_owned()));
-        };
-        let certificate = CaCertificate::parse(&der).map_err(|error| unfit("root", &error))?;
-        if !pki::is_issued_by(&der, &der) {
-            return Err(refuse("not_a_root", format!("{} is not self-signed: it is no root.", certificate.subject)));
-        }
-        if !certificate.is_valid_at(now) {
-            return Err(refuse("not_a_root", format!("{} is not valid now.", certificate.subject)));
-        }
-        let Some(key_id) = certificate.key_id else {
-            return Err(refuse("not_a_root", format!("{} has no key identifier.", certificate.subject)));
-        };
-        let unusable = |why: String| refuse("root_list_unusable", format!("The root's revocation list {why}."));
-        let lists = RevocationList::read_all(&certified.root_list).map_err(|error| unusable(error.to_string()))?;
-        let [list] = lists.as_slice() else { return Err(unusable("is not exactly one".to_owned())) };
-        list.verify(&der).map_err(|error| unusable(format!("is not usable: {error}")))?;
-        if list.next_update().unix_timestamp() <= now {
-            return Err(unusable("has ended: sign the next one (`ca ceremony sign-crl`)".to_owned()));
-        }
-        let number = list.number().and_then(|number| i64::try_from(number).ok());
-        let number = number.filter(|number| *number >= FIRST_CRL).ok_or_else(|| unusable("has no number".to_owned()))?;
-        Ok(Self {
-            subject: certificate.subject,
-            not_after: certificate.not_after,
-            list: CrlRow {
-                issuer_key_id: key_id.to_string(),
-                number,
-                this_update: list.this_update().unix_timestamp(),
-                next_update: list.next_update().unix_timestamp(),
-                der: list.der().to_vec(),
-            },
-            key_id: key_id.to_string(),
-            parsed: list.clone(),
-            der,
-        })
+fn check_below(root: &OfflineRoot, issuer: &pki::Issuer, kind: ProfileKind) -> Result<(), Failure> {
+    let refuse = |code, message: String| -> Result<(), Failure> { Err(Refusal::invalid(code, message).into()) };
+    if !pki::is_issued_by(issuer.certificate_der(), &root.der) {
+        return refuse("not_this_root", format!("{} was not signed by {}.", issuer.subject(), root.subject));
     }
-
-    fn check_below(&self, issuer: &pki::Issuer, kind: ProfileKind) -> Result<(), Failure> {
-        let refuse = |code, message: String| -> Result<(), Failure> { Err(Refusal::invalid(code, message).into()) };
-        if !pki::is_issued_by(issuer.certificate_der(), &self.der) {
-            return refuse("not_this_root", format!("{} was not signed by {}.", issuer.subject(), self.subject));
-        }
-        let leaf = match kind {
-            ProfileKind::ServerIssuing => ProfileKind::Server,
-            _ => ProfileKind::Client,
-        };
-        if issuer.may_issue(&Profile::builtin(leaf)).is_err() {
-            let message = format!("{} may not issue {leaf} certificates: were the two exchanged?", issuer.subject());
-            return refuse("wrong_authority", message);
-        }
-        if self.parsed.revocation(issuer.certificate_der()).map_err(refused)?.is_some() {
-            return refuse("wrong_authority", format!("{} stands on the root's revocation list.", issuer.subject()));
-        }
-        Ok(())
+    let leaf = match kind {
+        ProfileKind::ServerIssuing => ProfileKind::Server,
+        _ => ProfileKind::Client,
+    };
+    if issuer.may_issue(&Profile::builtin(leaf)).is_err() {
+        let message = format!("{} may not issue {leaf} certificates: were the two exchanged?", issuer.subject());
+        return refuse("wrong_authority", message);
     }
-
-    fn row(&self, now: i64) -> IssuerRow {
-        IssuerRow {
-            key_id: self.key_id.clone(),
-            kind: IssuerKind::Root,
-            state: IssuerState::Active,
-            state_since: now,
-            tainted_at: None,
-            subject: self.subject.clone(),
-            certificate: self.der.clone(),
-            key_location: None,
-            not_after: self.not_after,
-            crl_number: self.list.number,
-            crl_partitions: 1,
-            created_at: now,
-        }
+    if root.revoked.revocation(issuer.certificate_der()).map_err(refused)?.is_some() {
+        return refuse("wrong_authority", format!("{} stands on the root's revocation list.", issuer.subject()));
     }
+    Ok(())
 }
 
 fn unfit(what: &str, error: &pki::Error) -> Failure {

@@ -81,14 +81,14 @@ enum Step {
     /// Certify another root under this one, for the time while one follows the other
     #[command(
         name = "cross-sign",
-        after_help = "EXAMPLE (who has only the old root installed then reaches what the new one signs):\n  portcullis ca ceremony cross-sign --root old-root --passphrase-file old.passphrase \\\n    --certificate new-root/root.pem --out stick/new-with-old.pem --pki-url http://pki.example.com"
+        after_help = "EXAMPLE (who has only the old root installed then reaches what the new one signs):\n  portcullis ca ceremony cross-sign --root old-root --passphrase-file old.passphrase \\\n    --other new-root/root.pem --out stick/new-with-old.pem --pki-url http://pki.example.com"
     )]
     CrossSign {
         #[command(flatten)]
         root: Root,
         /// The other root, PEM
         #[arg(long, value_name = "FILE")]
-        certificate: PathBuf,
+        other: PathBuf,
         /// Where the certificate is written; must not exist
         #[arg(long, value_name = "FILE")]
         out: PathBuf,
@@ -171,9 +171,9 @@ pub(super) async fn run(args: CeremonyArgs, context: &Context) -> Result<Outcome
             let signed = ceremony.sign_issuing(&request, new, &out).await?;
             said(context, &signed, &[&out], ceremony.folder())
         }
-        Step::CrossSign { root, certificate, out, pki_url } => {
+        Step::CrossSign { root, other, out, pki_url } => {
             let ceremony = root.set_up(context)?;
-            let signed = ceremony.cross_sign(&certificate, pki_url.as_deref(), &out).await?;
+            let signed = ceremony.cross_sign(&other, pki_url.as_deref(), &out).await?;
             said(context, &signed, &[&out], ceremony.folder())
         }
         Step::SignCrl { root, revoke, reason } => {

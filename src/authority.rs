@@ -41,10 +41,10 @@ pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_K
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
-pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use revoke::{Revoked, RevokedCertificate, Selector};
-pub use taint::Tainted;
+pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
+pub use taint::Tainted;
 
 use crash_point::CrashPoint;
 use distribute::Shelf;

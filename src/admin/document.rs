@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::ProblemBody;
 use super::{
-    AdminState, api_key, audit, certificate, client, client_secret, expiring, explain, issuer, partner, policy, rotation,
-    status, token,
+    AdminState, api_key, audit, certificate, client, client_secret, expiring, explain, issuer, partner, policy,
+    rotation, status, token,
 };
 use crate::openapi;
 

@@ -10,7 +10,9 @@ mod transcript;
 
 use std::path::{Path, PathBuf};
 
-use pki::{AuthorityName, DistributionPoints, KeyAlgorithm, KeyId, Profile, ProfileConfig, ProfileKind, SpkiFingerprint};
+use pki::{
+    AuthorityName, DistributionPoints, KeyAlgorithm, KeyId, Profile, ProfileConfig, ProfileKind, SpkiFingerprint,
+};
 use serde::Serialize;
 
 pub use steps::{CrossSigned, Revoke, SignedIssuing, SignedList};

@@ -29,9 +29,8 @@ impl Authority {
         let now = self.inner.clock.now();
         let issuers = self.inner.issuers();
         let root = issuers.find(&canonical(root));
-        let root = root.ok_or_else(|| {
-            Refusal::not_found("issuer_not_found", "There is no authority of that key id.")
-        })?;
+        let root =
+            root.ok_or_else(|| Refusal::not_found("issuer_not_found", "There is no authority of that key id."))?;
         if root.kind != IssuerKind::Root {
             let message = format!("{} signs its lists here; only a root's is brought.", root.subject);
             return Err(Refusal::invalid("not_a_root", message).into());
@@ -56,12 +55,8 @@ impl Authority {
         let detail = serde_json::json!({ "number": row.number, "next_update": row.next_update, "signed": "elsewhere" });
         actor.record(&mut tx, &self.inner.clock, "authority.root-crl", &key_id, &detail).await?;
         self.commit(tx).await?;
-        let imported = ImportedList {
-            id: key_id,
-            number: row.number,
-            this_update: row.this_update,
-            next_update: row.next_update,
-        };
+        let imported =
+            ImportedList { id: key_id, number: row.number, this_update: row.this_update, next_update: row.next_update };
         self.inner.publisher.remember(&root.key_id, Arc::new(row));
         self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&self.inner.issuers())));
         Ok(imported)

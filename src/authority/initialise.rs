@@ -73,7 +73,8 @@ impl Authority {
             return Ok(Initialised { root_pem, created: false });
         }
         if keys.holds(adopt::AWAITING)? {
-            let message = "The authorities here wait for the certificates of an offline root: go on with `init --ceremony`.";
+            let message =
+                "The authorities here wait for the certificates of an offline root: go on with `init --ceremony`.";
             return Err(Refusal::conflict("awaiting_certificates", message).into());
         }
         begin(keys)?;
@@ -115,8 +116,8 @@ impl Made {
     fn new(keys: Keys, names: &Names, settings: &AuthoritySettings, now: OffsetDateTime) -> Result<Self, Failure> {
         let name = |kind: ProfileKind| names_of(names, kind);
         let profile = Profile::builtin(ProfileKind::Root);
-        let root =
-            pki::Issuer::self_signed(&profile, name(ProfileKind::Root), keys.root, random_serial()?, now).map_err(refused)?;
+        let root = pki::Issuer::self_signed(&profile, name(ProfileKind::Root), keys.root, random_serial()?, now)
+            .map_err(refused)?;
         let points = settings.distribution_points(root.key_id());
         let below = |kind: ProfileKind, key: PrivateKey| -> Result<pki::Issuer, Failure> {
             let profile = Profile::builtin(kind);

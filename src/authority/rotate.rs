@@ -239,7 +239,8 @@ impl Authority {
         if row.kind != IssuerKind::Root {
             let issuers = self.inner.issuers();
             let issuer = issuers.find(&row.key_id);
-            let issuer = issuer.ok_or_else(|| Refusal::conflict("key_not_loaded", "Its key is not loaded here yet."))?;
+            let issuer =
+                issuer.ok_or_else(|| Refusal::conflict("key_not_loaded", "Its key is not loaded here yet."))?;
             issuer.signer()?;
         }
         Ok(())
@@ -269,9 +270,8 @@ impl Generations {
     fn plan(&self, to: Option<IssuerState>) -> Result<Vec<Step>, Refusal> {
         use IssuerState::{Active, Prepared, Removed, Retiring, Trusted};
         let next = self.next.as_ref().map(|row| row.state);
-        let already = |what: &str| {
-            Err(Refusal::conflict("already_prepared", format!("The next generation is {what} already.")))
-        };
+        let already =
+            |what: &str| Err(Refusal::conflict("already_prepared", format!("The next generation is {what} already.")));
         Ok(match (to, next) {
             (None, Some(Trusted)) => vec![Step::Activate],
             (None, Some(_)) => vec![Step::Trust],

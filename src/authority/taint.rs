@@ -51,7 +51,11 @@ impl Authority {
         let nanos = self.inner.clock.monotonic_nanos().saturating_sub(started_nanos);
         let effective_after_ms = nanos as f64 / 1e6;
         if newly {
-            tracing::error!(issuer = row.key_id, subject = row.subject, "this authority is tainted: all it issued is denied");
+            tracing::error!(
+                issuer = row.key_id,
+                subject = row.subject,
+                "this authority is tainted: all it issued is denied"
+            );
             metrics::counter!("portcullis_issuers_tainted_total", "kind" => row.kind.as_str()).increment(1);
         }
         // It is denied already. That the listeners' anchors follow is for handshakes only, and must not fail this.

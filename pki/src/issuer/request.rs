@@ -17,9 +17,8 @@ use crate::signer::{self, Signer};
 pub fn authority_request(key: &dyn Signer, name: &AuthorityName) -> Result<Vec<u8>, Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = distinguished_name(&name.common_name, name.organization.as_deref())?;
-    let blank = params
-        .serialize_request(&Blank::of(key.public_key()))
-        .map_err(|_| Error::Lint("it cannot be encoded"))?;
+    let blank =
+        params.serialize_request(&Blank::of(key.public_key())).map_err(|_| Error::Lint("it cannot be encoded"))?;
     let layout = Layout::of(blank.der().to_vec())?;
     let signature = signer::sign_verified(key, &layout.tbs)?;
     Ok(der::signed(&layout.tbs, &layout.signature_algorithm, &signature))

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use pki::{
-    AuthorityName, CaCertificate, CrlRequest, KeyId, PrivateKey, ProfileKind, RevocationList,
-    RevocationReason, RevokedEntry, SpkiFingerprint, VerifiedRequest,
+    AuthorityName, CaCertificate, CrlRequest, KeyId, PrivateKey, ProfileKind, RevocationList, RevocationReason,
+    RevokedEntry, SpkiFingerprint, VerifiedRequest,
 };
 use serde::Serialize;
 
@@ -117,7 +117,14 @@ impl Ceremony {
         let root = self.root(&mut bench).await?;
         let urls = root_points(new.pki_url.as_deref(), root.key_id());
         let issued = root
-            .certify_authority(&profile, name, verified.public_key(), random_serial()?, &urls, instant(self.clock.now())?)
+            .certify_authority(
+                &profile,
+                name,
+                verified.public_key(),
+                random_serial()?,
+                &urls,
+                instant(self.clock.now())?,
+            )
             .map_err(refused)?;
         bench.write(out, issued.pem().as_bytes())?;
         let signed = SignedIssuing {

@@ -2,9 +2,7 @@
 
 use pki::{AuthorityName, CaCertificate, KeyAlgorithm, PrivateKey, Profile, ProfileKind};
 
-use super::super::{
-    Authority, IssuerKind, IssuerState, off_thread, random_serial, refused,
-};
+use super::super::{Authority, IssuerKind, IssuerState, off_thread, random_serial, refused};
 use super::root::RootKey;
 use crate::authority::keys::KeyDirectoryLock;
 use crate::failure::{Failure, Refusal};
@@ -66,7 +64,8 @@ impl Authority {
 
     /// A certificate that a ceremony made for a key that waits here.
     async fn take_certificate(&self, kind: IssuerKind, pem: &str) -> Result<(pki::Issuer, String), Failure> {
-        let unfit = |error: pki::Error| Refusal::invalid(error.code(), format!("The certificate cannot be used: {error}."));
+        let unfit =
+            |error: pki::Error| Refusal::invalid(error.code(), format!("The certificate cannot be used: {error}."));
         let mut certificates = pki::pem_certificates(pem.as_bytes()).map_err(unfit)?;
         let (Some(der), true) = (certificates.pop(), certificates.is_empty()) else {
             let message = "Give the one certificate of the new authority, without its chain.";
@@ -80,7 +79,8 @@ impl Authority {
         }
         let file = key_file(kind, &key_id);
         if !self.inner.keys.holds(&file)? {
-            let message = format!("The key of {} does not wait here: was the request made by another server?", read.subject);
+            let message =
+                format!("The key of {} does not wait here: was the request made by another server?", read.subject);
             return Err(Refusal::not_found("key_not_here", message).into());
         }
         let issuers = self.inner.issuers();
@@ -92,7 +92,8 @@ impl Authority {
             return Err(Refusal::invalid("not_this_root", message).into());
         }
         let (key, now) = (self.inner.keys.load(&file).await?, self.now()?);
-        let issuer = off_thread("loading an authority", move || pki::Issuer::load(&der, key, now)).await?.map_err(unfit)?;
+        let issuer =
+            off_thread("loading an authority", move || pki::Issuer::load(&der, key, now)).await?.map_err(unfit)?;
         let leaf = if kind == IssuerKind::ServerIssuing { ProfileKind::Server } else { ProfileKind::Client };
         if issuer.may_issue(&Profile::builtin(leaf)).is_err() {
             let message = format!("{} may not issue {leaf} certificates: is it of the other kind?", issuer.subject());
@@ -102,11 +103,7 @@ impl Authority {
     }
 
     /// The key of a generation that was begun and is no row yet, or a new one: asking twice makes one key.
-    async fn waiting_key(
-        &self,
-        lock: &KeyDirectoryLock,
-        kind: IssuerKind,
-    ) -> Result<(PrivateKey, String), Failure> {
+    async fn waiting_key(&self, lock: &KeyDirectoryLock, kind: IssuerKind) -> Result<(PrivateKey, String), Failure> {
         let prefix = format!("{}-", kind.as_str());
         for file in self.inner.keys.names()? {
             let key_id = file.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".key")).unwrap_or_default();

@@ -69,7 +69,8 @@ impl Dependents {
         if breaking == 0 || force {
             return Ok(());
         }
-        let named = self.clients.iter().filter(|client| client.would_break).take(NAMED_MAX).map(DependentClient::sentence);
+        let named =
+            self.clients.iter().filter(|client| client.would_break).take(NAMED_MAX).map(DependentClient::sentence);
         let message = format!("{breaking} clients would be shut out if {} went now.", old.subject);
         Err(Refusal::conflict("issuer_in_use", message).with_details(named.collect()))
     }
@@ -138,11 +139,10 @@ impl Authority {
         let mut live = pin!(store::dependent::stream(&self.inner.store, now));
         while let Some(row) = live.try_next().await? {
             let stands = standing.contains(&row.issuer_key_id.as_str());
-            let replaces = !stands
-                && *accepts.entry(row.issuer_key_id.clone()).or_insert_with_key(|issuer| accepted(issuer));
-            let client = clients
-                .entry(row.client_id.clone())
-                .or_insert_with(|| DependentClient::new(row.client_id.clone()));
+            let replaces =
+                !stands && *accepts.entry(row.issuer_key_id.clone()).or_insert_with_key(|issuer| accepted(issuer));
+            let client =
+                clients.entry(row.client_id.clone()).or_insert_with(|| DependentClient::new(row.client_id.clone()));
             if stands {
                 client.certificates += 1;
                 client.until = client.until.max(row.not_after);
@@ -157,11 +157,14 @@ impl Authority {
             }
         }
         let policy = self.inner.snapshot.policy();
+        // Nobody breaks who is shut out already: a tainted authority can be removed at once.
+        let shut_out = !standing.iter().any(|id| accepted(id));
         let mut clients: Vec<_> = clients.into_values().filter(|client| client.certificates > 0).collect();
         for client in &mut clients {
             client.partner = policy.client(&client.client).map(|entry| entry.client.partner.to_string());
             // A replacement that nobody ever used may lie in a drawer.
-            let moved = client.replacement_last_seen_at.is_some() && client.replacement_last_seen_at > client.last_seen_at;
+            let moved =
+                client.replacement_last_seen_at.is_some() && client.replacement_last_seen_at > client.last_seen_at;
             client.would_break = !moved;
         }
         clients.sort_by(|a, b| b.would_break.cmp(&a.would_break).then_with(|| a.client.cmp(&b.client)));
@@ -172,8 +175,8 @@ impl Authority {
     async fn own_certificate_stands_on(&self, old: &IssuerRow) -> Result<Option<String>, Failure> {
         let issuers = self.inner.issuers();
         let (active, now) = (issuers.server_issuing().key_id.to_string(), self.inner.clock.now());
-        let renewed =
-            active != old.key_id && store::dependent::live_server_certificates(&self.inner.store, &active, now).await? > 0;
+        let renewed = active != old.key_id
+            && store::dependent::live_server_certificates(&self.inner.store, &active, now).await? > 0;
         Ok((!renewed).then(|| "the gate's own server certificate".to_owned()))
     }
 }

@@ -12,8 +12,8 @@ use super::below::key_file;
 use crate::failure::{Failure, Refusal};
 use crate::registry::Actor;
 use crate::store;
-use crate::store::cross_certificate::CrossCertificateRow;
 use crate::store::crl::CrlRow;
+use crate::store::cross_certificate::CrossCertificateRow;
 use crate::store::issuer::IssuerRow;
 
 /// The root's first list; the number only grows from here.
@@ -138,7 +138,9 @@ impl Authority {
         for der in pki::pem_certificates(pem.as_bytes()).map_err(|error| unfit(format!("cannot be read: {error}")))? {
             let read = pki::CaCertificate::parse(&der).map_err(|error| unfit(format!("cannot be used: {error}")))?;
             let subject = read.key_id.as_ref().map(ToString::to_string).unwrap_or_default();
-            let by = |other: &[u8], key_id: &str| (pki::is_issued_by(&der, other) && subject != key_id).then(|| key_id.to_owned());
+            let by = |other: &[u8], key_id: &str| {
+                (pki::is_issued_by(&der, other) && subject != key_id).then(|| key_id.to_owned())
+            };
             let roots = || ours.all().iter().filter(|issuer| issuer.kind == IssuerKind::Root);
             let issuer = match subject == root.key_id {
                 true => roots().find_map(|ours| by(&ours.certificate_der, &ours.key_id.to_string())),

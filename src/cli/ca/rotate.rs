@@ -8,8 +8,8 @@ use crate::authority::{Brought, Rotate};
 use crate::cli::context::{Context, Outcome, body};
 use crate::cli::error::CliError;
 use crate::cli::files::{self, BYTES_MAX, Readers};
-use crate::cli::table::{self, Column};
 use crate::cli::moment;
+use crate::cli::table::{self, Column};
 use crate::registry::Actor;
 use crate::store::issuer::{IssuerKind, IssuerState};
 
@@ -142,13 +142,8 @@ pub(super) async fn run(args: RotateArgs, context: &Context) -> Result<Outcome, 
 }
 
 async fn offline(args: &RotateArgs, brought: Brought, context: &Context) -> Result<Value, CliError> {
-    let order = Rotate {
-        kind: args.kind.of(),
-        to: args.to.map(Target::of),
-        dry_run: args.dry_run,
-        force: args.force,
-        brought,
-    };
+    let order =
+        Rotate { kind: args.kind.of(), to: args.to.map(Target::of), dry_run: args.dry_run, force: args.force, brought };
     super::offline::with_authority(context, async |authority| {
         let rotation = authority.rotate(order, &Actor::local()).await?;
         serde_json::to_value(rotation).map_err(|error| CliError::new(error.to_string()))
@@ -169,7 +164,9 @@ fn said(answer: &Value, request_written: bool, now: i64) -> String {
         Some(until) => {
             let until = moment::with_distance(until, now);
             let breaking = table::shown(&answer["would_break"]);
-            text.push_str(&format!("{old}: live certificates until {until}; {breaking} clients would break without it\n"));
+            text.push_str(&format!(
+                "{old}: live certificates until {until}; {breaking} clients would break without it\n"
+            ));
             text.push_str(&table::of_items(&clients, &CLIENTS, now));
         }
         None => text.push_str(&format!("{old}: no client has a live certificate that depends on it\n")),

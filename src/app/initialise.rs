@@ -175,7 +175,6 @@ pub(super) async fn complete(
     passphrase: Passphrase,
     endpoints: &Endpoints,
 ) -> Result<Foundation, Failure> {
-    let data = config.data.clone();
     let store = Store::open(&config.database()).await?;
     // A pepper made anew would silently refuse every key and secret there is: only an empty installation gets one.
     let empty = partner::list(&store, Page { limit: 1, offset: 0 }).await?.is_empty();

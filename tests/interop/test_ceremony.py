@@ -18,6 +18,7 @@ class Ceremony(unittest.TestCase):
         self.stick.mkdir()
         self.passphrase = self.folder / "root.passphrase"
         self.passphrase.write_text("correct horse battery staple\n")
+        self.passphrase.chmod(0o600)
 
     def portcullis(self, *arguments, code=0):
         done = run(BINARY, *arguments)

@@ -116,8 +116,10 @@ async fn the_gate_is_recognised_by_either_root() {
     until(&gateway, "the new root's chain is shown", async || reaches(&new_root).await).await;
     assert!(reaches(&old_root).await, "who has only the old root goes on, by what it says of the new one");
     assert!(reaches(&both).await);
-    until(&gateway, "ca.pem follows", async || std::fs::read(gateway.data().join("ca.pem")).unwrap() == both.as_bytes())
-        .await;
+    until(&gateway, "ca.pem follows", async || {
+        std::fs::read(gateway.data().join("ca.pem")).unwrap() == both.as_bytes()
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -165,7 +165,7 @@ impl Authority {
             // A replacement that nobody ever used may lie in a drawer.
             let moved =
                 client.replacement_last_seen_at.is_some() && client.replacement_last_seen_at > client.last_seen_at;
-            client.would_break = !moved;
+            client.would_break = !moved && !shut_out;
         }
         clients.sort_by(|a, b| b.would_break.cmp(&a.would_break).then_with(|| a.client.cmp(&b.client)));
         Ok(clients)

@@ -45,7 +45,17 @@ impl House {
         let chain = self.write("chain.pem", &issued.chain_pem);
         let at = at.0.to_string();
         openssl(&[
-            "verify", "-x509_strict", "-purpose", "sslclient", "-attime", &at, "-CAfile", &ca, "-untrusted", &chain, &leaf,
+            "verify",
+            "-x509_strict",
+            "-purpose",
+            "sslclient",
+            "-attime",
+            &at,
+            "-CAfile",
+            &ca,
+            "-untrusted",
+            &chain,
+            &leaf,
         ])
     }
 }
@@ -163,7 +173,11 @@ async fn old_and_new_roots_reach_old_and_new_leaves() {
     let new = house.issue().await;
     // Issued under the old root again after it was followed: not possible, so the new leaf is the new root's.
     let new_root = house.authority.root_pem().strip_suffix(&old_root).unwrap().to_owned();
-    assert_eq!(new.chain_pem.matches("BEGIN CERTIFICATE").count(), 2, "its authority, and the old root's word for the new");
+    assert_eq!(
+        new.chain_pem.matches("BEGIN CERTIFICATE").count(),
+        2,
+        "its authority, and the old root's word for the new"
+    );
     for (roots, issued, holds) in [
         (&old_root, &old, true),
         (&old_root, &new, true),
@@ -248,7 +262,8 @@ async fn a_tainted_authority_is_denied_and_issues_nothing() {
     let old = house.issue().await;
     let issuer = old.certificate.issuer.clone();
     assert_eq!(code(house.authority.taint("aabb", &admin()).await), "issuer_not_found");
-    let colons = issuer.to_uppercase().as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned());
+    let capitals = issuer.to_uppercase();
+    let colons = capitals.as_bytes().chunks(2).map(|pair| String::from_utf8_lossy(pair).into_owned());
     let tainted = house.authority.taint(&colons.collect::<Vec<_>>().join(":"), &admin()).await.unwrap();
     assert!(tainted.newly && tainted.id == issuer);
     assert!(!house.authority.taint(&issuer, &admin()).await.unwrap().newly);

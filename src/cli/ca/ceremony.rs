@@ -40,6 +40,7 @@ enum Step {
         /// Common name; the first digits of its key id are added
         #[arg(long, default_value = "Portcullis Root CA")]
         name: String,
+        /// Organization in its name
         #[arg(long)]
         organization: Option<String>,
         /// How long it lives [default: 15 years]
@@ -69,6 +70,7 @@ enum Step {
         /// Common name [default: the request's]; the first digits of its key id are added
         #[arg(long)]
         name: Option<String>,
+        /// Organization in its name
         #[arg(long, requires = "name")]
         organization: Option<String>,
         /// How long it lives [default: 3 years]

@@ -42,7 +42,7 @@ const CLIENTS: [Column; 8] = [
 /// With the root's key elsewhere, the first step gives a request for its ceremony; bring what that gives with --next.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis ca rotate issuing --dry-run\n  portcullis ca rotate issuing --to active\n  portcullis ca rotate issuing                    (one step: in the end it removes the old one)\n  portcullis ca rotate issuing --request-out issuing.csr\n  portcullis ca rotate issuing --next issuing.pem\n  portcullis ca rotate root --next root.pem --list root.crl --cross new-with-old.pem --cross old-with-new.pem"
+    after_help = "EXAMPLES:\n  portcullis ca rotate issuing --dry-run\n  portcullis ca rotate issuing --to active\n  portcullis ca rotate issuing\n  portcullis ca rotate issuing --request-out issuing.csr\n  portcullis ca rotate issuing --next issuing.pem\n  portcullis ca rotate root --next root.pem --list root.crl --cross new-with-old.pem --cross old-with-new.pem"
 )]
 pub(super) struct RotateArgs {
     /// Which authority

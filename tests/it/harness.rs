@@ -2,6 +2,7 @@
 
 mod external_issuer;
 mod gateway;
+mod hints;
 mod journal;
 mod partner;
 mod partner_authority;
@@ -12,6 +13,7 @@ mod upstream;
 
 pub(crate) use external_issuer::{ExternalIssuer, SigningKey};
 pub(crate) use gateway::{Gateway, GatewayOptions};
+pub(crate) use hints::Hints;
 pub(crate) use journal::logged;
 pub(crate) use partner::{Method, Partner, borrowed, new_certificate};
 pub(crate) use partner_authority::{Leaf, ListServer, PartnerAuthority};

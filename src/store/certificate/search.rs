@@ -1,9 +1,8 @@
 //! Searching the register: any filters together, a page at a time, and each page in bounded time however many certificates there
 //! are.
 //!
-//! When one of the filters leaves few certificates (by its index, at most [`WINDOW`]), those are looked at and sorted. Otherwise
-//! the page walks along the index of its order, and no further than a window: then it may be short, or empty, and still have a
-//! `next`.
+//! When one of the filters leaves few certificates, by its index, those are looked at and sorted. Otherwise the page walks along
+//! an index in its order, and no further than a window: then it may be short, or empty, and still have a `next`.
 
 use policies::UnixSeconds;
 use sqlx::{QueryBuilder, Sqlite};
@@ -13,8 +12,10 @@ use crate::failure::Fault;
 use crate::store::Store;
 use crate::store::sighting::SourceRange;
 
-/// How many certificates a page looks at. At some 2 µs each, a page takes 40 ms at worst.
-const WINDOW: i64 = 20_000;
+/// How many certificates a page looks at along an index: at some 5 µs each, it takes 25 ms at worst.
+const WINDOW: i64 = 5_000;
+/// How many it looks at here and there in the table, and sorts: some 10 µs each.
+const FEW: i64 = 2_000;
 
 /// What to search for. Empty: all, newest first.
 #[derive(Clone, Debug, Default)]
@@ -81,12 +82,8 @@ pub struct Found {
 
 /// One page of what is searched for.
 pub async fn search(store: &Store, search: &CertificateSearch) -> Result<Found, Fault> {
-    let few = few(store, search).await?;
-    let window_end = match few {
-        Some(_) => None,
-        None => window_end(store, search).await?,
-    };
-    let statement = Statement { search, few };
+    let statement = Statement { search, way: way(store, search).await? };
+    let window_end = statement.window_end(store).await?;
     let mut rows = statement.page(window_end.as_ref()).build_query_as::<OrderedRow>().fetch_all(store.readers()).await?;
     let full = u32::try_from(rows.len()).is_ok_and(|count| count >= search.limit);
     let next = match rows.last() {
@@ -107,71 +104,102 @@ struct OrderedRow {
     ordered_by: i64,
 }
 
-/// The filter that leaves few certificates.
+/// The filters by equality.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Few {
+enum Filter {
     Client,
     Partner,
     Revoked,
     Unissued,
-    Issuer,
     KeyAlgorithm,
+    Issuer,
 }
 
-async fn few(store: &Store, search: &CertificateSearch) -> Result<Option<Few>, Fault> {
-    let unissued = search.state.is_some_and(|state| state != CertificateState::Issued);
-    let given = [
-        (Few::Client, search.client.is_some()),
-        (Few::Partner, search.partner.is_some()),
-        (Few::Unissued, unissued),
-        (Few::Revoked, search.revoked == Some(true)),
-        (Few::Issuer, search.issuer_key_id.is_some()),
-        (Few::KeyAlgorithm, search.key_algorithm.is_some()),
-    ];
-    for (few, _) in given.into_iter().filter(|(_, given)| *given) {
-        let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM (SELECT 1 FROM ");
-        match few {
-            Few::Revoked => _ = query.push("revocations"),
-            _ => {
-                query.push("certificates c WHERE 1 = 1");
-                filter(&mut query, search, few, true);
-            }
-        }
-        query.push(" LIMIT ").push_bind(WINDOW + 1).push(")");
-        let count: i64 = query.build_query_scalar().fetch_one(store.readers()).await?;
-        if count <= WINDOW {
-            return Ok(Some(few));
+impl Filter {
+    const ALL: [Self; 6] =
+        [Self::Client, Self::Partner, Self::Revoked, Self::Unissued, Self::KeyAlgorithm, Self::Issuer];
+
+    fn is_given(self, search: &CertificateSearch) -> bool {
+        match self {
+            Self::Client => search.client.is_some(),
+            Self::Partner => search.partner.is_some(),
+            Self::Revoked => search.revoked == Some(true),
+            Self::Unissued => search.state.is_some_and(|state| state != CertificateState::Issued),
+            Self::KeyAlgorithm => search.key_algorithm.is_some(),
+            Self::Issuer => search.issuer_key_id.is_some(),
         }
     }
-    Ok(None)
+
+    /// Whether its index is in the order of issuance.
+    fn is_ordered(self) -> bool {
+        matches!(self, Self::Client | Self::KeyAlgorithm | Self::Issuer)
+    }
+}
+
+/// How a page finds its certificates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Way {
+    /// All that the filter leaves.
+    Few(Filter),
+    /// Along the filter's own index.
+    Along(Filter),
+    /// Along the index of the order.
+    Order,
+}
+
+impl Way {
+    fn takes_index_of(self, filter: Filter) -> bool {
+        self == Self::Few(filter) || self == Self::Along(filter)
+    }
+}
+
+async fn way(store: &Store, search: &CertificateSearch) -> Result<Way, Fault> {
+    let given = || Filter::ALL.into_iter().filter(|filter| filter.is_given(search));
+    for which in given() {
+        let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM (SELECT 1 FROM ");
+        match which {
+            Filter::Revoked => _ = query.push("revocations"),
+            _ => {
+                query.push("certificates c WHERE 1 = 1");
+                condition(&mut query, search, which, true);
+            }
+        }
+        query.push(" LIMIT ").push_bind(FEW + 1).push(")");
+        let count: i64 = query.build_query_scalar().fetch_one(store.readers()).await?;
+        if count <= FEW {
+            return Ok(Way::Few(which));
+        }
+    }
+    let along = given().find(|filter| filter.is_ordered() && search.order == Order::Newest);
+    Ok(along.map_or(Way::Order, Way::Along))
 }
 
 /// One of the filters by equality. Where its index must not be taken, the column is made an expression.
-fn filter(query: &mut QueryBuilder<Sqlite>, search: &CertificateSearch, which: Few, indexed: bool) {
+fn condition(query: &mut QueryBuilder<Sqlite>, search: &CertificateSearch, which: Filter, indexed: bool) {
     let open = |column: &str| if indexed { format!(" AND {column}") } else { format!(" AND {column} || ''") };
     match which {
-        Few::Client => {
+        Filter::Client => {
             if let Some(client) = &search.client {
                 query.push(open("c.client_id")).push(" = ").push_bind(client.clone());
             }
         }
-        Few::Partner => {
+        Filter::Partner => {
             if let Some(partner) = &search.partner {
                 query.push(open("c.client_id")).push(" IN (SELECT id FROM clients WHERE partner_id = ");
                 query.push_bind(partner.clone()).push(")");
             }
         }
-        Few::Issuer => {
+        Filter::Issuer => {
             if let Some(issuer) = &search.issuer_key_id {
                 query.push(open("c.issuer_key_id")).push(" = ").push_bind(issuer.clone());
             }
         }
-        Few::KeyAlgorithm => {
+        Filter::KeyAlgorithm => {
             if let Some(algorithm) = &search.key_algorithm {
                 query.push(open("c.key_algorithm")).push(" = ").push_bind(algorithm.clone());
             }
         }
-        Few::Unissued => {
+        Filter::Unissued => {
             if let Some(state) = search.state {
                 // The index is a partial one: it is taken when its own condition stands in the statement.
                 if indexed {
@@ -180,7 +208,7 @@ fn filter(query: &mut QueryBuilder<Sqlite>, search: &CertificateSearch, which: F
                 query.push(open("c.state")).push(" = ").push_bind(state.as_str());
             }
         }
-        Few::Revoked => match search.revoked {
+        Filter::Revoked => match search.revoked {
             Some(true) if indexed => {
                 query.push(" AND (c.issuer_key_id, c.serial) IN (SELECT issuer_key_id, serial FROM revocations)");
             }
@@ -191,37 +219,41 @@ fn filter(query: &mut QueryBuilder<Sqlite>, search: &CertificateSearch, which: F
     }
 }
 
-/// The last place that a walk along the order's index looks at; `None` when it reaches the end.
-async fn window_end(store: &Store, search: &CertificateSearch) -> Result<Option<SearchPlace>, Fault> {
-    let statement = Statement { search, few: None };
-    let mut query = statement.window();
-    match search.order {
-        Order::Newest | Order::NextToEnd => {
-            let end: Option<(i64, String)> = query.build_query_as().fetch_optional(store.readers()).await?;
-            // The window takes in every issuer's certificate of that place: the next page begins behind all of them.
-            let issuer_key_id = if search.order == Order::Newest { String::new() } else { BEHIND_HEX.to_owned() };
-            Ok(end.map(|(at, serial)| SearchPlace { at, serial, issuer_key_id }))
-        }
-        Order::LastSeen | Order::LongestUnseen => {
-            let end: Option<(i64, String)> = query.build_query_as().fetch_optional(store.readers()).await?;
-            Ok(end.and_then(|(at, id)| {
-                let (issuer, serial) = id.split_once('/')?;
-                Some(SearchPlace { at, serial: serial.to_owned(), issuer_key_id: issuer.to_owned() })
-            }))
-        }
-    }
-}
-
 /// Sorts behind every key id.
 const BEHIND_HEX: &str = "g";
 
 /// Builds the statements; the order, the place and the window are spelt the same in both.
 struct Statement<'a> {
     search: &'a CertificateSearch,
-    few: Option<Few>,
+    way: Way,
 }
 
 impl Statement<'_> {
+    /// The last place that a walk looks at; `None` when it reaches the end of the list, or does not walk.
+    async fn window_end(&self, store: &Store) -> Result<Option<SearchPlace>, Fault> {
+        if self.is_few() {
+            return Ok(None);
+        }
+        let mut query = self.window();
+        let end: Option<(i64, String)> = query.build_query_as().fetch_optional(store.readers()).await?;
+        Ok(end.and_then(|(at, tie)| match self.by_sighting() {
+            true => tie.split_once('/').map(|(issuer, serial)| SearchPlace {
+                at,
+                serial: serial.to_owned(),
+                issuer_key_id: issuer.to_owned(),
+            }),
+            // The window takes in that place whoever issued it: the next page begins behind all of them.
+            false => {
+                let issuer_key_id = if self.direction() == "DESC" { "" } else { BEHIND_HEX };
+                Some(SearchPlace { at, serial: tie, issuer_key_id: issuer_key_id.to_owned() })
+            }
+        }))
+    }
+
+    fn is_few(&self) -> bool {
+        matches!(self.way, Way::Few(_))
+    }
+
     fn page(&self, window_end: Option<&SearchPlace>) -> QueryBuilder<Sqlite> {
         let mut query = QueryBuilder::new(concat!("SELECT ", columns!(), ", "));
         query.push(self.instant()).push(" AS ordered_by FROM ");
@@ -229,20 +261,20 @@ impl Statement<'_> {
         const BY_ID: &str = "s.kind = 'certificate' AND s.id = c.issuer_key_id || '/' || c.serial";
         const REVOCATION: &str =
             " LEFT JOIN revocations r ON r.issuer_key_id = c.issuer_key_id AND r.serial = c.serial";
-        match (self.by_sighting(), self.few) {
+        match (self.by_sighting(), self.is_few()) {
             (false, _) => query.push("certificates c").push(REVOCATION).push(" WHERE 1 = 1"),
-            (true, Some(_)) => query
+            (true, true) => query
                 .push("certificates c CROSS JOIN credential_sightings s")
                 .push(REVOCATION)
                 .push(" WHERE ")
                 .push(BY_ID),
-            (true, None) => query.push("credential_sightings s CROSS JOIN certificates c").push(REVOCATION).push(
+            (true, false) => query.push("credential_sightings s CROSS JOIN certificates c").push(REVOCATION).push(
                 " WHERE s.kind = 'certificate' AND c.issuer_key_id = substr(s.id, 1, instr(s.id, '/') - 1)
                     AND c.serial = substr(s.id, instr(s.id, '/') + 1)",
             ),
         };
-        for which in [Few::Client, Few::Partner, Few::Revoked, Few::Unissued, Few::Issuer, Few::KeyAlgorithm] {
-            filter(&mut query, self.search, which, self.few == Some(which));
+        for which in Filter::ALL {
+            condition(&mut query, self.search, which, self.way.takes_index_of(which));
         }
         self.other_filters(&mut query);
         self.behind(&mut query);
@@ -264,6 +296,9 @@ impl Statement<'_> {
                 query.push("s.last_seen_at, s.id FROM credential_sightings s WHERE s.kind = 'certificate'")
             }
         };
+        if let Way::Along(filter) = self.way {
+            condition(&mut query, self.search, filter, true);
+        }
         if self.search.order == Order::NextToEnd {
             self.ends(&mut query, "c.not_after");
         }
@@ -291,11 +326,11 @@ impl Statement<'_> {
 
     /// What it is ordered by. Among few, without the index: else SQLite might walk along that to save the sorting.
     fn instant(&self) -> &'static str {
-        match (self.search.order, self.few) {
-            (Order::Newest, None) => "c.created_at",
-            (Order::Newest, Some(_)) => "c.created_at + 0",
-            (Order::NextToEnd, None) => "c.not_after",
-            (Order::NextToEnd, Some(_)) => "c.not_after + 0",
+        match (self.search.order, self.is_few()) {
+            (Order::Newest, false) => "c.created_at",
+            (Order::Newest, true) => "c.created_at + 0",
+            (Order::NextToEnd, false) => "c.not_after",
+            (Order::NextToEnd, true) => "c.not_after + 0",
             (Order::LastSeen | Order::LongestUnseen, _) => "s.last_seen_at",
         }
     }
@@ -350,7 +385,7 @@ impl Statement<'_> {
         if let Some(kind) = self.search.kind {
             query.push(" AND c.kind = ").push_bind(kind.as_str());
         }
-        let by_end = self.search.order == Order::NextToEnd && self.few.is_none();
+        let by_end = self.search.order == Order::NextToEnd && !self.is_few();
         self.ends(query, if by_end { "c.not_after" } else { "c.not_after + 0" });
         self.seen(query, true);
     }

@@ -12,10 +12,16 @@ use crate::failure::Fault;
 use crate::store::Store;
 use crate::store::sighting::SourceRange;
 
-/// How many certificates a page looks at along an index: at some 5 µs each, it takes 25 ms at worst.
-const WINDOW: i64 = 5_000;
-/// How many it looks at here and there in the table, and sorts: some 10 µs each.
-const FEW: i64 = 2_000;
+/// How many certificates a page looks at.
+#[derive(Clone, Copy, Debug)]
+struct Limits {
+    /// Along an index: at some 5 µs each, a page takes 25 ms at worst.
+    window: i64,
+    /// Here and there in the table, and sorts: some 10 µs each.
+    few: i64,
+}
+
+const LIMITS: Limits = Limits { window: 5_000, few: 2_000 };
 
 /// What to search for. Empty: all, newest first.
 #[derive(Clone, Debug, Default)]
@@ -82,7 +88,11 @@ pub struct Found {
 
 /// One page of what is searched for.
 pub async fn search(store: &Store, search: &CertificateSearch) -> Result<Found, Fault> {
-    let statement = Statement { search, way: way(store, search).await? };
+    search_within(store, search, LIMITS).await
+}
+
+async fn search_within(store: &Store, search: &CertificateSearch, limits: Limits) -> Result<Found, Fault> {
+    let statement = Statement { search, way: way(store, search, limits.few).await?, window: limits.window };
     let window_end = statement.window_end(store).await?;
     let mut rows = statement.page(window_end.as_ref()).build_query_as::<OrderedRow>().fetch_all(store.readers()).await?;
     let full = u32::try_from(rows.len()).is_ok_and(|count| count >= search.limit);
@@ -153,7 +163,7 @@ impl Way {
     }
 }
 
-async fn way(store: &Store, search: &CertificateSearch) -> Result<Way, Fault> {
+async fn way(store: &Store, search: &CertificateSearch, few: i64) -> Result<Way, Fault> {
     let given = || Filter::ALL.into_iter().filter(|filter| filter.is_given(search));
     for which in given() {
         let mut query = QueryBuilder::<Sqlite>::new("SELECT COUNT(*) FROM (SELECT 1 FROM ");
@@ -164,9 +174,9 @@ async fn way(store: &Store, search: &CertificateSearch) -> Result<Way, Fault> {
                 condition(&mut query, search, which, true);
             }
         }
-        query.push(" LIMIT ").push_bind(FEW + 1).push(")");
+        query.push(" LIMIT ").push_bind(few + 1).push(")");
         let count: i64 = query.build_query_scalar().fetch_one(store.readers()).await?;
-        if count <= FEW {
+        if count <= few {
             return Ok(Way::Few(which));
         }
     }
@@ -226,6 +236,7 @@ const BEHIND_HEX: &str = "g";
 struct Statement<'a> {
     search: &'a CertificateSearch,
     way: Way,
+    window: i64,
 }
 
 impl Statement<'_> {
@@ -316,7 +327,7 @@ impl Statement<'_> {
         let direction = self.direction();
         let tie = if self.by_sighting() { "s.id" } else { "c.serial" };
         query.push(format!(" ORDER BY {} {direction}, {tie} {direction} LIMIT 1 OFFSET ", self.instant()));
-        query.push_bind(WINDOW - 1);
+        query.push_bind(self.window - 1);
         query
     }
 
@@ -425,3 +436,6 @@ impl Statement<'_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -271,7 +271,7 @@ async fn every_walk_goes_along_an_index() {
             search.after = after;
             let statement = Statement { search: &search, way, window: 10 };
             for query in [statement.page(Some(&place)), statement.window()] {
-                let plan = plan(&store, query.sql().to_string()).await;
+                let plan = plan(&store, query.sql().as_str().to_owned()).await;
                 assert!(plan.contains(index), "{search:?} {way:?}:\n{plan}");
                 assert!(!plan.contains("USE TEMP B-TREE FOR ORDER BY"), "{search:?} {way:?}:\n{plan}");
                 assert!(!plan.lines().any(|line| line.starts_with("SCAN") && !line.contains(index)), "{plan}");
@@ -286,7 +286,7 @@ async fn every_walk_goes_along_an_index() {
     ] {
         let search = of(question(Order::Newest, None), filter);
         let query = Statement { search: &search, way: Way::Few(filter), window: 10 }.page(None);
-        let plan = plan(&store, query.sql().to_string()).await;
+        let plan = plan(&store, query.sql().as_str().to_owned()).await;
         assert!(plan.contains(index), "{filter:?}:\n{plan}");
     }
 }

@@ -248,7 +248,17 @@ impl App {
     /// Stops accepting, lets open requests finish within the drain timeout, and writes what is still in memory.
     pub async fn drain(self) {
         let Self {
-            foundation, gate, audit, sightings, draining, connections, background, audit_writer, oauth, tls, ..
+            foundation,
+            gate,
+            audit,
+            sightings,
+            draining,
+            connections,
+            background,
+            audit_writer,
+            oauth,
+            tls,
+            ..
         } = self;
         tracing::info!("draining");
         draining.cancel();

@@ -8,10 +8,10 @@ use serde::Serialize;
 use super::Authority;
 use super::certificate::{CertificateStatus, CertificateView};
 use crate::failure::{Failure, Fault, Refusal};
+use crate::store::LIST_LIMIT_MAX;
 use crate::store::certificate::search::{self, CertificateSearch, Order, SearchPlace, SeenFilter};
 use crate::store::certificate::{CertificateKind, CertificateRow, CertificateState, change_key};
 use crate::store::sighting::{self, SightingKind};
-use crate::store::LIST_LIMIT_MAX;
 
 /// How many certificates a list holds when nothing else is asked.
 pub const LIST_LIMIT_DEFAULT: u32 = 100;
@@ -171,7 +171,10 @@ fn cursor(order: Order, place: &SearchPlace) -> String {
 
 fn place(order: Order, cursor: &str) -> Result<SearchPlace, Refusal> {
     let invalid = || {
-        Refusal::invalid("invalid_cursor", "Give the `next` of an earlier list, unchanged, with what was asked for then.")
+        Refusal::invalid(
+            "invalid_cursor",
+            "Give the `next` of an earlier list, unchanged, with what was asked for then.",
+        )
     };
     let parts: Vec<&str> = cursor.split('.').collect();
     match parts.as_slice() {

@@ -14,9 +14,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::failure::Fault;
+use crate::store::Store;
 use crate::store::certificate::change_key;
 use crate::store::sighting::{self, SightingKind, SightingRow};
-use crate::store::Store;
 
 /// Credentials in the map. At some 300 bytes an entry, 80 MB at the very most.
 const ENTRIES_MAX: usize = 262_144;

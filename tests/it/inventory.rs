@@ -28,7 +28,8 @@ async fn what_lets_somebody_in_is_seen_and_what_is_denied_is_not() {
         assert_eq!(answer.status, 200, "{method:?}: {answer:?}");
     }
     let refused = Identity::issue(&gateway, new_certificate("acme-orders")).await;
-    let mut session = gateway.session_with(SessionOptions { identity: Some(refused.clone()), ..Default::default() }).await;
+    let mut session =
+        gateway.session_with(SessionOptions { identity: Some(refused.clone()), ..Default::default() }).await;
     assert_eq!(session.get("/nowhere", &[]).await.status, 404);
     gateway.app.sightings.flush().await.unwrap();
 
@@ -73,7 +74,11 @@ async fn the_register_is_searched_by_use_issuer_key_and_end() {
     assert!(ids(&mut admin, &of("source=192.0.2.1")).await.is_empty());
     assert!(ids(&mut admin, &of("never_seen=true")).await.is_empty());
     assert_eq!(ids(&mut admin, &of(&format!("expires_before={}", start + 2 * 86_400))).await, [rsa.clone()]);
-    assert_eq!(ids(&mut admin, &of(&format!("expires_after={start}"))).await, [rsa.clone(), acme.clone()], "the next to end first");
+    assert_eq!(
+        ids(&mut admin, &of(&format!("expires_after={start}"))).await,
+        [rsa.clone(), acme.clone()],
+        "the next to end first"
+    );
     let issuers = list(&mut admin, "/v1/issuers").await;
     let issuing = issuers.iter().find(|issuer| issuer["kind"] == "issuing").unwrap()["id"].as_str().unwrap();
     assert_eq!(ids(&mut admin, &of(&format!("issuer={issuing}"))).await.len(), 2);
@@ -105,7 +110,11 @@ async fn the_register_is_searched_by_use_issuer_key_and_end() {
         ("issuer=me", "invalid_issuer"),
         ("kind=fish", "unknown_kind"),
     ] {
-        assert_eq!(admin.get(&format!("/v1/certificates?{query}"), &[]).await.problem(), (422, code.to_owned()), "{query}");
+        assert_eq!(
+            admin.get(&format!("/v1/certificates?{query}"), &[]).await.problem(),
+            (422, code.to_owned()),
+            "{query}"
+        );
     }
 }
 

@@ -68,7 +68,7 @@ fn in_words(why: &str) -> String {
         "BadEncoding" => "the certificate cannot be read",
         _ if why.contains("NameConstraintViolation") => "an authority in the chain may not issue for this name",
         _ if why.contains("CriticalExtension") => "a certificate in the chain has an unknown critical extension",
-        _ if why.contains("ExtendedKeyUsage") || why.contains("InvalidPurpose") || why.contains("purpose") => {
+        _ if why.contains("xtended key usage") || why.contains("InvalidPurpose") => {
             "a certificate in the chain is not for clients (extendedKeyUsage)"
         }
         _ if why.contains("SignatureAlgorithm") => "a signature in the chain is by a weak or unknown algorithm",

@@ -70,22 +70,30 @@ impl Paths {
     }
 }
 
-/// At most so many of the authorities, those nearest to the leaf by their names, in whatever order they came.
+/// At most so many of the authorities, those nearest to the leaf, in whatever order they came.
 fn nearest<'a>(leaf: &CertificateDer<'_>, signers: &[CertificateDer<'a>], at_most: usize) -> Vec<CertificateDer<'a>> {
     let names: Vec<_> = signers.iter().map(|der| pki::raw_names(der)).collect();
-    let mut wanted: Vec<Vec<u8>> = pki::raw_names(leaf).into_iter().map(|(_, issuer)| issuer).collect();
+    let mut below: Vec<(&[u8], Vec<u8>)> =
+        pki::raw_names(leaf).into_iter().map(|(_, issuer)| (&**leaf, issuer)).collect();
     let mut chosen: Vec<usize> = Vec::with_capacity(at_most);
     // Each round is one step away from the leaf; what was chosen is not chosen again.
     while chosen.len() < at_most {
-        let fits = |index: &usize| {
-            let named = names[*index].as_ref().is_some_and(|(subject, _)| wanted.contains(subject));
-            named && !chosen.contains(index)
+        let named = |index: &usize| {
+            let subject = names[*index].as_ref().map(|(subject, _)| subject);
+            !chosen.contains(index) && below.iter().any(|(_, issuer)| Some(issuer) == subject)
         };
-        let step: Vec<usize> = (0..signers.len()).filter(fits).take(at_most - chosen.len()).collect();
+        let mut step: Vec<usize> = (0..signers.len()).filter(named).collect();
+        if step.len() > 1 {
+            // Of one name there may be several: whose key signed, costs a look.
+            step.retain(|index| below.iter().any(|(der, _)| pki::is_issued_by(der, &signers[*index])));
+        }
+        step.truncate(at_most - chosen.len());
         if step.is_empty() {
             break;
         }
-        wanted = step.iter().filter_map(|index| names[*index].as_ref().map(|(_, issuer)| issuer.clone())).collect();
+        let issuer =
+            |index: &usize| names[*index].as_ref().map(|(_, issuer)| (&*signers[*index] as &[u8], issuer.clone()));
+        below = step.iter().filter_map(issuer).collect();
         chosen.extend(step);
     }
     chosen.into_iter().map(|index| signers[index].clone()).collect()

@@ -94,7 +94,8 @@ pub async fn search(store: &Store, search: &CertificateSearch) -> Result<Found, 
 async fn search_within(store: &Store, search: &CertificateSearch, limits: Limits) -> Result<Found, Fault> {
     let statement = Statement { search, way: way(store, search, limits.few).await?, window: limits.window };
     let window_end = statement.window_end(store).await?;
-    let mut rows = statement.page(window_end.as_ref()).build_query_as::<OrderedRow>().fetch_all(store.readers()).await?;
+    let mut rows =
+        statement.page(window_end.as_ref()).build_query_as::<OrderedRow>().fetch_all(store.readers()).await?;
     let full = u32::try_from(rows.len()).is_ok_and(|count| count >= search.limit);
     let next = match rows.last() {
         Some(last) if full => Some(SearchPlace {
@@ -378,7 +379,12 @@ impl Statement<'_> {
             query.push(", ").push_bind(super::change_key(&place.issuer_key_id, &place.serial)).push(")");
         } else {
             query.push(format!(" AND ({instant}, c.serial, c.issuer_key_id) {sign} (")).push_bind(place.at);
-            query.push(", ").push_bind(place.serial.clone()).push(", ").push_bind(place.issuer_key_id.clone()).push(")");
+            query
+                .push(", ")
+                .push_bind(place.serial.clone())
+                .push(", ")
+                .push_bind(place.issuer_key_id.clone())
+                .push(")");
         }
     }
 
@@ -386,9 +392,8 @@ impl Statement<'_> {
         let (instant, direction) = (self.instant(), self.direction());
         match self.by_sighting() {
             true => query.push(format!(" ORDER BY {instant} {direction}, s.id {direction}")),
-            false => query.push(format!(
-                " ORDER BY {instant} {direction}, c.serial {direction}, c.issuer_key_id {direction}"
-            )),
+            false => query
+                .push(format!(" ORDER BY {instant} {direction}, c.serial {direction}, c.issuer_key_id {direction}")),
         };
     }
 

@@ -78,12 +78,14 @@ impl Certificate {
         .await
         .unwrap();
         if self.revoked {
-            sqlx::query("INSERT INTO revocations (issuer_key_id, serial, revoked_at, reason) VALUES ($1, $2, 1, 'superseded')")
-                .bind(self.issuer)
-                .bind(&self.serial)
-                .execute(connection)
-                .await
-                .unwrap();
+            sqlx::query(
+                "INSERT INTO revocations (issuer_key_id, serial, revoked_at, reason) VALUES ($1, $2, 1, 'superseded')",
+            )
+            .bind(self.issuer)
+            .bind(&self.serial)
+            .execute(connection)
+            .await
+            .unwrap();
         }
     }
 
@@ -103,12 +105,16 @@ fn certificate() -> impl Strategy<Value = Certificate> {
     let seen = proptest::option::of((0..20i64, 0..SOURCES.len()));
     // Few serials and seconds: what ties must come in one order too.
     let of = (0..2usize, 0..60u32, proptest::option::weighted(0.9, 0..CLIENTS.len()), 0..2usize, 0..4usize, seen);
-    (of, 0..12i64, 0..12i64, 0..4u8).prop_map(|((issuer, serial, client, algorithm, state, seen), created, ends, revoked)| {
-        Certificate {
+    (of, 0..12i64, 0..12i64, 0..4u8).prop_map(
+        |((issuer, serial, client, algorithm, state, seen), created, ends, revoked)| Certificate {
             issuer: ISSUERS[issuer],
             serial: format!("{serial:02x}"),
-            state: [CertificateState::Issued, CertificateState::Issued, CertificateState::Reserved, CertificateState::Orphaned]
-                [state],
+            state: [
+                CertificateState::Issued,
+                CertificateState::Issued,
+                CertificateState::Reserved,
+                CertificateState::Orphaned,
+            ][state],
             kind: if client.is_some() { CertificateKind::Client } else { CertificateKind::Server },
             client,
             algorithm: ALGORITHMS[algorithm],
@@ -116,17 +122,18 @@ fn certificate() -> impl Strategy<Value = Certificate> {
             not_after: START + 100 + ends,
             revoked: revoked == 0,
             seen: seen.map(|(at, source)| (START + at, SOURCES[source])),
-        }
-    })
+        },
+    )
 }
 
 fn question() -> impl Strategy<Value = CertificateSearch> {
     let some = |one: &'static str| proptest::option::weighted(0.25, Just(one.to_owned()));
     let instant = |from: i64| proptest::option::weighted(0.3, (0..20i64).prop_map(move |at| UnixSeconds(from + at)));
     let network = "192.0.2.0/24".parse::<ipnet::IpNet>().unwrap();
-    let within = (instant(START), instant(START), proptest::bool::weighted(0.3)).prop_map(move |(from, before, here)| {
-        SeenFilter::Within { from, before, sources: here.then(|| network.into()) }
-    });
+    let within =
+        (instant(START), instant(START), proptest::bool::weighted(0.3)).prop_map(move |(from, before, here)| {
+            SeenFilter::Within { from, before, sources: here.then(|| network.into()) }
+        });
     let seen = proptest::option::weighted(0.5, prop_oneof![Just(SeenFilter::Never), within]);
     let equal = (some("orders"), some("acme"), some("aa"), some("rsa-2048"));
     let states = proptest::option::weighted(
@@ -143,7 +150,17 @@ fn question() -> impl Strategy<Value = CertificateSearch> {
         };
         let ((client, partner, issuer_key_id, key_algorithm), (state, revoked, ends_from, ends_before)) = (equal, more);
         CertificateSearch {
-            client, partner, issuer_key_id, key_algorithm, state, revoked, ends_from, ends_before, seen, order, limit,
+            client,
+            partner,
+            issuer_key_id,
+            key_algorithm,
+            state,
+            revoked,
+            ends_from,
+            ends_before,
+            seen,
+            order,
+            limit,
             ..Default::default()
         }
     })
@@ -159,12 +176,14 @@ async fn filled(certificates: &[Certificate]) -> (tempfile::TempDir, Store) {
         .await
         .unwrap();
     for (client, partner) in CLIENTS {
-        sqlx::query("INSERT INTO clients (id, partner_id, scopes, networks, created_at) VALUES ($1, $2, '[]', '[]', 0)")
-            .bind(client)
-            .bind(partner)
-            .execute(&mut *connection)
-            .await
-            .unwrap();
+        sqlx::query(
+            "INSERT INTO clients (id, partner_id, scopes, networks, created_at) VALUES ($1, $2, '[]', '[]', 0)",
+        )
+        .bind(client)
+        .bind(partner)
+        .execute(&mut *connection)
+        .await
+        .unwrap();
     }
     for issuer in ISSUERS {
         sqlx::query(
@@ -208,7 +227,11 @@ async fn check(certificates: Vec<Certificate>, questions: Vec<CertificateSearch>
                 let mut all = certificates.iter();
                 all.find(|one| one.issuer == found.0 && one.serial == found.1).unwrap().instant(question.order)
             };
-            assert_eq!(found.iter().map(known).collect::<Vec<_>>(), instants, "the order of {question:?} within {limits:?}");
+            assert_eq!(
+                found.iter().map(known).collect::<Vec<_>>(),
+                instants,
+                "the order of {question:?} within {limits:?}"
+            );
             found.sort();
             wanted.sort();
             assert_eq!(found, wanted, "{question:?} within {limits:?}");

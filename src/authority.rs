@@ -15,6 +15,7 @@ use time::OffsetDateTime;
 mod certificate;
 pub mod crash_point;
 mod distribute;
+mod enroll;
 mod initialise;
 mod issuance;
 mod issue;
@@ -28,6 +29,7 @@ mod server_certificate;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
+pub use enroll::{Enrolled, PENDING_RETRY_SECONDS};
 pub use initialise::{Initialised, Names};
 pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};
 pub use issuer::{CrlView, IssuerView};

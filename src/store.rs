@@ -25,6 +25,7 @@ pub mod client;
 pub mod client_secret;
 pub mod counts;
 pub mod crl;
+pub mod enrollment;
 pub mod expiring;
 pub mod idempotency;
 pub mod issuer;

@@ -199,6 +199,7 @@ impl Authority {
             scopes: None,
             networks: None,
             claim: None,
+            enrollment: None,
             action: "certificate.issue-server",
         };
         let Outcome::Issued(row, certificate) = self.carry_out(&order, &Actor::local()).await? else {

@@ -12,6 +12,7 @@ use crate::store::client::ClientRow;
 use crate::store::partner::PartnerRow;
 
 mod crash;
+mod enroll;
 mod initialise;
 mod issue;
 mod keys;

@@ -8,6 +8,8 @@ use utoipa::ToSchema;
 
 pub use self::presented::PresentedApiKey;
 
+pub(super) use self::presented::is_environment;
+
 use self::presented::MintedApiKey;
 use super::{Actor, Expiry, Registry, bounds, check_narrowing, client};
 use crate::failure::{Failure, Fault, Refusal};

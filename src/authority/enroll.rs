@@ -7,7 +7,6 @@
 use std::net::IpAddr;
 
 use pki::{KeyAlgorithm, VerifiedRequest};
-use policies::UnixSeconds;
 use serde_json::json;
 use subtle::ConstantTimeEq as _;
 
@@ -160,13 +159,14 @@ impl Authority {
         request.check_identity(&self.identity(&holder)?).map_err(refused)?;
         let lifetime_seconds = row.lifetime_seconds.and_then(|seconds| u32::try_from(seconds).ok());
         Ok(Order {
-            signer: self.inner.issuers.issuing().signer()?.clone(),
+            signer: self.inner.issuers().issuing().signer()?.clone(),
             request: self.leaf_request(&holder, request.public_key().clone(), lifetime_seconds)?,
             kind: CertificateKind::Client,
             holder: Some(holder),
             scopes: row.scopes.clone(),
             networks: row.networks.clone(),
             claim: None,
+            replaces: None,
             enrollment: Some(used),
             action: "certificate.enroll",
         })

@@ -32,6 +32,8 @@ pub(super) struct Order {
     pub(super) scopes: Option<Vec<String>>,
     pub(super) networks: Option<Vec<String>>,
     pub(super) claim: Option<Claim>,
+    /// The serial of the certificate that this one renews.
+    pub(super) replaces: Option<String>,
     /// The enrolment that this is issued for.
     pub(super) enrollment: Option<EnrollmentUse>,
     /// For the audit: `certificate.issue`.
@@ -137,12 +139,18 @@ impl Authority {
             serial: serial.clone(),
             client_id: order.holder.as_ref().map(|holder| holder.client.id.clone()),
             kind: order.kind,
+            profile: order.request.identity.profile_kind().as_str().to_owned(),
             subject: prepared.subject().to_owned(),
+            key_algorithm: order.request.public_key.algorithm().to_string(),
             spki_fingerprint: prepared.spki_fingerprint().to_string(),
             not_before: UnixSeconds(prepared.not_before().unix_timestamp()),
             not_after: UnixSeconds(prepared.not_after().unix_timestamp()),
             scopes: order.scopes.clone(),
             networks: order.networks.clone(),
+            crl_partition: 0,
+            replaces: order.replaces.clone(),
+            enrollment_id: order.enrollment.as_ref().map(|used| used.id().to_owned()),
+            tbs: prepared.tbs_der().to_vec(),
         };
         store::certificate::insert_reserved(&mut tx, &reservation, now).await?;
         if let Some(used) = &order.enrollment {
@@ -219,7 +227,7 @@ impl Authority {
             Ok(false) => {}
             Err(error) => tracing::error!(serial, %error, "a failed issuance could not be closed"),
         }
-        self.inner.publisher.nudge(self.inner.issuers.find(issuer).map(|issuer| &issuer.key_id));
+        self.inner.publisher.nudge(self.inner.issuers().find(issuer).map(|issuer| &issuer.key_id));
     }
 
     /// What another writer could upset, checked inside the transaction that depends on it.
@@ -252,7 +260,7 @@ impl Authority {
             let message = format!("This key already belongs to {whose}. Make a new key for each client.");
             Err(Refusal::conflict("key_in_use", message).into())
         };
-        if self.inner.issuers.all().iter().any(|issuer| issuer.key_id == *key.key_id()) {
+        if self.inner.issuers().all().iter().any(|issuer| issuer.key_id == *key.key_id()) {
             return in_use("an authority of this installation");
         }
         let partner = order.holder.as_ref().map(|holder| &holder.partner.id);

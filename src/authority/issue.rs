@@ -129,13 +129,14 @@ impl Authority {
             off_thread("making a key", move || PrivateKey::generate(new.key_algorithm)).await?.map_err(refused)?;
         let request = self.leaf_request(&holder, key.public_key().clone(), new.lifetime_seconds)?;
         let order = Order {
-            signer: self.inner.issuers.issuing().signer()?.clone(),
+            signer: self.inner.issuers().issuing().signer()?.clone(),
             request,
             kind: CertificateKind::Client,
             holder: Some(holder),
             scopes: new.scopes,
             networks: new.networks,
             claim,
+            replaces: None,
             enrollment: None,
             action: "certificate.issue",
         };
@@ -170,13 +171,14 @@ impl Authority {
         let holder = self.holder(&new.client).await?;
         request.check_identity(&self.identity(&holder)?).map_err(refused)?;
         let order = Order {
-            signer: self.inner.issuers.issuing().signer()?.clone(),
+            signer: self.inner.issuers().issuing().signer()?.clone(),
             request: self.leaf_request(&holder, request.public_key().clone(), new.lifetime_seconds)?,
             kind: CertificateKind::Client,
             holder: Some(holder),
             scopes: new.scopes,
             networks: new.networks,
             claim,
+            replaces: None,
             enrollment: None,
             action: "certificate.sign",
         };
@@ -195,11 +197,13 @@ impl Authority {
     }
 
     pub(super) fn issued(&self, row: CertificateRow, der: &[u8], key: Option<IssuedKey>) -> Issued {
-        let issuer = self.inner.issuers.find(&row.issuer_key_id);
+        let issuers = self.inner.issuers();
+        let issuer = issuers.find(&row.issuer_key_id);
         let chain_pem = issuer.map(|issuer| pki::pem_certificate(&issuer.certificate_der)).unwrap_or_default();
         let certificate_pem = pki::pem_certificate(der);
         let certificate = CertificateView { pem: Some(certificate_pem.clone()), ..self.view(row) };
-        let chain_der = std::iter::once(der.to_vec()).chain(issuer.map(|issuer| issuer.certificate_der.to_vec())).collect();
+        let chain_der =
+            std::iter::once(der.to_vec()).chain(issuer.map(|issuer| issuer.certificate_der.to_vec())).collect();
         Issued { certificate, certificate_pem, chain_pem, chain_der, key }
     }
 

@@ -215,7 +215,7 @@ async fn found(from: impl Read, id: &str) -> Result<ApiKeyRow, Failure> {
 /// # Errors
 /// A fault that says so, for the configuration to report at start.
 pub fn check_environment(text: &str) -> Result<(), Fault> {
-    if presented::is_environment(text) {
+    if is_environment(text) {
         return Ok(());
     }
     Err(Fault::new(format!("the environment {text:?} must be 1 to 16 lower-case letters and digits")))

@@ -109,8 +109,7 @@ impl EnrollmentRow {
 
 impl EnrollmentView {
     pub(crate) fn new(row: EnrollmentRow, now: UnixSeconds) -> Self {
-        let over =
-            matches!(row.state, EnrollmentState::Issued | EnrollmentState::Denied | EnrollmentState::Cancelled);
+        let over = matches!(row.state, EnrollmentState::Issued | EnrollmentState::Denied | EnrollmentState::Cancelled);
         Self {
             status: if !over && row.expired_at(now) { "expired" } else { row.state.as_str() },
             id: row.id,
@@ -261,7 +260,13 @@ impl Registry {
         }
         enrollment::decide(&mut tx, id, row.state, EnrollmentState::Cancelled, &actor.name, None, now).await?;
         actor
-            .record(&mut tx, &self.clock, "enrollment.cancel", id, &json!({ "client": row.client_id, "was": row.state.as_str() }))
+            .record(
+                &mut tx,
+                &self.clock,
+                "enrollment.cancel",
+                id,
+                &json!({ "client": row.client_id, "was": row.state.as_str() }),
+            )
             .await?;
         let row = found(&mut tx, id).await?;
         self.commit(tx).await?;
@@ -272,9 +277,7 @@ impl Registry {
 /// The enrolment `id`, or `enrollment_not_found`.
 pub(crate) async fn found(from: impl Read, id: &str) -> Result<EnrollmentRow, Failure> {
     let row = enrollment::get(from, id).await?;
-    row.ok_or_else(|| {
-        Refusal::not_found("enrollment_not_found", format!("There is no enrolment {id:?}.")).into()
-    })
+    row.ok_or_else(|| Refusal::not_found("enrollment_not_found", format!("There is no enrolment {id:?}.")).into())
 }
 
 /// Why there is nothing to decide.
@@ -288,7 +291,10 @@ pub(crate) fn not_pending(row: &EnrollmentRow, now: UnixSeconds) -> Refusal {
         EnrollmentState::Cancelled => "it was cancelled",
         EnrollmentState::Pending => "it waits for another decision",
     };
-    Refusal::conflict("enrollment_not_pending", format!("There is nothing to decide about the enrolment {}: {why}.", row.id))
+    Refusal::conflict(
+        "enrollment_not_pending",
+        format!("There is nothing to decide about the enrolment {}: {why}.", row.id),
+    )
 }
 
 /// What could never be issued is refused before a partner is told to try.

@@ -221,11 +221,12 @@ pub async fn reserve(tx: &mut Tx, id: &str, issuer_key_id: &str, serial: &str) -
 
 /// The certificate is there. `false` when the enrolment does not wait for this serial.
 pub async fn mark_issued(tx: &mut Tx, id: &str, serial: &str) -> Result<bool, Fault> {
-    let done = sqlx::query("UPDATE enrollments SET state = 'issued' WHERE id = $1 AND state = 'signing' AND serial = $2")
-        .bind(id)
-        .bind(serial)
-        .execute(tx.connection())
-        .await?;
+    let done =
+        sqlx::query("UPDATE enrollments SET state = 'issued' WHERE id = $1 AND state = 'signing' AND serial = $2")
+            .bind(id)
+            .bind(serial)
+            .execute(tx.connection())
+            .await?;
     Ok(done.rows_affected() == 1)
 }
 

@@ -55,6 +55,10 @@ impl EnrollmentUse {
         Ok(Self::new(row, request, source))
     }
 
+    pub(in crate::authority) fn id(&self) -> &str {
+        &self.id
+    }
+
     pub(super) fn spki_fingerprint(&self) -> &str {
         &self.spki_fingerprint
     }
@@ -146,7 +150,10 @@ pub(super) fn check_alive(row: &EnrollmentRow, now: UnixSeconds) -> Result<(), R
         }
         EnrollmentState::Denied => {
             let why = row.decision.as_deref().unwrap_or("no reason was given");
-            Err(Refusal::forbidden("enrollment_denied", format!("The request was turned down: {why}. Ask whoever sent you the token.")))
+            Err(Refusal::forbidden(
+                "enrollment_denied",
+                format!("The request was turned down: {why}. Ask whoever sent you the token."),
+            ))
         }
         _ if row.expired_at(now) => {
             Err(Refusal::forbidden("enrollment_expired", "This token has expired. Ask for a new one."))

@@ -146,7 +146,10 @@ async fn a_text_that_is_no_token_of_ours_opens_nothing() {
     let foreign = stranger.token().await;
     for text in ["", "pe_", &token[..token.len() - 1], &foreign, &format!("{token}x")] {
         let Err(Failure::Refused(refusal)) = desk.enroll(text, &request).await else { panic!("{text}") };
-        assert_eq!((refusal.kind, refusal.code), (crate::failure::RefusalKind::Unauthorized, "invalid_enrollment_token"));
+        assert_eq!(
+            (refusal.kind, refusal.code),
+            (crate::failure::RefusalKind::Unauthorized, "invalid_enrollment_token")
+        );
     }
     desk.issued(&token, &request).await;
 }
@@ -161,7 +164,10 @@ async fn a_bad_request_does_not_use_the_token_up() {
         (with("ca", &["-addext", "basicConstraints=critical,CA:TRUE"]), "ca_requested"),
         (with("sans", &["-addext", "subjectAltName=DNS:globex.example"]), "name_not_allowed"),
         (
-            with("other", &["-addext", "subjectAltName=URI:spiffe://api.example.com/partner/globex/client/globex-orders"]),
+            with(
+                "other",
+                &["-addext", "subjectAltName=URI:spiffe://api.example.com/partner/globex/client/globex-orders"],
+            ),
             "identity_mismatch",
         ),
         (with("weak", &["-newkey", "rsa:1024"]), "weak_key"),
@@ -210,7 +216,13 @@ async fn what_the_token_is_narrowed_to_holds() {
         (NewEnrollment { ttl_seconds: Some(0), ..for_client("acme-orders") }, "invalid_token_lifetime"),
         (NewEnrollment { ttl_seconds: Some(31 * DAY), ..for_client("acme-orders") }, "invalid_token_lifetime"),
         (NewEnrollment { lifetime_seconds: Some(400 * 86_400), ..for_client("acme-orders") }, "lifetime_too_long"),
-        (NewEnrollment { scopes: Some(vec!["https://api.example.com/test/all".into()]), ..for_client("acme-orders") }, "scope_not_granted"),
+        (
+            NewEnrollment {
+                scopes: Some(vec!["https://api.example.com/test/all".into()]),
+                ..for_client("acme-orders")
+            },
+            "scope_not_granted",
+        ),
         (for_client("nobody"), "client_not_found"),
     ] {
         assert_eq!(code(desk.registry.create_enrollment(&admin(), new).await), expected);

@@ -170,7 +170,7 @@ async fn a_bad_request_does_not_use_the_token_up() {
             ),
             "identity_mismatch",
         ),
-        (with("weak", &["-newkey", "rsa:1024"]), "weak_key"),
+        (include_bytes!("../../../pki/tests/weak-keys/fermat.csr").to_vec(), "weak_key"),
     ] {
         assert_eq!(code(desk.enroll(&token, &request).await), expected);
     }

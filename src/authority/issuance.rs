@@ -130,6 +130,7 @@ impl Authority {
         {
             return Ok(Reserved::Before(row));
         }
+        self.check_may_issue(&mut tx, &issuer, order.kind).await?;
         self.check_order(&mut tx, order, now).await?;
         if store::certificate::get(&mut tx, &issuer, &serial).await?.is_some() {
             return Ok(Reserved::SerialTaken);

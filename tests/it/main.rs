@@ -26,6 +26,8 @@ mod enrollment;
 mod explain;
 /// Bytes that two parsers read differently.
 mod framing;
+/// What is known of the credentials that are out.
+mod inventory;
 /// What bites, and whom.
 mod limits;
 /// Tokens: ours, bound ones, and those of other issuers.
@@ -36,5 +38,7 @@ mod policy;
 mod proxy;
 /// Cut off means cut off.
 mod revocation;
+/// One authority after another.
+mod rotation;
 /// What they may, and how it is said that they may not.
 mod scopes;

@@ -14,6 +14,7 @@ mod compare;
 mod connection;
 mod context;
 mod doctor;
+mod enrollment;
 mod error;
 mod files;
 mod global;
@@ -70,6 +71,7 @@ enum Command {
     Client(client::ClientArgs),
     Certificate(certificate::CertificateArgs),
     Anchor(anchor::AnchorArgs),
+    Enrollment(enrollment::EnrollmentArgs),
     Key(key::KeyArgs),
     Secret(secret::SecretArgs),
     Token(token::TokenArgs),
@@ -126,6 +128,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliErr
         Command::Client(args) => return client::run(args, context).await,
         Command::Certificate(args) => return certificate::run(args, context).await,
         Command::Anchor(args) => return anchor::run(args, context).await,
+        Command::Enrollment(args) => return enrollment::run(args, context).await,
         Command::Key(args) => return key::run(args, context).await,
         Command::Secret(args) => return secret::run(args, context).await,
         Command::Token(args) => return token::run(args, context).await,

@@ -73,6 +73,8 @@ pub enum Error {
     CaRequested(&'static str),
     #[error("the request asks for `{asked}`, but it is for {expected}: send no URI name, or exactly that one")]
     IdentityMismatch { asked: String, expected: String },
+    #[error("the request's {what} is `{asked}`, the certificate's is `{current}`: a renewal repeats both (RFC 7030 §4.2.2)")]
+    NamesDiffer { what: &'static str, asked: String, current: String },
 
     #[error("the profile is for {profile} certificates, the request is for a {request} certificate")]
     ProfileMismatch { profile: &'static str, request: &'static str },
@@ -137,6 +139,7 @@ impl Error {
             Self::WeakSignature(_) => "weak_signature",
             Self::CaRequested(_) => "ca_requested",
             Self::IdentityMismatch { .. } => "identity_mismatch",
+            Self::NamesDiffer { .. } => "names_differ",
             Self::ProfileMismatch { .. } => "profile_mismatch",
             Self::LifetimeTooLong { .. } => "lifetime_too_long",
             Self::InvalidLifetime => "invalid_lifetime",

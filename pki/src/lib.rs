@@ -69,6 +69,7 @@
 mod ca_certificate;
 mod certificate;
 mod client_certificate;
+mod cms;
 mod crl;
 mod csr;
 mod der;
@@ -85,6 +86,7 @@ mod pkcs12;
 mod profile;
 mod revocation;
 mod revocation_list;
+mod same_names;
 mod serial;
 mod signature;
 mod spiffe_id;
@@ -94,6 +96,7 @@ mod thumbprint;
 pub use ca_certificate::CaCertificate;
 pub use certificate::IssuedCertificate;
 pub use client_certificate::ClientCertificate;
+pub use cms::{certs_only_cms, csr_attributes};
 pub use crl::{Crl, CrlRequest};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
@@ -107,10 +110,12 @@ pub use name::AuthorityName;
 pub use pem::{pem_certificate, pem_certificates, pem_crl};
 pub use pkcs12::pkcs12;
 pub use profile::{
-    BasicConstraintsConfig, ExtendedKeyUsage, KeyUsage, Profile, ProfileConfig, ProfileKind, ValidityConfig,
+    BasicConstraintsConfig, ExtendedKeyUsage, KeyChange, KeyUsage, Profile, ProfileConfig, ProfileKind, RenewalConfig,
+    ValidityConfig,
 };
 pub use revocation::{RevocationReason, RevokedEntry};
 pub use revocation_list::{Revocation, RevocationList, distribution_addresses};
+pub use same_names::check_same_names;
 pub use serial::Serial;
 pub use spiffe_id::SpiffeId;
 pub use thumbprint::{SpkiFingerprint, Thumbprint};

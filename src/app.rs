@@ -174,6 +174,7 @@ impl App {
         let gate = Arc::new(Gate::new(GateParts {
             snapshot: Arc::clone(&foundation.snapshot),
             oauth: Arc::clone(&oauth),
+            authority: foundation.authority.clone(),
             pepper: Arc::clone(&foundation.pepper),
             clock: foundation.clock.clone(),
             audit: audit.clone(),

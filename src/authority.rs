@@ -23,8 +23,11 @@ mod keys;
 mod list;
 mod passphrase;
 mod publish;
+mod renew;
+mod renewal_window;
 mod revoke;
 mod server_certificate;
+mod supersede;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
@@ -35,6 +38,8 @@ pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_K
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
+pub use renew::Renewal;
+pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
 

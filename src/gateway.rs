@@ -10,14 +10,17 @@ mod authenticate;
 mod authorize;
 mod decision_id;
 mod endpoints;
+mod est;
 mod explain;
 mod identity_headers;
 pub mod limits;
 mod meters;
 mod path;
+mod renewal;
 mod respond;
 mod services;
 mod stop;
+mod submission;
 mod target;
 mod trail;
 
@@ -38,6 +41,7 @@ pub use meters::Meters;
 pub use services::{Caller, Services};
 
 use crate::audit::Audit;
+use crate::authority::Authority;
 use crate::clock::Clock;
 use crate::config::Serves;
 use crate::listen::{Connection, Handler, Violation};
@@ -55,6 +59,8 @@ use trail::Trail;
 pub struct GateParts {
     pub snapshot: Arc<Snapshot>,
     pub oauth: Arc<OAuth>,
+    /// For renewal and enrolment: only those wait for it.
+    pub authority: Authority,
     pub pepper: Arc<Pepper>,
     pub clock: Clock,
     pub audit: Audit,
@@ -118,9 +124,7 @@ impl Gate {
         let now = self.clock.now();
         let target = Target::read(connection, &parts)?;
         let view = self.snapshot.policy();
-        if connection.listener.config.serves == Serves::Gateway
-            && let Some(endpoint) = endpoints::find(&self.oauth, &target)
-        {
+        if let Some(endpoint) = endpoints::find(&self.oauth, connection.listener.config.serves, &target) {
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
         let route = self.route(&view, connection, &target, &mut ())?;

@@ -84,6 +84,7 @@ mod name;
 mod pem;
 mod pkcs12;
 mod profile;
+mod renewal_request;
 mod revocation;
 mod revocation_list;
 mod same_names;
@@ -107,12 +108,13 @@ pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
 pub use link::{is_issued_by, issuer_name, may_sign_certificates};
 pub use name::AuthorityName;
-pub use pem::{pem_certificate, pem_certificates, pem_crl};
+pub use pem::{pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
     BasicConstraintsConfig, ExtendedKeyUsage, KeyChange, KeyUsage, Profile, ProfileConfig, ProfileKind, RenewalConfig,
     ValidityConfig,
 };
+pub use renewal_request::renewal_request;
 pub use revocation::{RevocationReason, RevokedEntry};
 pub use revocation_list::{Revocation, RevocationList, distribution_addresses};
 pub use same_names::check_same_names;

@@ -1,6 +1,7 @@
 //! The one place where a refusal or a failure of the data plane becomes HTTP. Two presets: `standard` is RFC 9457 problem
 //! details with RFC 6750 challenges; `aws` is the exact bodies and statuses of API Gateway, for clients that match on them.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -14,6 +15,7 @@ use policies::{AuthMethod, AuthMethodSet, Denial, ErrorStyle, Route, ScopeRequir
 use serde_json::json;
 
 use super::stop::{Malformed, Stop, UpstreamFault};
+use crate::failure::RefusalKind;
 
 const DECISION_ID: HeaderName = HeaderName::from_static("x-portcullis-decision-id");
 const REALM: &str = "portcullis";
@@ -40,7 +42,7 @@ struct Refusal {
     status: StatusCode,
     /// Stable; what unknown, expired and revoked have in common, so that a stranger cannot tell which keys exist.
     code: &'static str,
-    message: &'static str,
+    message: Cow<'static, str>,
     detail: String,
     retry_after: Option<Duration>,
     challenges: Vec<String>,
@@ -49,11 +51,16 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(status: StatusCode, code: &'static str, message: &'static str, detail: impl Into<String>) -> Self {
+    fn new(
+        status: StatusCode,
+        code: &'static str,
+        message: impl Into<Cow<'static, str>>,
+        detail: impl Into<String>,
+    ) -> Self {
         Self {
             status,
             code,
-            message,
+            message: message.into(),
             detail: detail.into(),
             retry_after: None,
             challenges: Vec::new(),
@@ -78,6 +85,10 @@ pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decisio
     let refusal = match stop {
         Stop::Malformed(malformed) => of_malformed(malformed),
         Stop::Denied(denial) => of_denial(denial, accepted, asked),
+        Stop::Refused(refusal) => of_refusal(refusal),
+        Stop::NotOffered(offered) => {
+            Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_offered", "Not Implemented", *offered)
+        }
         Stop::AddressLimited { retry_after } => {
             let mut refusal = Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -97,7 +108,7 @@ pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decisio
         (ErrorStyle::Aws, Stop::Denied(denial)) => aws(denial, refusal, accepted, asked, decision_id),
         (ErrorStyle::Aws, Stop::AddressLimited { .. } | Stop::Upstream(_) | Stop::Fault(_)) => {
             let kind = aws_type(refusal.status);
-            aws_body(refusal.status, refusal.message, kind, &refusal, asked, decision_id)
+            aws_body(refusal.status, &refusal.message, kind, &refusal, asked, decision_id)
         }
         _ => problem(&refusal, asked, decision_id),
     }
@@ -109,6 +120,7 @@ fn of_malformed(malformed: &Malformed) -> Refusal {
         Malformed::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
         Malformed::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Content Too Large"),
         Malformed::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
+        Malformed::ContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type"),
         Malformed::Framing(crate::listen::Violation::TooLarge) => {
             (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large")
         }
@@ -195,6 +207,18 @@ fn of_denial(denial: &Denial, accepted: &[AuthMethodSet], asked: &Asked) -> Refu
     }
 }
 
+/// What our own endpoints refuse: the sentence says what to do about it, so it is the message too.
+fn of_refusal(refused: &crate::failure::Refusal) -> Refusal {
+    let status = match refused.kind {
+        RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
+        RefusalKind::NotFound => StatusCode::NOT_FOUND,
+        RefusalKind::Conflict => StatusCode::CONFLICT,
+        RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+    };
+    let detail = std::iter::once(&refused.message).chain(&refused.details).map(String::as_str).collect::<Vec<_>>();
+    Refusal::new(status, refused.code, refused.message.clone(), detail.join(" "))
+}
+
 fn invalid_token() -> Refusal {
     let mut refusal = Refusal::new(
         StatusCode::UNAUTHORIZED,
@@ -232,7 +256,7 @@ fn of_upstream(fault: &UpstreamFault) -> Refusal {
 fn problem(refusal: &Refusal, asked: &Asked, decision_id: &str) -> Response<Body> {
     let body = json!({
         "type": "about:blank",
-        "title": refusal.status.canonical_reason().unwrap_or(refusal.message),
+        "title": refusal.status.canonical_reason().unwrap_or(&refusal.message),
         "status": refusal.status.as_u16(),
         "code": refusal.code,
         "message": refusal.message,

@@ -5,7 +5,7 @@ use std::time::Duration;
 use policies::Denial;
 
 use super::path::PathFault;
-use crate::failure::Fault;
+use crate::failure::{Failure, Fault, Refusal};
 use crate::listen::Violation;
 
 /// The first step that failed.
@@ -15,6 +15,10 @@ pub(super) enum Stop {
     Malformed(Malformed),
     /// The caller may not.
     Denied(Denial),
+    /// The caller asked one of our own endpoints for something that cannot be done.
+    Refused(Refusal),
+    /// An operation of a protocol that is not offered. The sentence says what is.
+    NotOffered(&'static str),
     /// One address asks too much, or has failed too often; nobody knows yet who it is.
     AddressLimited { retry_after: Duration },
     /// The upstream failed.
@@ -48,6 +52,8 @@ pub(super) enum Malformed {
     BodyUnreadable,
     #[error("the request body came too slowly")]
     BodyTooSlow,
+    #[error("the Content-Type must be {0}")]
+    ContentType(&'static str),
 }
 
 impl Malformed {
@@ -66,6 +72,7 @@ impl Malformed {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyUnreadable => "malformed_request",
             Self::BodyTooSlow => "request_timeout",
+            Self::ContentType(_) => "unsupported_media_type",
         }
     }
 }
@@ -99,6 +106,21 @@ impl From<UpstreamFault> for Stop {
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Self::Refused(refusal),
+            Failure::Fault(fault) => Self::Fault(fault),
+        }
     }
 }
 

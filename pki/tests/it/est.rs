@@ -53,3 +53,18 @@ fn a_renewal_repeats_subject_and_names() {
         assert_eq!(code(request(&arguments)), "names_differ", "{arguments}");
     }
 }
+
+#[test]
+fn a_request_made_from_a_certificate_renews_it() {
+    let (hierarchy, openssl) = (Hierarchy::new(), Openssl::new());
+    let leaf = hierarchy.issue_client(key(KeyAlgorithm::EcdsaP256).public_key()).der;
+    for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa2048] {
+        let next = key(algorithm);
+        let der = pki::renewal_request(&next, &leaf).unwrap();
+        let text = openssl.write("csr.pem", pki::pem_request(&der)).must("req -in csr.pem -noout -verify -text");
+        assert!(text.contains(&format!("URI:{}", client_id())), "{algorithm}: {text}");
+        let request = parse_csr(&der).unwrap();
+        assert_eq!(request.public_key(), next.public_key());
+        pki::check_same_names(&request, &leaf).unwrap();
+    }
+}

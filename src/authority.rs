@@ -154,6 +154,13 @@ impl Authority {
         self.inner.issuers().trust_anchors()
     }
 
+    /// The authorities that partners should know: the roots, and those that issue to clients now or soon (DER). What EST calls
+    /// the CA certificates.
+    pub fn ca_certificates(&self) -> Vec<Vec<u8>> {
+        let anchors = self.trust_anchors();
+        anchors.roots.iter().chain(&anchors.issuing).map(|der| der.to_vec()).collect()
+    }
+
     /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs.
     pub fn root_pem(&self) -> String {
         pki::pem_certificate(&self.inner.issuers().root().certificate_der)

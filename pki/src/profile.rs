@@ -276,7 +276,7 @@ impl ProfileKind {
     pub const ALL: [Self; 6] = [Self::Root, Self::Issuing, Self::ServerIssuing, Self::Server, Self::Client, Self::Ocsp];
 
     /// The kebab-case name.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Root => "root",
             Self::Issuing => "issuing",

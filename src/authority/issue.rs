@@ -134,7 +134,7 @@ impl Authority {
             scopes: new.scopes,
             networks: new.networks,
             claim,
-            replaces: None,
+            predecessor: None,
             enrollment_id: None,
             action: "certificate.issue",
         };
@@ -176,23 +176,25 @@ impl Authority {
             scopes: new.scopes,
             networks: new.networks,
             claim,
-            replaces: None,
+            predecessor: None,
             enrollment_id: None,
             action: "certificate.sign",
         };
         let (row, der) = match self.carry_out(&order, actor).await? {
             Outcome::Issued(row, certificate) => (row, certificate.der),
-            Outcome::Before(row) => {
-                let der = store::certificate::der(&self.inner.store, &row.issuer_key_id, &row.serial).await?;
-                let der =
-                    der.ok_or_else(|| Fault::new(format!("the issued certificate {} has no bytes", row.serial)))?;
-                (row, der)
-            }
+            Outcome::Before(row) => return self.issued_before(row).await,
         };
         Ok(self.issued(row, &der, None))
     }
 
-    fn issued(&self, row: CertificateRow, der: &[u8], key: Option<IssuedKey>) -> Issued {
+    /// The bytes of a certificate that was issued before.
+    pub(super) async fn issued_before(&self, row: CertificateRow) -> Result<Issued, Failure> {
+        let der = store::certificate::der(&self.inner.store, &row.issuer_key_id, &row.serial).await?;
+        let der = der.ok_or_else(|| Fault::new(format!("the issued certificate {} has no bytes", row.serial)))?;
+        Ok(self.issued(row, &der, None))
+    }
+
+    pub(super) fn issued(&self, row: CertificateRow, der: &[u8], key: Option<IssuedKey>) -> Issued {
         let issuers = self.inner.issuers();
         let issuer = issuers.find(&row.issuer_key_id);
         let chain_pem = issuer.map(|issuer| pki::pem_certificate(&issuer.certificate_der)).unwrap_or_default();
@@ -201,11 +203,11 @@ impl Authority {
         Issued { certificate, certificate_pem, chain_pem, key }
     }
 
-    fn identity(&self, holder: &Holder) -> Result<SpiffeId, Failure> {
+    pub(super) fn identity(&self, holder: &Holder) -> Result<SpiffeId, Failure> {
         SpiffeId::new(&self.inner.settings.trust_domain, &holder.partner.id, &holder.client.id).map_err(refused)
     }
 
-    fn leaf_request(
+    pub(super) fn leaf_request(
         &self,
         holder: &Holder,
         public_key: PublicKey,

@@ -77,6 +77,7 @@ pub(super) struct Issuer {
     pub(super) key_id: KeyId,
     pub(super) kind: IssuerKind,
     pub(super) state: IssuerState,
+    pub(super) state_since: UnixSeconds,
     /// Since then nothing that it issued is accepted.
     pub(super) tainted_at: Option<UnixSeconds>,
     pub(super) subject: String,
@@ -236,6 +237,7 @@ impl Issuer {
             key_id: stored("issuer key id", &row.key_id)?,
             kind: row.kind,
             state: row.state,
+            state_since: UnixSeconds(row.state_since),
             tainted_at: row.tainted_at.map(UnixSeconds),
             subject: row.subject,
             certificate_der: row.certificate,

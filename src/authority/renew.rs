@@ -91,6 +91,7 @@ impl Authority {
                 overlap_seconds: terms.overlap_seconds,
             }),
             holder: Some(holder),
+            enrollment_id: None,
             action: "certificate.renew",
         };
         match self.carry_out(&order, actor).await? {

@@ -200,7 +200,7 @@ impl Authority {
             scopes: None,
             networks: None,
             claim: None,
-            replaces: None,
+            predecessor: None,
             enrollment_id: None,
             action: "certificate.issue-server",
         };

@@ -20,6 +20,8 @@ mod compare;
 mod distribution;
 /// Going away and coming back; new certificates without either.
 mod drain;
+/// Enrolment by EST.
+mod est;
 /// Why a request would pass, or not.
 mod explain;
 /// Bytes that two parsers read differently.
@@ -32,6 +34,8 @@ mod oauth;
 mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
+/// The next certificate for the one that is shown.
+mod renewal;
 /// Cut off means cut off.
 mod revocation;
 /// What they may, and how it is said that they may not.

@@ -73,7 +73,9 @@ pub enum Error {
     CaRequested(&'static str),
     #[error("the request asks for `{asked}`, but it is for {expected}: send no URI name, or exactly that one")]
     IdentityMismatch { asked: String, expected: String },
-    #[error("the request's {what} is `{asked}`, the certificate's is `{current}`: a renewal repeats both (RFC 7030 §4.2.2)")]
+    #[error(
+        "the request's {what} is `{asked}`, the certificate's is `{current}`: a renewal repeats both (RFC 7030 §4.2.2)"
+    )]
     NamesDiffer { what: &'static str, asked: String, current: String },
 
     #[error("the profile is for {profile} certificates, the request is for a {request} certificate")]

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::ProblemBody;
 use super::{
-    AdminState, api_key, audit, certificate, client, client_renewal, client_secret, expiring, explain, issuer, partner, policy, status,
-    token,
+    AdminState, api_key, audit, certificate, client, client_renewal, client_secret, expiring, explain, issuer, partner,
+    policy, status, token,
 };
 use crate::openapi;
 

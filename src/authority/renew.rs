@@ -97,7 +97,8 @@ impl Authority {
         match self.carry_out(&order, actor).await? {
             Outcome::Issued(row, certificate) => Ok(self.issued(row, &certificate.der, None)),
             Outcome::Before(row) if row.revoked_at.is_some() => {
-                let message = "The certificate that was issued for this request is revoked. Make a new key and ask again.";
+                let message =
+                    "The certificate that was issued for this request is revoked. Make a new key and ask again.";
                 Err(Refusal::conflict("renewal_revoked", message).into())
             }
             Outcome::Before(row) => self.issued_before(row).await,
@@ -139,7 +140,8 @@ impl Predecessor {
         }
         let since = now.plus(-RENEWALS_WINDOW_SECONDS);
         if store::certificate::count_renewed_since(&mut *tx, &self.client, since).await? >= RENEWALS_MAX {
-            let message = format!("This client renewed {RENEWALS_MAX} certificates within the last hour. Wait for another.");
+            let message =
+                format!("This client renewed {RENEWALS_MAX} certificates within the last hour. Wait for another.");
             return Err(Refusal::conflict("renewed_too_often", message).into());
         }
         Ok(())

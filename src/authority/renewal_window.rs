@@ -95,7 +95,7 @@ mod tests {
             state: CertificateState::Issued,
             revoked: None,
             superseded_at: None,
-            narrowing: Narrowing::from_lists(None, None),
+            narrowing: Narrowing { scopes: None, networks: None },
         }
     }
 

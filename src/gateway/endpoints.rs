@@ -12,10 +12,10 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use super::{Gate, est, renewal};
 use super::stop::{Malformed, Stop};
 use super::target::Target;
 use super::trail::Trail;
+use super::{Gate, est, renewal};
 use crate::config::Serves;
 use crate::listen::Connection;
 use crate::oauth::{Authenticated, AuthenticationFailed, OAuth};

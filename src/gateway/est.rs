@@ -94,7 +94,8 @@ pub(super) async fn answer(
             let message = "This server offers cacerts, csrattrs, simpleenroll and simplereenroll.";
             Err(Stop::NotOffered(message))
         }
-        _ => Err(Malformed::Method(parts.method.to_string()).into()),
+        Operation::CaCerts | Operation::CsrAttrs => Err(renewal::not_allowed(&parts, "GET, HEAD")),
+        Operation::SimpleEnroll | Operation::SimpleReenroll => Err(renewal::not_allowed(&parts, "POST")),
     }
 }
 
@@ -111,7 +112,7 @@ fn check_kind(headers: &HeaderMap) -> Result<(), Stop> {
     let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
     match kind.split(';').next().unwrap_or_default().trim().eq_ignore_ascii_case(PKCS10) {
         true => Ok(()),
-        false => Err(Malformed::ContentType(PKCS10).into()),
+        false => Err(Malformed::MediaType { expected: PKCS10 }.into()),
     }
 }
 
@@ -156,7 +157,9 @@ mod tests {
             assert_eq!(find(&format!("/.well-known/est/client/{name}")), Some(operation));
             assert_eq!(find(&format!("/.well-known/est/other/{name}")), None);
         }
-        for path in ["/.well-known/est/", "/.well-known/est", "/.well-known/est/client/", "/.well-known/est/client/x/cacerts"] {
+        for path in
+            ["/.well-known/est/", "/.well-known/est", "/.well-known/est/client/", "/.well-known/est/client/x/cacerts"]
+        {
             assert_eq!(find(path), None, "{path}");
         }
     }

@@ -11,8 +11,8 @@ use hyper::Response;
 use hyper::body::Incoming;
 use pki::{ClientCertificate, Serial};
 use policies::{
-    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Permit, Principal, Route, ScopeRequirement, Spend,
-    UnixSeconds,
+    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Permit, Principal, Route, ScopeRequirement,
+    Spend, UnixSeconds,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -87,8 +87,13 @@ pub(super) async fn answer(
             response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(RENEWAL_INFO_SECONDS));
             Ok(response)
         }
-        Operation::Renew | Operation::Info => Err(Malformed::Method(parts.method.to_string()).into()),
+        Operation::Renew => Err(not_allowed(&parts, "POST")),
+        Operation::Info => Err(not_allowed(&parts, "GET, HEAD")),
     }
+}
+
+pub(super) fn not_allowed(parts: &Parts, allow: &'static str) -> Stop {
+    Malformed::NotAllowed { method: parts.method.to_string(), allow }.into()
 }
 
 /// A certificate that may be renewed by who holds it. Made by [`admit`] alone.
@@ -128,7 +133,8 @@ pub(super) async fn renew(
 ) -> Result<Issued, Stop> {
     let Current { permit, certificate } = current;
     let client = permit.principal().map(Principal::client).ok_or(Denial::NoCredential)?;
-    let issuer = certificate.issuer_key_id.clone().ok_or_else(|| Fault::new("a proved certificate without its issuer"))?;
+    let issuer =
+        certificate.issuer_key_id.clone().ok_or_else(|| Fault::new("a proved certificate without its issuer"))?;
     let actor = Actor { name: client.id.to_string(), source: Some(connection.source) };
     let renewal = Renewal { issuer, serial: certificate.serial, request, names_repeated };
     Ok(gate.authority.renew(renewal, &actor).await?)
@@ -174,7 +180,8 @@ fn check_is_current(name: &str, certificate: &ClientCertificate) -> Result<(), R
     match same {
         true => Ok(()),
         false => {
-            let message = format!("The certificate of this connection is {}: it renews itself only.", certificate.serial);
+            let message =
+                format!("The certificate of this connection is {}: it renews itself only.", certificate.serial);
             Err(Refusal::forbidden("not_the_current_certificate", message))
         }
     }

@@ -1,7 +1,6 @@
 //! The one place where a refusal or a failure of the data plane becomes HTTP. Two presets: `standard` is RFC 9457 problem
 //! details with RFC 6750 challenges; `aws` is the exact bodies and statuses of API Gateway, for clients that match on them.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::Body;
@@ -15,7 +14,7 @@ use policies::{AuthMethod, AuthMethodSet, Denial, ErrorStyle, Route, ScopeRequir
 use serde_json::json;
 
 use super::stop::{Malformed, Stop, UpstreamFault};
-use crate::failure::RefusalKind;
+use crate::failure::{self, RefusalKind};
 
 const DECISION_ID: HeaderName = HeaderName::from_static("x-portcullis-decision-id");
 const REALM: &str = "portcullis";
@@ -42,7 +41,7 @@ struct Refusal {
     status: StatusCode,
     /// Stable; what unknown, expired and revoked have in common, so that a stranger cannot tell which keys exist.
     code: &'static str,
-    message: Cow<'static, str>,
+    message: &'static str,
     detail: String,
     retry_after: Option<Duration>,
     challenges: Vec<String>,
@@ -51,16 +50,11 @@ struct Refusal {
 }
 
 impl Refusal {
-    fn new(
-        status: StatusCode,
-        code: &'static str,
-        message: impl Into<Cow<'static, str>>,
-        detail: impl Into<String>,
-    ) -> Self {
+    fn new(status: StatusCode, code: &'static str, message: &'static str, detail: impl Into<String>) -> Self {
         Self {
             status,
             code,
-            message: message.into(),
+            message,
             detail: detail.into(),
             retry_after: None,
             challenges: Vec::new(),
@@ -85,10 +79,6 @@ pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decisio
     let refusal = match stop {
         Stop::Malformed(malformed) => of_malformed(malformed),
         Stop::Denied(denial) => of_denial(denial, accepted, asked),
-        Stop::Refused(refusal) => of_refusal(refusal),
-        Stop::NotOffered(offered) => {
-            Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_offered", "Not Implemented", *offered)
-        }
         Stop::AddressLimited { retry_after } => {
             let mut refusal = Refusal::new(
                 StatusCode::TOO_MANY_REQUESTS,
@@ -100,6 +90,10 @@ pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decisio
             refusal
         }
         Stop::Upstream(fault) => of_upstream(fault),
+        Stop::Refused(refused) => of_refused(refused),
+        Stop::NotOffered(offered) => {
+            Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_offered", "Not Implemented", *offered)
+        }
         Stop::Fault(fault) => {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal Server Error", fault.outside())
         }
@@ -108,7 +102,7 @@ pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decisio
         (ErrorStyle::Aws, Stop::Denied(denial)) => aws(denial, refusal, accepted, asked, decision_id),
         (ErrorStyle::Aws, Stop::AddressLimited { .. } | Stop::Upstream(_) | Stop::Fault(_)) => {
             let kind = aws_type(refusal.status);
-            aws_body(refusal.status, &refusal.message, kind, &refusal, asked, decision_id)
+            aws_body(refusal.status, refusal.message, kind, &refusal, asked, decision_id)
         }
         _ => problem(&refusal, asked, decision_id),
     }
@@ -116,20 +110,22 @@ pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decisio
 
 fn of_malformed(malformed: &Malformed) -> Refusal {
     let (status, message) = match malformed {
-        Malformed::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+        Malformed::Method(_) | Malformed::NotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         Malformed::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
         Malformed::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Content Too Large"),
+        Malformed::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type"),
         Malformed::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
-        Malformed::ContentType(_) => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type"),
         Malformed::Framing(crate::listen::Violation::TooLarge) => {
             (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large")
         }
         _ => (StatusCode::BAD_REQUEST, "Bad Request"),
     };
     let mut refusal = Refusal::new(status, malformed.code(), message, malformed.to_string());
-    if matches!(malformed, Malformed::Method(_)) {
-        refusal.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-    }
+    refusal.allow = match malformed {
+        Malformed::Method(_) => Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        Malformed::NotAllowed { allow, .. } => Some(allow),
+        _ => None,
+    };
     refusal.close =
         matches!(malformed, Malformed::Framing(_) | Malformed::BodyTooLarge { .. } | Malformed::BodyTooSlow);
     refusal
@@ -207,18 +203,6 @@ fn of_denial(denial: &Denial, accepted: &[AuthMethodSet], asked: &Asked) -> Refu
     }
 }
 
-/// What our own endpoints refuse: the sentence says what to do about it, so it is the message too.
-fn of_refusal(refused: &crate::failure::Refusal) -> Refusal {
-    let status = match refused.kind {
-        RefusalKind::Invalid => StatusCode::UNPROCESSABLE_ENTITY,
-        RefusalKind::NotFound => StatusCode::NOT_FOUND,
-        RefusalKind::Conflict => StatusCode::CONFLICT,
-        RefusalKind::Forbidden => StatusCode::FORBIDDEN,
-    };
-    let detail = std::iter::once(&refused.message).chain(&refused.details).map(String::as_str).collect::<Vec<_>>();
-    Refusal::new(status, refused.code, refused.message.clone(), detail.join(" "))
-}
-
 fn invalid_token() -> Refusal {
     let mut refusal = Refusal::new(
         StatusCode::UNAUTHORIZED,
@@ -253,10 +237,27 @@ fn of_upstream(fault: &UpstreamFault) -> Refusal {
     }
 }
 
+/// What `registry` and `authority` refuse to a partner: said as they say it, since the partner must act on it.
+fn of_refused(refused: &failure::Refusal) -> Refusal {
+    let (status, message) = match refused.kind {
+        RefusalKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "Unprocessable Content"),
+        RefusalKind::NotFound => (StatusCode::NOT_FOUND, "Not Found"),
+        RefusalKind::Conflict => (StatusCode::CONFLICT, "Conflict"),
+        RefusalKind::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
+        RefusalKind::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+    };
+    let lines = std::iter::once(&refused.message).chain(&refused.details).map(String::as_str);
+    let mut refusal = Refusal::new(status, refused.code, message, lines.collect::<Vec<_>>().join(" "));
+    if refused.kind == RefusalKind::Unauthorized {
+        refusal.challenges = vec![format!("Basic realm=\"{REALM}\""), format!("Bearer realm=\"{REALM}\"")];
+    }
+    refusal
+}
+
 fn problem(refusal: &Refusal, asked: &Asked, decision_id: &str) -> Response<Body> {
     let body = json!({
         "type": "about:blank",
-        "title": refusal.status.canonical_reason().unwrap_or(&refusal.message),
+        "title": refusal.status.canonical_reason().unwrap_or(refusal.message),
         "status": refusal.status.as_u16(),
         "code": refusal.code,
         "message": refusal.message,

@@ -15,14 +15,14 @@ pub(super) enum Stop {
     Malformed(Malformed),
     /// The caller may not.
     Denied(Denial),
-    /// The caller asked one of our own endpoints for something that cannot be done.
-    Refused(Refusal),
-    /// An operation of a protocol that is not offered. The sentence says what is.
-    NotOffered(&'static str),
     /// One address asks too much, or has failed too often; nobody knows yet who it is.
     AddressLimited { retry_after: Duration },
     /// The upstream failed.
     Upstream(UpstreamFault),
+    /// An operation of ours that partners may call said no.
+    Refused(Refusal),
+    /// An operation of a protocol that is not offered. The sentence says what is.
+    NotOffered(&'static str),
     /// We failed.
     Fault(Fault),
 }
@@ -36,6 +36,10 @@ pub(super) enum Malformed {
     Path(PathFault),
     #[error("the method {0} is not allowed here")]
     Method(String),
+    #[error("{method} is not allowed here; allowed is {allow}")]
+    NotAllowed { method: String, allow: &'static str },
+    #[error("the body has a type that is not read here; send {expected}")]
+    MediaType { expected: &'static str },
     #[error("this server does not answer for that host name")]
     Misdirected,
     #[error("the Host header and the request target name different hosts")]
@@ -52,8 +56,6 @@ pub(super) enum Malformed {
     BodyUnreadable,
     #[error("the request body came too slowly")]
     BodyTooSlow,
-    #[error("the Content-Type must be {0}")]
-    ContentType(&'static str),
 }
 
 impl Malformed {
@@ -63,7 +65,8 @@ impl Malformed {
             Self::Framing(Violation::TooLarge) => "head_too_large",
             Self::Framing(_) => "malformed_request",
             Self::Path(_) => "malformed_path",
-            Self::Method(_) => "method_not_allowed",
+            Self::Method(_) | Self::NotAllowed { .. } => "method_not_allowed",
+            Self::MediaType { .. } => "unsupported_media_type",
             Self::Misdirected => "misdirected_request",
             Self::HostMismatch => "malformed_request",
             Self::DuplicateCredential(_) => "duplicate_credential",
@@ -72,7 +75,6 @@ impl Malformed {
             Self::BodyTooLarge { .. } => "body_too_large",
             Self::BodyUnreadable => "malformed_request",
             Self::BodyTooSlow => "request_timeout",
-            Self::ContentType(_) => "unsupported_media_type",
         }
     }
 }

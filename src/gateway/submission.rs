@@ -42,10 +42,13 @@ fn request(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
     match bytes.trim_ascii_start() {
         // DER is not text: a blank in front of it is damage.
         _ if bytes.first() == Some(&SEQUENCE) => Ok(bytes.to_vec()),
-        [b'{', ..] => serde_json::from_slice::<Submission>(bytes).map(|found| found.csr.into_bytes()).map_err(|error| {
-            let message = format!("The body is not {{\"csr\": \"-----BEGIN CERTIFICATE REQUEST-----…\"}}: {error}.");
-            Refusal::invalid("malformed_csr", message)
-        }),
+        [b'{', ..] => {
+            serde_json::from_slice::<Submission>(bytes).map(|found| found.csr.into_bytes()).map_err(|error| {
+                let message =
+                    format!("The body is not {{\"csr\": \"-----BEGIN CERTIFICATE REQUEST-----…\"}}: {error}.");
+                Refusal::invalid("malformed_csr", message)
+            })
+        }
         text if contains(text, b"-----BEGIN ") => Ok(bytes.to_vec()),
         text => {
             // RFC 8951 §3.1: with or without line breaks.

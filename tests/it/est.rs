@@ -60,7 +60,8 @@ async fn reenrolment_repeats_the_names_and_changes_the_key() {
     let start = cms.windows(2).position(|pair| pair == [0x30, 0x82]).unwrap();
     assert!(start < 64, "{cms:02x?}");
     // Line breaks in what we are sent do no harm.
-    let broken: String = csr.as_bytes().chunks(64).map(|line| format!("{}\r\n", String::from_utf8_lossy(line))).collect();
+    let broken: String =
+        csr.as_bytes().chunks(64).map(|line| format!("{}\r\n", String::from_utf8_lossy(line))).collect();
     let again = session.send("POST", &path, &PKCS10, broken).await.unwrap();
     assert_eq!(again.body, answer.body, "the same request, the same certificate");
 

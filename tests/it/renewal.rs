@@ -315,9 +315,8 @@ async fn the_old_certificate_ends_with_the_overlap() {
     assert_eq!(hello(&gateway, &acme.identity).await, 401);
     let answer = acme.ask_token(&mut open(&gateway, "gateway", &acme.identity).await, "").await;
     assert_eq!(answer.status, 401);
-    let answer = Next::of(&acme.identity)
-        .post(&mut open(&gateway, "gateway", &acme.identity).await, &acme.serial)
-        .await;
+    let answer =
+        Next::of(&acme.identity).post(&mut open(&gateway, "gateway", &acme.identity).await, &acme.serial).await;
     assert_eq!(answer.problem(), (401, "credential_unknown".to_owned()));
     assert_eq!(hello(&gateway, &next).await, 200);
     // The others hear of it too.

@@ -41,7 +41,8 @@ fn a_renewal_repeats_subject_and_names() {
     };
     request(&format!("-subj /O=Acme/CN=acme-orders -addext subjectAltName=URI:{identity}")).unwrap();
     // Another string type is the same name.
-    request(&format!("-subj /O=Acme/CN=acme-orders -addext subjectAltName=URI:{identity} -nameopt RFC2253 -utf8")).unwrap();
+    request(&format!("-subj /O=Acme/CN=acme-orders -addext subjectAltName=URI:{identity} -nameopt RFC2253 -utf8"))
+        .unwrap();
     for arguments in [
         format!("-subj /O=Acme/CN=acme-stock -addext subjectAltName=URI:{identity}"),
         format!("-subj /CN=acme-orders -addext subjectAltName=URI:{identity}"),

@@ -83,7 +83,8 @@ pub(super) async fn run(args: RenewArgs, context: &Context) -> Result<Outcome, C
 }
 
 fn read_leaf(path: &Path) -> Result<Vec<u8>, CliError> {
-    let mut chain = pki::pem_certificates(&files::read(path, files::BYTES_MAX)?).map_err(|error| unreadable(path, &error))?;
+    let mut chain =
+        pki::pem_certificates(&files::read(path, files::BYTES_MAX)?).map_err(|error| unreadable(path, &error))?;
     Ok(chain.swap_remove(0))
 }
 
@@ -149,15 +150,26 @@ impl Files {
                 false => Ok(()),
             };
             moved.and_then(|()| std::fs::rename(new, place)).map_err(|error| {
-                CliError::new(format!("the certificate was renewed, but {} could not be put in place: {error}", place.display()))
-                    .with_details([format!("key and certificate are in {} and {}", self.new_key.display(), new_certificate.display())])
+                CliError::new(format!(
+                    "the certificate was renewed, but {} could not be put in place: {error}",
+                    place.display()
+                ))
+                .with_details([format!(
+                    "key and certificate are in {} and {}",
+                    self.new_key.display(),
+                    new_certificate.display()
+                )])
             })?;
         }
         Ok(())
     }
 
     fn told(&self) -> String {
-        format!("  {}  the certificate and its chain\n  {}  the private key\n", self.certificate.display(), self.key.display())
+        format!(
+            "  {}  the certificate and its chain\n  {}  the private key\n",
+            self.certificate.display(),
+            self.key.display()
+        )
     }
 }
 

@@ -17,7 +17,7 @@ use super::stop::{Malformed, Stop};
 use super::trail::Trail;
 use super::{Gate, renewal, submission};
 use crate::authority::Issued;
-use crate::failure::{Fault, Refusal};
+use crate::failure::Fault;
 use crate::listen::{Connection, PeerCertificate};
 use crate::snapshot::PolicyView;
 
@@ -34,9 +34,9 @@ const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-
 enum Operation {
     CaCerts,
     CsrAttrs,
-    SimpleEnroll,
     SimpleReenroll,
-    /// Full CMC (RFC 7030 §4.3) and keys made by the server (§4.4), which here never travel.
+    /// Enrolment of those who have no certificate yet (RFC 7030 §4.2.1), full CMC (§4.3), and keys made by the server (§4.4), which
+    /// here never travel.
     NotOffered,
 }
 
@@ -50,9 +50,8 @@ fn find(path: &str) -> Option<Operation> {
     match name {
         "cacerts" => Some(Operation::CaCerts),
         "csrattrs" => Some(Operation::CsrAttrs),
-        "simpleenroll" => Some(Operation::SimpleEnroll),
         "simplereenroll" => Some(Operation::SimpleReenroll),
-        "fullcmc" | "serverkeygen" => Some(Operation::NotOffered),
+        "simpleenroll" | "fullcmc" | "serverkeygen" => Some(Operation::NotOffered),
         _ => None,
     }
 }
@@ -87,15 +86,12 @@ pub(super) async fn answer(
             let issued = renewal::renew(gate, connection, current, request, true).await?;
             certificate(&issued)
         }
-        Operation::SimpleEnroll if parts.method == Method::POST => {
-            Err(Refusal::new(crate::failure::RefusalKind::NotFound, "not_yet", "Not yet.").into())
-        }
         Operation::NotOffered => {
-            let message = "This server offers cacerts, csrattrs, simpleenroll and simplereenroll.";
+            let message = "This server offers cacerts, csrattrs and simplereenroll.";
             Err(Stop::NotOffered(message))
         }
         Operation::CaCerts | Operation::CsrAttrs => Err(renewal::not_allowed(&parts, "GET, HEAD")),
-        Operation::SimpleEnroll | Operation::SimpleReenroll => Err(renewal::not_allowed(&parts, "POST")),
+        Operation::SimpleReenroll => Err(renewal::not_allowed(&parts, "POST")),
     }
 }
 
@@ -148,7 +144,7 @@ mod tests {
         for (name, operation) in [
             ("cacerts", Operation::CaCerts),
             ("csrattrs", Operation::CsrAttrs),
-            ("simpleenroll", Operation::SimpleEnroll),
+            ("simpleenroll", Operation::NotOffered),
             ("simplereenroll", Operation::SimpleReenroll),
             ("fullcmc", Operation::NotOffered),
             ("serverkeygen", Operation::NotOffered),

@@ -5,7 +5,7 @@ import base64
 import re
 import unittest
 
-from gate import CLIENT, Certificate, GateTest, must_run, run
+from gate import Certificate, GateTest, must_run, run
 
 EST = "/.well-known/est"
 
@@ -37,9 +37,6 @@ class Est(GateTest):
     def opens_the_gate(self, chain, key):
         """The leaf alone is enough: the gate knows its own authorities."""
         self.assert_hello(self.gate.request("GET", self.gate.hello, certificate=Certificate(chain, key)))
-
-    def issuer_and_root(self, text):
-        return set(re.findall(r"subject=(.+)", text))
 
 
 class Curl(Est):
@@ -151,6 +148,38 @@ class StrongSwan(Est):
         chain = self.gate.scratch / "swan-next.crt"
         chain.write_text(done.stdout)
         self.opens_the_gate(chain, key)
+
+
+class CommandLine(Est):
+    """`certificate renew`, as an operator and as a partner run it."""
+
+    def test_the_administrator_s_certificate_is_renewed_in_place(self):
+        before = self.gate.admin_certificate.serial
+        done = self.gate.command("certificate", "renew", "--in-place", "--if-due")
+        self.assertEqual(0, done.returncode, done.stderr)
+        self.assertIn("is not due", done.stderr + done.stdout)
+        self.assertEqual(before, self.gate.admin_certificate.serial)
+        answer = self.gate.cli("certificate", "renew", "--in-place")
+        self.assertEqual(answer["id"].lstrip("0").upper(), self.gate.admin_certificate.serial.lstrip("0"))
+        self.assertNotEqual(before, self.gate.admin_certificate.serial)
+        self.assertEqual("admin", self.gate.cli("certificate", "show", self.gate.admin_certificate.serial)["client"])
+
+    def test_a_partner_renews_at_the_gateway(self):
+        current, out = self.gate.sign("cli-current"), self.gate.scratch / "cli-next"
+        partner = ("--admin", self.gate.demo["mtls"], "--ca", self.gate.ca, "--certificate", current.chain, "--key", current.key)
+        self.gate.cli("certificate", "renew", *partner, "--out", out)
+        self.opens_the_gate(out / "client.crt", out / "client.key")
+        again = self.gate.command("certificate", "renew", *partner, "--out", out)
+        self.assertEqual(1, again.returncode)
+        self.assertIn("--force", again.stderr)
+
+    def test_terms_are_set_and_shown(self):
+        terms = self.gate.cli("client", "renewal", self.gate.demo["client_id"], "--overlap", "1h")
+        self.assertEqual((3600, 0), (terms["overlap_seconds"], terms["grace_seconds"]))
+        terms = self.gate.cli("client", "renewal", self.gate.demo["client_id"], "--grace", "7d")
+        self.assertEqual((3600, 604800), (terms["overlap_seconds"], terms["grace_seconds"]))
+        terms = self.gate.cli("client", "renewal", self.gate.demo["client_id"], "--until-end", "--grace", "0s")
+        self.assertEqual((None, 0), (terms["overlap_seconds"], terms["grace_seconds"]))
 
 
 if __name__ == "__main__":

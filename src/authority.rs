@@ -12,26 +12,32 @@ use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
+pub mod ceremony;
 mod certificate;
 pub mod crash_point;
 mod distribute;
+mod import_list;
 mod initialise;
 mod issuance;
 mod issue;
 mod issuer;
 mod keys;
 mod list;
+mod offline_root;
 mod passphrase;
 mod publish;
 mod renew;
 mod renewal_window;
 mod revoke;
+mod rotate;
 mod server_certificate;
 mod supersede;
+mod taint;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
-pub use initialise::{Initialised, Names};
+pub use import_list::ImportedList;
+pub use initialise::{AuthorityRequest, AuthorityRequests, Certified, Initialised, Names};
 pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
@@ -41,7 +47,9 @@ pub use publish::CRL_LIFETIME_SECONDS_MIN;
 pub use renew::Renewal;
 pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
+pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
+pub use taint::Tainted;
 
 use crash_point::CrashPoint;
 use distribute::Shelf;
@@ -154,16 +162,15 @@ impl Authority {
         self.inner.issuers().trust_anchors()
     }
 
-    /// The authorities that partners should know: the roots, and those that issue to clients now or soon (DER). What EST calls
-    /// the CA certificates.
+    /// The authorities that partners should know (DER): what EST calls the CA certificates.
     pub fn ca_certificates(&self) -> Vec<Vec<u8>> {
-        let anchors = self.trust_anchors();
-        anchors.roots.iter().chain(&anchors.issuing).map(|der| der.to_vec()).collect()
+        self.inner.issuers().ca_certificates(self.inner.clock.now())
     }
 
-    /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs.
+    /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs. Both roots, the active
+    /// one first, while one follows the other.
     pub fn root_pem(&self) -> String {
-        pki::pem_certificate(&self.inner.issuers().root().certificate_der)
+        self.trust_anchors().roots.iter().map(|root| pki::pem_certificate(root)).collect()
     }
 
     /// The trust domain of the identities it issues.

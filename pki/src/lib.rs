@@ -104,7 +104,7 @@ pub use crl::{Crl, CrlRequest};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
 pub use error::Error;
-pub use issuer::{Issuer, Prepared};
+pub use issuer::{Issuer, Prepared, authority_request};
 pub use key::{KeyAlgorithm, PrivateKey, PublicKey};
 pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};

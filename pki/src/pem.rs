@@ -45,7 +45,7 @@ pub fn pem_crl(der: &[u8]) -> String {
     encode("X509 CRL", der)
 }
 
-/// Writes one certificate request's DER as PEM.
+/// Writes one request's DER as PEM (`CERTIFICATE REQUEST`, RFC 7468 §7).
 pub fn pem_request(der: &[u8]) -> String {
     encode("CERTIFICATE REQUEST", der)
 }

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::problem::ProblemBody;
 use super::{
     AdminState, api_key, audit, certificate, client, client_renewal, client_secret, expiring, explain, issuer, partner,
-    policy, status, token,
+    policy, rotation, status, token,
 };
 use crate::openapi;
 
@@ -75,6 +75,9 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(certificate::revoke))
         .routes(routes!(certificate::show))
         .routes(routes!(issuer::list))
+        .routes(routes!(issuer::taint))
+        .routes(routes!(rotation::rotate))
+        .routes(routes!(rotation::import_list))
         .routes(routes!(api_key::list, api_key::create))
         .routes(routes!(api_key::show))
         .routes(routes!(api_key::rotate))

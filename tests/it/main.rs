@@ -38,5 +38,7 @@ mod proxy;
 mod renewal;
 /// Cut off means cut off.
 mod revocation;
+/// One authority after another.
+mod rotation;
 /// What they may, and how it is said that they may not.
 mod scopes;

@@ -171,6 +171,7 @@ impl App {
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
+            enrollment: endpoints.enrollment(&config),
         });
         let gate = Arc::new(Gate::new(GateParts {
             snapshot: Arc::clone(&foundation.snapshot),

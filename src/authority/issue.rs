@@ -64,6 +64,8 @@ pub struct Issued {
     pub certificate_pem: String,
     /// The authorities between the certificate and the root, nearest first: what a client sends after its own.
     pub chain_pem: String,
+    /// The certificate, and after it the authorities of `chain_pem`, in DER.
+    pub chain_der: Vec<Vec<u8>>,
     /// Only when the key was made here. It is shown once and kept nowhere.
     pub key: Option<IssuedKey>,
 }
@@ -135,7 +137,7 @@ impl Authority {
             networks: new.networks,
             claim,
             predecessor: None,
-            enrollment_id: None,
+            enrollment: None,
             action: "certificate.issue",
         };
         let (row, der) = match self.carry_out(&order, actor).await? {
@@ -177,7 +179,7 @@ impl Authority {
             networks: new.networks,
             claim,
             predecessor: None,
-            enrollment_id: None,
+            enrollment: None,
             action: "certificate.sign",
         };
         let (row, der) = match self.carry_out(&order, actor).await? {
@@ -201,7 +203,9 @@ impl Authority {
         let chain_pem: String = chain.iter().map(|der| pki::pem_certificate(der)).collect();
         let certificate_pem = pki::pem_certificate(der);
         let certificate = CertificateView { pem: Some(certificate_pem.clone()), ..self.view(row) };
-        Issued { certificate, certificate_pem, chain_pem, key }
+        let chain_der =
+            std::iter::once(der.to_vec()).chain(issuer.map(|issuer| issuer.certificate_der.to_vec())).collect();
+        Issued { certificate, certificate_pem, chain_pem, chain_der, key }
     }
 
     pub(super) fn identity(&self, holder: &Holder) -> Result<SpiffeId, Failure> {

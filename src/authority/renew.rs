@@ -91,7 +91,7 @@ impl Authority {
                 overlap_seconds: terms.overlap_seconds,
             }),
             holder: Some(holder),
-            enrollment_id: None,
+            enrollment: None,
             action: "certificate.renew",
         };
         match self.carry_out(&order, actor).await? {

@@ -5,11 +5,12 @@ mod api_key;
 mod bearer;
 mod certificate;
 
-use policies::{Denial, Principal, Proof, Stage, Trace, UnixSeconds};
+use policies::{CredentialStatus, Denial, Principal, Proof, Stage, Trace, UnixSeconds};
 
 use super::Gate;
 use super::stop::Stop;
 use super::target::{PresentedAuthorization, Target};
+use crate::listen::PeerCertificate;
 use crate::snapshot::PolicyView;
 
 /// Proves each credential and resolves them to one principal.
@@ -77,6 +78,23 @@ async fn prove_all(
         proofs.push(api_key::prove(&gate.snapshot, view, &gate.pepper, text, now)?);
     }
     Ok(resolve(view, proofs)?)
+}
+
+/// Judges the certificate of a connection that proves itself otherwise, by a token that only one endpoint takes: what is presented
+/// must be good, and the same client's.
+pub(super) fn check_beside(gate: &Gate, view: &PolicyView, peer: &PeerCertificate, client: &str) -> Result<(), Denial> {
+    let proof = certificate::prove(&gate.snapshot, view, peer, gate.clock.now(), false)?;
+    if proof.client.as_str() != client {
+        let detail = format!("{} belongs to client {}, not to {client}", proof.credential, proof.client);
+        return Err(Denial::CredentialMismatch { detail });
+    }
+    match proof.status {
+        CredentialStatus::Active => Ok(()),
+        CredentialStatus::Revoked => Err(Denial::CredentialRevoked { detail: proof.credential.to_string() }),
+        CredentialStatus::NotYetValid | CredentialStatus::Expired => {
+            Err(Denial::CredentialExpired { detail: proof.credential.to_string() })
+        }
+    }
 }
 
 /// Brings proofs together; the client must still be there.

@@ -5,19 +5,23 @@
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use http::header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
+use http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, RETRY_AFTER,
+};
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hyper::Response;
 use hyper::body::Incoming;
 use pki::ProfileKind;
 use policies::Denial;
+use zeroize::Zeroizing;
 
+use super::enroll::NO_TOKEN;
 use super::stop::{Malformed, Stop};
 use super::trail::Trail;
-use super::{Gate, renewal, submission};
-use crate::authority::Issued;
-use crate::failure::Fault;
+use super::{Gate, authenticate, renewal, submission};
+use crate::authority::{Enrolled, Issued};
+use crate::failure::{Fault, Refusal};
 use crate::listen::{Connection, PeerCertificate};
 use crate::snapshot::PolicyView;
 
@@ -27,6 +31,8 @@ pub(super) const PREFIX: &str = "/.well-known/est/";
 const LABEL: &str = ProfileKind::Client.as_str();
 const CERTIFICATES: &str = "application/pkcs7-mime; smime-type=certs-only";
 const CSR_ATTRIBUTES: &str = "application/csrattrs";
+/// Longer credentials hold no token of ours.
+const BASIC_BYTES_MAX: usize = 1024;
 const PKCS10: &str = "application/pkcs10";
 const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-encoding");
 
@@ -34,9 +40,9 @@ const TRANSFER_ENCODING: HeaderName = HeaderName::from_static("content-transfer-
 enum Operation {
     CaCerts,
     CsrAttrs,
+    SimpleEnroll,
     SimpleReenroll,
-    /// Enrolment of those who have no certificate yet (RFC 7030 §4.2.1), full CMC (§4.3), and keys made by the server (§4.4), which
-    /// here never travel.
+    /// Full CMC (RFC 7030 §4.3), and keys made by the server (§4.4), which here never travel.
     NotOffered,
 }
 
@@ -50,8 +56,9 @@ fn find(path: &str) -> Option<Operation> {
     match name {
         "cacerts" => Some(Operation::CaCerts),
         "csrattrs" => Some(Operation::CsrAttrs),
+        "simpleenroll" => Some(Operation::SimpleEnroll),
         "simplereenroll" => Some(Operation::SimpleReenroll),
-        "simpleenroll" | "fullcmc" | "serverkeygen" => Some(Operation::NotOffered),
+        "fullcmc" | "serverkeygen" => Some(Operation::NotOffered),
         _ => None,
     }
 }
@@ -86,13 +93,71 @@ pub(super) async fn answer(
             let issued = renewal::renew(gate, connection, current, request, true).await?;
             certificate(&issued)
         }
+        Operation::SimpleEnroll if parts.method == Method::POST => {
+            enroll(gate, connection, view, &parts, body, trail).await
+        }
         Operation::NotOffered => {
-            let message = "This server offers cacerts, csrattrs and simplereenroll.";
+            let message = "This server offers cacerts, csrattrs, simpleenroll and simplereenroll.";
             Err(Stop::NotOffered(message))
         }
         Operation::CaCerts | Operation::CsrAttrs => Err(renewal::not_allowed(&parts, "GET, HEAD")),
-        Operation::SimpleReenroll => Err(renewal::not_allowed(&parts, "POST")),
+        Operation::SimpleEnroll | Operation::SimpleReenroll => Err(renewal::not_allowed(&parts, "POST")),
     }
+}
+
+/// Enrolment with a one-time token (RFC 7030 §3.2.3). What EST calls the password is the token, whatever user name comes with it.
+async fn enroll(
+    gate: &Gate,
+    connection: &Connection,
+    view: &PolicyView,
+    parts: &Parts,
+    body: Incoming,
+    trail: &mut Trail<'_>,
+) -> Result<Response<Body>, Stop> {
+    let token = token(&parts.headers).ok_or_else(|| {
+        let message = "Send the enrolment token in Authorization: as the password of Basic, or as Bearer.";
+        Refusal::unauthorized(NO_TOKEN, message)
+    })?;
+    check_kind(&parts.headers)?;
+    // A certificate that comes along must be good too, and the client's that the token is for.
+    if let Some(peer) = &connection.certificate {
+        let client = gate.authority.enrollment_client(&gate.pepper, &token).await?;
+        authenticate::check_beside(gate, view, peer, &client)?;
+    }
+    let request = submission::read(body).await?;
+    match gate.authority.enroll(&gate.pepper, &token, &request, connection.source).await? {
+        Enrolled::Issued(issued) => {
+            if let Some(client) = &issued.certificate.client {
+                trail.client(client);
+            }
+            certificate(&issued)
+        }
+        Enrolled::Pending { enrollment, retry_after_seconds } => {
+            trail.outcome("allowed", Some(format!("enrolment {enrollment} waits for approval")));
+            // RFC 7030 §4.2.3.
+            let mut response =
+                Response::new(Body::from("A second person must approve this. Send the same request again later.\n"));
+            *response.status_mut() = StatusCode::ACCEPTED;
+            response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(retry_after_seconds));
+            Ok(response)
+        }
+    }
+}
+
+/// The token of `Authorization`. That there is one such header at most, the target has checked.
+fn token(headers: &HeaderMap) -> Option<Zeroizing<String>> {
+    let (scheme, rest) = headers.get(AUTHORIZATION)?.to_str().ok()?.split_once(' ')?;
+    let rest = rest.trim_matches(' ');
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Zeroizing::new(rest.to_owned()));
+    }
+    if !scheme.eq_ignore_ascii_case("basic") || rest.len() > BASIC_BYTES_MAX {
+        return None;
+    }
+    let pair = Zeroizing::new(STANDARD.decode(rest).ok()?);
+    let (_, password) = std::str::from_utf8(&pair).ok()?.split_once(':')?;
+    Some(Zeroizing::new(password.to_owned()))
 }
 
 /// Whom the certificate of the connection names, where it is one of ours that stands: then the wishes can name it too.
@@ -137,14 +202,32 @@ fn written(kind: &'static str, der: &[u8], head: bool) -> Response<Body> {
 
 #[cfg(test)]
 mod tests {
-    use super::{Operation, find};
+    use super::{Operation, find, token};
+
+    #[test]
+    fn the_token_is_the_password_or_the_bearer_s() {
+        let of = |value: &str| {
+            let headers = http::HeaderMap::from_iter([(http::header::AUTHORIZATION, value.parse().unwrap())]);
+            token(&headers).map(|token| token.to_string())
+        };
+        assert_eq!(of("Bearer pe_demo_1"), Some("pe_demo_1".to_owned()));
+        assert_eq!(
+            of("basic YW55Om9uZTpwZV9kZW1vXzE="),
+            Some("one:pe_demo_1".to_owned()),
+            "what follows the first colon"
+        );
+        assert_eq!(of("Basic OnBlX2RlbW9fMQ=="), Some("pe_demo_1".to_owned()), "without a user name");
+        for wrong in ["Basic", "Basic !", "Basic YW55", "Digest x", "Bearer"] {
+            assert_eq!(of(wrong), None, "{wrong}");
+        }
+    }
 
     #[test]
     fn operations_are_found_with_and_without_the_label() {
         for (name, operation) in [
             ("cacerts", Operation::CaCerts),
             ("csrattrs", Operation::CsrAttrs),
-            ("simpleenroll", Operation::NotOffered),
+            ("simpleenroll", Operation::SimpleEnroll),
             ("simplereenroll", Operation::SimpleReenroll),
             ("fullcmc", Operation::NotOffered),
             ("serverkeygen", Operation::NotOffered),

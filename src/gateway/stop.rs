@@ -40,6 +40,8 @@ pub(super) enum Malformed {
     NotAllowed { method: String, allow: &'static str },
     #[error("the body has a type that is not read here; send {expected}")]
     MediaType { expected: &'static str },
+    #[error("the body cannot be read: {0}")]
+    Body(String),
     #[error("this server does not answer for that host name")]
     Misdirected,
     #[error("the Host header and the request target name different hosts")]
@@ -67,6 +69,7 @@ impl Malformed {
             Self::Path(_) => "malformed_path",
             Self::Method(_) | Self::NotAllowed { .. } => "method_not_allowed",
             Self::MediaType { .. } => "unsupported_media_type",
+            Self::Body(_) => "malformed_body",
             Self::Misdirected => "misdirected_request",
             Self::HostMismatch => "malformed_request",
             Self::DuplicateCredential(_) => "duplicate_credential",

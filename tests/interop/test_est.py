@@ -5,7 +5,7 @@ import base64
 import re
 import unittest
 
-from gate import Certificate, GateTest, must_run, run
+from gate import CLIENT, Certificate, GateTest, must_run, run
 
 EST = "/.well-known/est"
 
@@ -33,6 +33,10 @@ class Est(GateTest):
         der = request.with_suffix(".der")
         must_run("openssl", "req", "-in", request, "-outform", "DER", "-out", der)
         return der
+
+    def token(self, *options):
+        """What the operator sends to the partner."""
+        return self.gate.cli("enrollment", "create", "--client", CLIENT, "--ttl", "1h", *options)["token"]
 
     def opens_the_gate(self, chain, key):
         """The leaf alone is enough: the gate knows its own authorities."""
@@ -111,6 +115,30 @@ class Curl(Est):
             self.assertEqual(2, done.stdout.count("BEGIN CERTIFICATE"), "leaf and issuing authority")
             self.opens_the_gate(chain, key)
 
+    def test_a_token_enrols(self):
+        """The one-time token travels as Bearer, or as the password of Basic with any user name."""
+        for name, credential in (("bearer", lambda token: ("--header", f"Authorization: Bearer {token}")),
+                                 ("basic", lambda token: ("--user", f"anybody:{token}"))):
+            with self.subTest(name):
+                token = self.token()
+                key, request = self.request(f"curl-{name}")
+                status, text = self.post("/simpleenroll", request, *credential(token))
+                self.assertEqual(200, status, text)
+                chain = self.gate.scratch / f"curl-{name}.crt"
+                chain.write_text(self.certificates(text))
+                self.opens_the_gate(chain, key)
+                _, other = self.request(f"curl-{name}-other")
+                status, text = self.post("/simpleenroll", other, *credential(token))
+                self.assertGreaterEqual(status, 400, "a token that was used, with another key")
+
+    def test_who_must_wait_is_told_so(self):
+        token = self.token("--approve")
+        _, request = self.request("curl-waiting")
+        done = self.curl("--include", "--user", f"any:{token}", "--header", "Content-Type: application/pkcs10", "--data-binary",
+                         f"@{self.der(request)}", self.url("/simpleenroll"))
+        self.assertRegex(done.stdout, r"^HTTP/\S+ 202")
+        self.assertRegex(done.stdout, r"(?im)^retry-after: \d+")
+
     def test_what_is_not_offered_says_so(self):
         for operation, status in (("/serverkeygen", "501"), ("/fullcmc", "501"), ("/nothing", "404"), ("/other/cacerts", "404")):
             done = self.curl("--output", "/dev/null", "--write-out", "%{http_code}", "--request", "POST", self.url(operation))
@@ -139,6 +167,14 @@ class StrongSwan(Est):
         leaf = self.gate.scratch / "leaf.pem"
         must_run("openssl", "x509", "-in", certificate.chain, "-out", leaf)
         return leaf
+
+    def test_it_enrols_with_a_token(self):
+        key, request = self.request("swan-first")
+        done = self.enrol(request, "--userpass", f"anybody:{self.token()}")
+        self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+        chain = self.gate.scratch / "swan-first.crt"
+        chain.write_text(done.stdout)
+        self.opens_the_gate(chain, key)
 
     def test_it_reenrols_with_a_certificate(self):
         current = self.gate.sign("swan-current")

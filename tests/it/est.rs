@@ -4,7 +4,11 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use pki::{KeyAlgorithm, PrivateKey};
 
-use crate::harness::{Answer, Gateway, Identity, Session, SessionOptions};
+use portcullis::registry::{Actor, NewEnrollment};
+use portcullis::store::enrollment::EnrollmentFilter;
+use secrecy::ExposeSecret;
+
+use crate::harness::{Answer, Gateway, Identity, Partner, Session, SessionOptions};
 
 const EST: &str = "/.well-known/est";
 const PKCS10: [(&str, &str); 2] = [("content-type", "application/pkcs10"), ("content-transfer-encoding", "base64")];
@@ -77,6 +81,80 @@ async fn reenrolment_repeats_the_names_and_changes_the_key() {
     assert_eq!(answer.problem(), (415, "unsupported_media_type".to_owned()));
     let answer = gateway.session().await.send("POST", &path, &PKCS10, csr).await.unwrap();
     assert_eq!(answer.problem(), (401, "no_credential".to_owned()));
+}
+
+/// A token for the demo's client.
+async fn token(gateway: &Gateway, needs_approval: bool) -> String {
+    let new = NewEnrollment { client: gateway.demo.client_id.clone(), needs_approval, ..NewEnrollment::default() };
+    let created = gateway.registry().create_enrollment(&Actor::local(), new).await.unwrap();
+    created.token.expose_secret().to_owned()
+}
+
+fn request() -> String {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let request = rcgen::CertificateParams::new(vec![]).unwrap().serialize_request(&key).unwrap();
+    STANDARD.encode(request.der())
+}
+
+#[tokio::test]
+async fn a_token_enrols_as_password_and_as_bearer() {
+    let gateway = Gateway::start().await;
+    let path = format!("{EST}/simpleenroll");
+    let mut session = gateway.session().await;
+    for basic in [true, false] {
+        let token = token(&gateway, false).await;
+        let credential = match basic {
+            true => format!("Basic {}", STANDARD.encode(format!("anybody:{token}"))),
+            false => format!("Bearer {token}"),
+        };
+        let headers = [PKCS10[0], ("authorization", credential.as_str())];
+        let csr = request();
+        let answer = session.send("POST", &path, &headers, csr.clone()).await.unwrap();
+        decoded(&answer, "application/pkcs7-mime; smime-type=certs-only");
+        let again = session.send("POST", &path, &headers, csr).await.unwrap();
+        assert_eq!(again.body, answer.body, "the same token with the same key, the same certificate");
+        let other = session.send("POST", &path, &headers, request()).await.unwrap();
+        assert!(other.status.is_client_error(), "a used token with another key: {other:?}");
+    }
+    let answer = session.send("POST", &path, &PKCS10, request()).await.unwrap();
+    assert_eq!(answer.status, 401);
+    let challenges: Vec<_> =
+        answer.headers.get_all("www-authenticate").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(challenges, ["Basic realm=\"portcullis\"", "Bearer realm=\"portcullis\""]);
+    for wrong in ["Bearer pe_demo_x", "Basic YTpi", "Digest x"] {
+        let answer = session.send("POST", &path, &[PKCS10[0], ("authorization", wrong)], request()).await.unwrap();
+        assert_eq!(answer.status, 401, "{wrong}: {answer:?}");
+    }
+}
+
+#[tokio::test]
+async fn who_must_wait_is_told_for_how_long() {
+    let gateway = Gateway::start().await;
+    let token = format!("Bearer {}", token(&gateway, true).await);
+    let headers = [PKCS10[0], ("authorization", token.as_str())];
+    let (path, csr) = (format!("{EST}/simpleenroll"), request());
+    let mut session = gateway.session().await;
+    let answer = session.send("POST", &path, &headers, csr.clone()).await.unwrap();
+    assert_eq!((answer.status.as_u16(), answer.header("retry-after")), (202, Some("60")), "{answer:?}");
+    let second = Actor { name: "second".to_owned(), source: None };
+    let waiting = gateway.registry().enrollments(&EnrollmentFilter::default()).await.unwrap();
+    gateway.authority().approve_enrollment(&waiting[0].id, None, &second).await.unwrap();
+    let answer = session.send("POST", &path, &headers, csr).await.unwrap();
+    decoded(&answer, "application/pkcs7-mime; smime-type=certs-only");
+}
+
+#[tokio::test]
+async fn a_certificate_beside_the_token_must_be_the_same_client_s() {
+    let gateway = Gateway::start().await;
+    let acme = gateway.acme();
+    let stranger = Partner::create(&gateway, "globex", "globex-orders").await;
+    let token = format!("Bearer {}", token(&gateway, false).await);
+    let headers = [PKCS10[0], ("authorization", token.as_str())];
+    let (path, csr) = (format!("{EST}/simpleenroll"), request());
+    let answer = open(&gateway, &stranger.identity).await.send("POST", &path, &headers, csr.clone()).await.unwrap();
+    assert_eq!(answer.problem(), (403, "credential_mismatch".to_owned()));
+    let answer = open(&gateway, &acme.identity).await.send("POST", &path, &headers, csr).await.unwrap();
+    decoded(&answer, "application/pkcs7-mime; smime-type=certs-only");
 }
 
 #[tokio::test]

@@ -20,6 +20,7 @@ mod path;
 mod renewal;
 mod respond;
 mod services;
+mod sight;
 mod stop;
 mod submission;
 mod target;
@@ -47,6 +48,7 @@ use crate::authority::Authority;
 use crate::clock::Clock;
 use crate::config::Serves;
 use crate::failure::RefusalKind;
+use crate::inventory::Sightings;
 use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
 use crate::registry::Pepper;
@@ -71,6 +73,8 @@ pub struct GateParts {
     pub addresses: AddressLimits,
     pub throttles: ClientThrottles,
     pub quotas: Quotas,
+    /// When each credential last let somebody in.
+    pub sightings: Sightings,
     pub upstreams: Upstreams,
     pub services: Services,
     /// The control plane's own routes: not in any document, so no document can open them.
@@ -141,6 +145,9 @@ impl Gate {
             trail.principal(&principal);
             authorize::authorize(self, principal, route, connection.source, now, &mut ()).await?
         };
+        if let Some(principal) = permit.principal() {
+            sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
+        }
         let decision_id = trail.decision_id();
         let scene = Scene {
             connection,

@@ -37,6 +37,7 @@ pub mod quota;
 pub mod renewal_terms;
 pub mod revocation;
 pub mod revoked_token;
+pub mod sighting;
 pub mod signing_key;
 
 /// An enum that rests in a TEXT column under the names given here.

@@ -15,7 +15,7 @@ use hyper::{Request, Response};
 use super::stop::{Malformed, Stop};
 use super::target::Target;
 use super::trail::Trail;
-use super::{Gate, enroll, est, renewal};
+use super::{Gate, enroll, est, renewal, sight};
 use crate::config::Serves;
 use crate::listen::Connection;
 use crate::oauth::{Authenticated, AuthenticationFailed, OAuth};
@@ -78,12 +78,16 @@ impl Endpoint {
             Self::OAuth => {
                 let bytes = read_body(body, FORM_BYTES_MAX).await?;
                 let peer = connection.certificate.as_ref().map(|peer| &peer.certificate);
+                let path = parts.uri.path().to_owned();
                 let request = Request::from_parts(parts, bytes);
                 let answer = gate.oauth.handle(request, connection.source, peer).await;
+                let status = answer.status();
                 if let Some(caller) = answer.extensions().get::<Authenticated>() {
                     trail.client(caller.client.as_str());
+                    if status.is_success() {
+                        sight::secret(gate, connection, &caller.secret, &path);
+                    }
                 }
-                let status = answer.status();
                 if let Some(failed) = answer.extensions().get::<AuthenticationFailed>() {
                     let counted = gate.addresses.failure(connection.source);
                     if let Some(client) = &failed.client {

@@ -11,8 +11,8 @@ use hyper::Response;
 use hyper::body::Incoming;
 use pki::{ClientCertificate, Serial};
 use policies::{
-    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Permit, Principal, Route, ScopeRequirement,
-    Spend, UnixSeconds,
+    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Permit, Principal, Proof, Route,
+    ScopeRequirement, Spend, UnixSeconds,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -22,7 +22,7 @@ use time::format_description::well_known::Rfc3339;
 use super::stop::{Malformed, Stop};
 use super::target::Target;
 use super::trail::Trail;
-use super::{Gate, authenticate, submission};
+use super::{Gate, authenticate, sight, submission};
 use crate::authority::{CertificateName, CertificateView, Issued, Renewal};
 use crate::failure::{Fault, Refusal};
 use crate::listen::Connection;
@@ -120,7 +120,12 @@ pub(super) async fn admit<'a>(
     trail.principal(&principal);
     let entitlement = policies::entitle(principal, route, connection.source, &mut ())?;
     let permit = entitlement.admit(Spend::Allowed, &mut ())?;
+    sight::proofs(gate, connection, proofs(&permit), &permit.route().id, gate.clock.now());
     Ok(Current { permit, certificate })
+}
+
+fn proofs(permit: &Permit) -> &[Proof] {
+    permit.principal().map(Principal::proofs).unwrap_or_default()
 }
 
 /// Has the next certificate issued. The permit is used up.

@@ -28,6 +28,8 @@ mod est;
 mod explain;
 /// Bytes that two parsers read differently.
 mod framing;
+/// What is known of the credentials that are out.
+mod inventory;
 /// What bites, and whom.
 mod limits;
 /// Tokens: ours, bound ones, and those of other issuers.

@@ -22,7 +22,7 @@ const KEY: &str = "client.key";
 /// --admin may name any listener that asks for certificates, so partners use this command too.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis certificate renew --out admin-new\n  portcullis certificate renew --admin https://api.example.com:8443 --ca ca.pem --certificate client.crt --key client.key --in-place\n  portcullis certificate renew --in-place --if-due     # daily, by cron: does nothing until the server says that it is time"
+    after_help = "EXAMPLES:\n  portcullis certificate renew --out admin-new\n  portcullis certificate renew --admin https://api.example.com:8443 --ca ca.pem --certificate client.crt --key client.key --in-place\n  portcullis certificate renew --in-place --if-due\n\nThe last one may run daily, by cron: it does nothing until the server says that it is time."
 )]
 pub(super) struct RenewArgs {
     /// `ecdsa-p256`, `ecdsa-p384`, `ed25519`, `rsa-2048`, `rsa-3072` or `rsa-4096` [default: as the old key]

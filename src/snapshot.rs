@@ -23,6 +23,7 @@ pub use self::secret::{ApiKeyEntry, ClientSecretEntry};
 pub use crate::store::certificate::CertificateState;
 
 use self::certificate::Certificates;
+use self::grace::Graces;
 use self::issuer::DeniedIssuers;
 use self::secret::secrets_by_client;
 use crate::clock::Clock;
@@ -33,6 +34,7 @@ mod anchors;
 mod apply;
 mod certificate;
 mod connections;
+mod grace;
 mod issuer;
 mod narrowing;
 mod policy_view;
@@ -52,6 +54,7 @@ pub struct Snapshot {
     client_secrets: papaya::HashMap<Arc<str>, Arc<[ClientSecretEntry]>>,
     no_secrets: Arc<[ClientSecretEntry]>,
     revoked_tokens: papaya::HashSet<Arc<str>>,
+    graces: Graces,
     connections: Connections,
     issuers: watch::Sender<u64>,
     signing_keys: watch::Sender<u64>,
@@ -92,6 +95,7 @@ impl Snapshot {
             client_secrets: papaya::HashMap::new(),
             no_secrets: Arc::new([]),
             revoked_tokens: papaya::HashSet::new(),
+            graces: Graces::load(store).await?,
             connections: Connections::default(),
             issuers: watch::Sender::new(0),
             signing_keys: watch::Sender::new(0),
@@ -214,6 +218,16 @@ impl Snapshot {
     /// The authorities of partners: whom a certificate means that we did not issue.
     pub fn anchors(&self) -> &Anchors {
         &self.anchors
+    }
+
+    /// For how many seconds after its end a certificate of this client still renews itself; 0 for most.
+    pub fn renewal_grace_seconds(&self, client: &str) -> i64 {
+        self.graces.of(client)
+    }
+
+    /// The longest grace of all clients: what TLS lets through at most, for the gate to judge.
+    pub fn renewal_grace_seconds_max(&self) -> i64 {
+        self.graces.longest()
     }
 
     /// The live connections, by client certificate.

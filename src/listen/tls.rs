@@ -10,7 +10,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ServerConfig, sign::CertifiedKey};
 use zeroize::Zeroizing;
 
-use super::verifier::{ClientVerifier, TrustAnchors};
+use super::verifier::{ClientVerifier, Grace, TrustAnchors};
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
 use crate::failure::Fault;
@@ -30,6 +30,8 @@ pub struct TlsSettings<'a> {
     pub anchors: &'a TrustAnchors,
     /// Where the anchors of partners are, on a listener that takes them.
     pub foreign: Option<Arc<Snapshot>>,
+    /// How long after its end a certificate may come to renew itself.
+    pub grace: Grace,
     pub clock: &'a Clock,
 }
 
@@ -42,20 +44,15 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
         ServerConfig::builder_with_details(Arc::clone(&provider), Arc::new(ClockTime(settings.clock.clone())))
             .with_safe_default_protocol_versions()
             .map_err(|error| Fault::new(format!("TLS versions: {error}")))?;
-    let verifier = |mandatory, provider| -> Result<Arc<ClientVerifier>, Fault> {
-        let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
-        Ok(Arc::new(match &settings.foreign {
-            Some(snapshot) => verifier.with_foreign(Arc::clone(snapshot)),
-            None => verifier,
-        }))
-    };
     let mut config = match settings.mode {
         ClientCertificates::None => builder.with_no_client_auth().with_cert_resolver(resolver),
         ClientCertificates::Optional => {
-            builder.with_client_cert_verifier(verifier(false, provider)?).with_cert_resolver(resolver)
+            let verifier = verifier(settings, false, provider)?;
+            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
         }
         ClientCertificates::Required => {
-            builder.with_client_cert_verifier(verifier(true, provider)?).with_cert_resolver(resolver)
+            let verifier = verifier(settings, true, provider)?;
+            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -67,6 +64,19 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     // 0-RTT data can be replayed.
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+fn verifier(
+    settings: &TlsSettings<'_>,
+    mandatory: bool,
+    provider: Arc<CryptoProvider>,
+) -> Result<ClientVerifier, Fault> {
+    let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
+    let verifier = verifier.with_grace(Arc::clone(&settings.grace));
+    Ok(match &settings.foreign {
+        Some(snapshot) => verifier.with_foreign(Arc::clone(snapshot)),
+        None => verifier,
+    })
 }
 
 fn certified_key(identity: &ServerIdentity, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {

@@ -194,6 +194,38 @@ async fn an_authority_in_our_name_makes_none_of_our_certificates() {
 }
 
 #[tokio::test]
+async fn a_partners_certificate_renews_none_of_ours() {
+    let house = House::new().await;
+    let (ours, key_id) = house.gateway.issuing();
+    let victim = Partner::create(&house.gateway, "globex", "globex-orders").await;
+    let serial: pki::Serial = victim.serial.parse().unwrap();
+    // Good for `acme-orders` in all else, it names our issuer and the serial of a certificate of globex.
+    let disguised = house.root.disguised(&ours, &key_id);
+    let claims = Leaf {
+        claimed_issuer: Some(key_id),
+        claimed_serial: Some(serial.as_bytes().to_vec()),
+        ..Leaf::uri(ORDERS)
+    };
+    let identity = disguised.issue(&claims, &[&disguised]);
+    let best_effort = NewAnchor { revocation: Some("best-effort".to_owned()), replace: true, ..house.anchor() };
+    house.import(best_effort).await;
+    house.accepts(&identity).await;
+    let key = rcgen::KeyPair::generate().unwrap();
+    let csr = rcgen::CertificateParams::default().serialize_request(&key).unwrap().pem().unwrap();
+    let options = SessionOptions { identity: Some(identity), ..SessionOptions::default() };
+    let mut session = house.gateway.session_with(options).await;
+    let path = format!("/v1/certificates/{}/renew", victim.serial);
+    let answer = session.send("POST", &path, &[("content-type", "application/x-pem-file")], csr).await.unwrap();
+    assert_eq!(answer.status, 401, "{answer:?}");
+    let decision = house.gateway.decision(answer.decision_id()).await;
+    assert!(decision.detail.unwrap().contains("was not issued here"));
+    // And the certificate of globex has not been seen.
+    house.accepts(&house.leaf(&Leaf::uri(ORDERS))).await;
+    let rows = house.gateway.authority().list(&portcullis::authority::CertificateQuery::default()).await.unwrap();
+    assert_eq!(rows.certificates.iter().filter(|row| row.client.as_deref() == Some("globex-orders")).count(), 1);
+}
+
+#[tokio::test]
 async fn what_the_partner_revoked_is_refused_at_once_on_open_connections_too() {
     let house = House::new().await;
     let revoked = house.leaf(&Leaf::uri(ORDERS));

@@ -201,11 +201,8 @@ async fn a_partners_certificate_renews_none_of_ours() {
     let serial: pki::Serial = victim.serial.parse().unwrap();
     // Good for `acme-orders` in all else, it names our issuer and the serial of a certificate of globex.
     let disguised = house.root.disguised(&ours, &key_id);
-    let claims = Leaf {
-        claimed_issuer: Some(key_id),
-        claimed_serial: Some(serial.as_bytes().to_vec()),
-        ..Leaf::uri(ORDERS)
-    };
+    let claims =
+        Leaf { claimed_issuer: Some(key_id), claimed_serial: Some(serial.as_bytes().to_vec()), ..Leaf::uri(ORDERS) };
     let identity = disguised.issue(&claims, &[&disguised]);
     let best_effort = NewAnchor { revocation: Some("best-effort".to_owned()), replace: true, ..house.anchor() };
     house.import(best_effort).await;

@@ -18,6 +18,7 @@ pub use self::readiness::{Check, Probe};
 use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::gateway::{ExplainAnswer, ExplainRequest};
+use crate::inventory::ExpiryWatch;
 use crate::oauth::OAuth;
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
@@ -32,6 +33,7 @@ mod client;
 mod client_secret;
 mod document;
 mod expiring;
+mod expiry;
 mod explain;
 mod guard;
 mod issuer;
@@ -47,6 +49,7 @@ mod problem;
 mod query;
 mod readiness;
 mod rotation;
+mod shared_key;
 mod status;
 mod token;
 
@@ -66,6 +69,7 @@ pub struct AdminState {
     /// To be flushed before the log of decisions is read.
     pub audit: Audit,
     pub audit_log: AuditLog,
+    pub expiry: ExpiryWatch,
     pub explain: Explain,
     /// What the parts say of themselves; the database is asked besides.
     pub readiness: Probe,

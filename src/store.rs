@@ -28,6 +28,7 @@ pub mod crl;
 pub mod cross_certificate;
 pub mod dependent;
 pub mod expiring;
+pub mod expiry_notice;
 pub mod idempotency;
 pub mod issuer;
 pub mod partner;

@@ -67,6 +67,7 @@
 //! # }
 //! ```
 
+mod authority_access;
 mod ca_certificate;
 mod certificate;
 mod client_certificate;
@@ -93,6 +94,7 @@ mod spiffe_id;
 mod text;
 mod thumbprint;
 
+pub use authority_access::{AuthorityAddresses, authority_addresses};
 pub use ca_certificate::CaCertificate;
 pub use certificate::IssuedCertificate;
 pub use client_certificate::ClientCertificate;

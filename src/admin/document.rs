@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::ProblemBody;
 use super::{
-    AdminState, api_key, audit, certificate, client, client_secret, expiring, explain, issuer, partner, policy,
-    rotation, status, token,
+    AdminState, api_key, audit, certificate, client, client_secret, expiring, expiry, explain, issuer, partner, policy,
+    rotation, shared_key, status, token,
 };
 use crate::openapi;
 
@@ -61,6 +61,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(status::show))
         .routes(routes!(expiring::list))
+        .routes(routes!(expiry::report))
         .routes(routes!(partner::list, partner::create))
         .routes(routes!(partner::show))
         .routes(routes!(partner::disable))
@@ -74,6 +75,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(certificate::revoke))
         .routes(routes!(certificate::show))
         .routes(routes!(issuer::list))
+        .routes(routes!(shared_key::list))
         .routes(routes!(issuer::taint))
         .routes(routes!(rotation::rotate))
         .routes(routes!(rotation::import_list))

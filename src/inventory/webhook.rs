@@ -35,7 +35,7 @@ const FILE_BYTES_MAX: u64 = 1024 * 1024;
 const SECRET_PREFIX: &str = "whsec_";
 
 /// Where messages go, and the key under which they are signed.
-pub struct Webhook {
+pub(super) struct Webhook {
     uri: Uri,
     key: hmac::Key,
     ca_file: Option<PathBuf>,
@@ -45,7 +45,7 @@ pub struct Webhook {
 impl Webhook {
     /// `https`, or `http` to a loopback address written as a number. Redirects are not followed: whoever could make the receiver
     /// redirect would learn who our partners are.
-    pub fn new(url: &str, secret_file: &Path, ca_file: Option<PathBuf>) -> Result<Self, Fault> {
+    pub(super) fn new(url: &str, secret_file: &Path, ca_file: Option<PathBuf>) -> Result<Self, Fault> {
         let uri: Uri = url.parse().map_err(|_| Fault::new("expiry.webhook_url is not a URL"))?;
         let host = uri.host().unwrap_or_default().trim_start_matches('[').trim_end_matches(']');
         let is_loopback = host.parse::<std::net::IpAddr>().is_ok_and(|address| address.is_loopback());
@@ -64,7 +64,7 @@ impl Webhook {
     ///
     /// # Errors
     /// A fault with the last failure.
-    pub async fn deliver(&self, id: &str, body: Bytes, now: UnixSeconds) -> Result<(), Fault> {
+    pub(super) async fn deliver(&self, id: &str, body: Bytes, now: UnixSeconds) -> Result<(), Fault> {
         let mut pause = self.pause;
         for attempt in 1.. {
             let sent = tokio::time::timeout(TIMEOUT, self.send(id, body.clone(), now)).await;
@@ -187,7 +187,7 @@ fn with_causes(error: &dyn std::error::Error) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::os::unix::fs::PermissionsExt as _;
+    use std::os::unix::fs::PermissionsExt;
 
     use super::*;
 

@@ -12,6 +12,7 @@ use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
+mod brake;
 mod certificate;
 pub mod crash_point;
 mod distribute;
@@ -25,6 +26,7 @@ mod passphrase;
 mod publish;
 mod revoke;
 mod server_certificate;
+mod token;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
@@ -37,7 +39,9 @@ pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
+pub use token::{PIN_CREDENTIAL, Pin, Token, TokenSettings};
 
+use brake::Brake;
 use crash_point::CrashPoint;
 use distribute::Shelf;
 use issuer::Issuers;
@@ -60,6 +64,8 @@ pub struct AuthoritySettings {
     pub pki_url: Option<String>,
     /// nextUpdate − thisUpdate of the revocation lists; at least [`CRL_LIFETIME_SECONDS_MIN`].
     pub crl_lifetime_seconds: u32,
+    /// Client certificates that are issued within a minute at most.
+    pub issuances_per_minute: u32,
 }
 
 /// The certificate authority of one installation. Cheap to clone.
@@ -79,6 +85,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     publisher: Publisher,
     shelf: ArcSwap<Shelf>,
+    brake: Brake,
 }
 
 /// What the TLS verifier builds chains to.
@@ -110,6 +117,7 @@ impl Authority {
         let issuers = Issuers::open(&store, &keys, &clock, None).await?;
         let publisher = Publisher::open(&store, &issuers).await?;
         let shelf = ArcSwap::from_pointee(publisher.shelf(&issuers));
+        let brake = Brake::new(settings.issuances_per_minute, clock.clone());
         let authority = Self {
             inner: Arc::new(Inner {
                 settings,
@@ -121,6 +129,7 @@ impl Authority {
                 reloading: tokio::sync::Mutex::default(),
                 publisher,
                 shelf,
+                brake,
             }),
         };
         authority.orphan_what_a_crash_left().await?;
@@ -231,6 +240,9 @@ impl AuthoritySettings {
         }
         if self.crl_lifetime_seconds < CRL_LIFETIME_SECONDS_MIN {
             return refuse(format!("Revocation lists must live at least {CRL_LIFETIME_SECONDS_MIN} seconds."));
+        }
+        if self.issuances_per_minute == 0 {
+            return refuse("At least one certificate a minute must be possible.".to_owned());
         }
         Ok(())
     }

@@ -76,6 +76,8 @@ pub enum RefusalKind {
     Conflict,
     /// Managed elsewhere, or not allowed (403).
     Forbidden,
+    /// More than is done at a time; later it may be (429).
+    TooMany,
 }
 
 /// The caller asked for something that cannot be done. Nothing was changed.

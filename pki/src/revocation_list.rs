@@ -20,6 +20,7 @@ use crate::key_id::KeyId;
 use crate::link;
 use crate::pem;
 use crate::revocation::RevocationReason;
+use crate::serial::Serial;
 
 use scope::Scope;
 
@@ -138,6 +139,11 @@ impl RevocationList {
     /// Whether nothing is on it.
     pub fn is_empty(&self) -> bool {
         self.revoked.is_empty()
+    }
+
+    /// What is on it, in no order. A serial number of a form that is not ours is left out.
+    pub fn entries(&self) -> impl Iterator<Item = (Serial, Revocation)> {
+        self.revoked.iter().filter_map(|(serial, revocation)| Some((Serial::from_der_integer(serial).ok()?, *revocation)))
     }
 
     /// Whether it says that it is by the authority with this certificate (DER): the name, and the key identifier where both

@@ -6,9 +6,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pki::PrivateKey;
+use pki::{KeyAlgorithm, PrivateKey, Signer};
 
-use super::{Passphrase, off_thread};
+use super::token::Locator;
+use super::{Passphrase, Token, off_thread};
 use crate::failure::{Failure, Fault, Refusal};
 
 /// An RSA-4096 key takes 3.3 KiB; more is the wrong file.
@@ -26,11 +27,20 @@ pub const SERVER_ISSUING_KEY: &str = "server-issuing.key";
 /// The key of the gate's own server certificate.
 pub const SERVER_KEY: &str = "server.key";
 
-/// Where the private keys lie, and the passphrase that locks them.
+/// Where the private keys lie: the folder, the passphrase that locks its files, and the token of the authorities' keys, where
+/// there is one.
 #[derive(Clone, Debug)]
 pub struct KeyDirectory {
     path: Arc<Path>,
     passphrase: Passphrase,
+    token: Option<Token>,
+}
+
+/// What signs for an authority, and where its key lies, as the table of authorities says it.
+pub(super) struct LocatedKey {
+    /// A file in the folder, or a `pkcs11:` URI.
+    pub(super) location: String,
+    pub(super) signer: Arc<dyn Signer>,
 }
 
 /// Held while key files are made or replaced; another process that wants the same is refused, not queued.
@@ -40,7 +50,56 @@ pub(super) struct KeyDirectoryLock(#[allow(dead_code, reason = "the lock lives a
 impl KeyDirectory {
     /// Names the folder. Nothing is read yet.
     pub fn new(path: impl Into<PathBuf>, passphrase: Passphrase) -> Self {
-        Self { path: path.into().into(), passphrase }
+        Self { path: path.into().into(), passphrase, token: None }
+    }
+
+    /// Makes the authorities' keys in this token from now on. Those that lie in files stay there and go on signing.
+    #[must_use]
+    pub fn with_token(self, token: Token) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    /// The token of the authorities' keys.
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
+    /// What signs with the key at a location: a file, which is unlocked, or an object in the token, which is found.
+    ///
+    /// # Errors
+    /// As [`KeyDirectory::load`]; `no_token` when the key lies in a token and the settings name none; `token_key_missing`;
+    /// `token_key_extractable`.
+    pub(super) async fn signer(&self, location: &str) -> Result<Arc<dyn Signer>, Failure> {
+        if !Locator::is_one(location) {
+            return Ok(Arc::new(self.load(location).await?));
+        }
+        let Some(token) = self.token.clone() else {
+            let message = format!("The key {location} lies in a token: say in portcullis.toml which one (pki.pkcs11).");
+            return Err(Refusal::conflict("no_token", message).into());
+        };
+        let locator = location.parse()?;
+        Ok(Arc::new(off_thread("finding a key in the token", move || token.key(locator)).await??))
+    }
+
+    /// Makes a new key for an authority: in the token, where there is one, else in a file of this name.
+    ///
+    /// # Errors
+    /// As [`KeyDirectory::create`]; what the token refuses.
+    pub(super) async fn make_signer(
+        &self,
+        lock: &KeyDirectoryLock,
+        name: &str,
+        algorithm: KeyAlgorithm,
+    ) -> Result<LocatedKey, Failure> {
+        if let Some(token) = self.token.clone() {
+            let label = format!("portcullis-{}", name.strip_suffix(".key").unwrap_or(name));
+            let key =
+                off_thread("making a key in the token", move || token.generate(&label, algorithm)).await??;
+            return Ok(LocatedKey { location: key.location(), signer: Arc::new(key) });
+        }
+        let made = off_thread("making a key", move || PrivateKey::generate(algorithm)).await?;
+        let key = made.map_err(|error| Fault::new(format!("making a key: {error}")))?;
+        Ok(LocatedKey { location: name.to_owned(), signer: Arc::new(self.create(lock, name, key).await?) })
     }
 
     /// The folder.

@@ -17,13 +17,17 @@ pub(super) fn already(data: &Path) {
 
 pub(super) fn initialised(data: &Path, foundation: &Foundation) {
     let data = data.display();
+    let root_key = match &foundation.config.pki.pkcs11 {
+        None => format!("{data}/keys/root.key, encrypted: move it and a copy of the passphrase offline"),
+        Some(token) => format!("in the token {:?}, made there and not extractable, like the issuing keys", token.token),
+    };
     say(&format!(
         "\
 Initialised {data}.
   configuration   {data}/portcullis.toml
   CA certificate  {data}/ca.pem
   administrator   {OPERATOR_CLIENT}: {data}/admin/admin.crt, admin.key (for browsers: admin.p12, password in admin.p12.password)
-  root key        {data}/keys/root.key, encrypted: move it and a copy of the passphrase offline
+  root key        {root_key}
 "
     ));
     if let Some(passphrase) = &foundation.config.passphrase_file {

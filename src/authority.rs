@@ -13,24 +13,30 @@ use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 mod brake;
+pub mod ceremony;
 mod certificate;
 pub mod crash_point;
 mod distribute;
+mod import_list;
 mod initialise;
 mod issuance;
 mod issue;
 mod issuer;
 mod keys;
 mod list;
+mod offline_root;
 mod passphrase;
 mod publish;
 mod revoke;
+mod rotate;
 mod server_certificate;
+mod taint;
 mod token;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
-pub use initialise::{Initialised, Names};
+pub use import_list::ImportedList;
+pub use initialise::{AuthorityRequest, AuthorityRequests, Certified, Initialised, Names};
 pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
@@ -38,7 +44,9 @@ pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
+pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
+pub use taint::Tainted;
 pub use token::{PIN_CREDENTIAL, Pin, Token, TokenSettings};
 
 use brake::Brake;
@@ -158,9 +166,10 @@ impl Authority {
         self.inner.issuers().trust_anchors()
     }
 
-    /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs.
+    /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs. Both roots, the active
+    /// one first, while one follows the other.
     pub fn root_pem(&self) -> String {
-        pki::pem_certificate(&self.inner.issuers().root().certificate_der)
+        self.trust_anchors().roots.iter().map(|root| pki::pem_certificate(root)).collect()
     }
 
     /// The trust domain of the identities it issues.

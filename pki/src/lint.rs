@@ -129,7 +129,11 @@ impl Lint<'_> {
                 };
                 ensure(!names.is_empty() && names.iter().all(fits), "a server without exact names")
             }
-            ProfileKind::Root | ProfileKind::Issuing | ProfileKind::ServerIssuing | ProfileKind::Ocsp => {
+            ProfileKind::Root
+            | ProfileKind::Cross
+            | ProfileKind::Issuing
+            | ProfileKind::ServerIssuing
+            | ProfileKind::Ocsp => {
                 ensure(names.is_empty(), "a subjectAltName where there should be none")
             }
         }

@@ -4,6 +4,8 @@
 //! before the first key until the rows are committed, all three in one transaction: an initialisation that broke off is resumed
 //! with the keys it made, and there is never a second set of authorities beside a first.
 
+mod adopt;
+
 use std::fs::File;
 
 use pki::{AuthorityName, CrlRequest, KeyAlgorithm, Profile, ProfileKind};
@@ -23,6 +25,8 @@ use crate::registry::Actor;
 use crate::store::crl::CrlRow;
 use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store};
+
+pub use adopt::{AuthorityRequest, AuthorityRequests, Certified};
 
 const MARKER: &str = ".initialising";
 /// The root's first list; the number only grows from here.
@@ -69,6 +73,11 @@ impl Authority {
             finish(keys)?;
             return Ok(Initialised { root_pem, created: false });
         }
+        if keys.holds(adopt::AWAITING)? {
+            let message =
+                "The authorities here wait for the certificates of an offline root: go on with `init --ceremony`.";
+            return Err(Refusal::conflict("awaiting_certificates", message).into());
+        }
         begin(keys)?;
         let keys_of_all = Keys {
             root: key(keys, &lock, ROOT_KEY, KeyAlgorithm::EcdsaP384).await?,
@@ -108,27 +117,20 @@ struct Made {
 
 impl Made {
     fn new(keys: Keys, names: &Names, settings: &AuthoritySettings, now: OffsetDateTime) -> Result<Self, Failure> {
-        let name = |what: &str| AuthorityName {
-            common_name: format!("{} {what}", names.common_name),
-            organization: names.organization.clone(),
-        };
+        let name = |kind: ProfileKind| names_of(names, kind);
         let profile = Profile::builtin(ProfileKind::Root);
-        let root =
-            pki::Issuer::self_signed(&profile, name("Root CA"), keys.root.signer, random_serial()?, now)
-                .map_err(refused)?;
+        let root = pki::Issuer::self_signed(&profile, name(ProfileKind::Root), keys.root.signer, random_serial()?, now)
+            .map_err(refused)?;
         let points = settings.distribution_points(root.key_id());
-        let below = |kind: ProfileKind, what: &str, key: LocatedKey| -> Result<pki::Issuer, Failure> {
+        let below = |kind: ProfileKind, key: LocatedKey| -> Result<pki::Issuer, Failure> {
             let profile = Profile::builtin(kind);
-            pki::Issuer::subordinate(&root, &profile, name(what), key.signer, random_serial()?, &points, now)
+            pki::Issuer::subordinate(&root, &profile, name(kind), key.signer, random_serial()?, &points, now)
                 .map_err(refused)
         };
-        let locations = [
-            keys.root.location.clone(),
-            keys.issuing.location.clone(),
-            keys.server_issuing.location.clone(),
-        ];
-        let issuing = below(ProfileKind::Issuing, "Client CA", keys.issuing)?;
-        let server_issuing = below(ProfileKind::ServerIssuing, "Server CA", keys.server_issuing)?;
+        let locations =
+            [keys.root.location.clone(), keys.issuing.location.clone(), keys.server_issuing.location.clone()];
+        let issuing = below(ProfileKind::Issuing, keys.issuing)?;
+        let server_issuing = below(ProfileKind::ServerIssuing, keys.server_issuing)?;
         let root_crl = root.sign_crl(CrlRequest {
             number: FIRST_CRL.unsigned_abs(),
             this_update: now,
@@ -138,6 +140,16 @@ impl Made {
         });
         Ok(Self { locations, root_crl: root_crl.map_err(refused)?, root, issuing, server_issuing })
     }
+}
+
+/// What an authority is called before its generation is added.
+pub(super) fn names_of(names: &Names, kind: ProfileKind) -> AuthorityName {
+    let what = match kind {
+        ProfileKind::Root => "Root CA",
+        ProfileKind::ServerIssuing => "Server CA",
+        _ => "Client CA",
+    };
+    AuthorityName { common_name: format!("{} {what}", names.common_name), organization: names.organization.clone() }
 }
 
 /// The root's PEM when the authorities stand in the database, all three.
@@ -160,8 +172,13 @@ fn begin(keys: &KeyDirectory) -> Result<(), Failure> {
         tracing::warn!("an earlier initialisation broke off: it is resumed");
         return Ok(());
     }
+    refuse_lost_keys(keys)?;
+    Ok(write_whole(keys.path(), MARKER, b"")?)
+}
+
+fn refuse_lost_keys(keys: &KeyDirectory) -> Result<(), Failure> {
     for name in [ROOT_KEY, ISSUING_KEY, SERVER_ISSUING_KEY] {
-        if keys.holds(name)? {
+        if keys.holds_key(name)? {
             let message = format!(
                 "There are keys in {}, but the database knows no authority. Restore the database, or move the keys away to begin \
                  anew.",
@@ -170,48 +187,31 @@ fn begin(keys: &KeyDirectory) -> Result<(), Failure> {
             return Err(Refusal::conflict("keys_without_database", message).into());
         }
     }
-    Ok(write_whole(keys.path(), MARKER, b"")?)
+    Ok(())
 }
 
 fn finish(keys: &KeyDirectory) -> Result<(), Fault> {
     if keys.holds(MARKER)? {
-        for note in [ROOT_KEY, ISSUING_KEY, SERVER_ISSUING_KEY].map(note) {
-            if keys.holds(&note)? {
-                std::fs::remove_file(keys.path().join(note))?;
-            }
-        }
         std::fs::remove_file(keys.path().join(MARKER))?;
         File::open(keys.path())?.sync_all()?;
     }
     Ok(())
 }
 
-/// The key that an initialisation which broke off has made, or a new one. For a key in a token a file remembers where it lies.
+/// The key that an initialisation which broke off has made, or a new one.
 async fn key(
     keys: &KeyDirectory,
     lock: &KeyDirectoryLock,
     name: &'static str,
     algorithm: KeyAlgorithm,
 ) -> Result<LocatedKey, Failure> {
-    let in_token = note(name);
-    let location = match (keys.holds(name)?, keys.holds(&in_token)?) {
-        (true, _) => Some(name.to_owned()),
-        (false, true) => Some(std::fs::read_to_string(keys.path().join(&in_token))?),
-        (false, false) => None,
-    };
-    if let Some(location) = location {
-        return Ok(LocatedKey { signer: keys.signer(&location).await?, location });
+    match keys.located(name).await? {
+        Some(key) => Ok(key),
+        None => {
+            let purpose = name.strip_suffix(".key").unwrap_or(name);
+            keys.make_signer(lock, purpose, algorithm, |_| name.to_owned()).await
+        }
     }
-    let made = keys.make_signer(lock, name, algorithm).await?;
-    if made.location != name {
-        write_whole(keys.path(), &in_token, made.location.as_bytes())?;
-    }
-    Ok(made)
-}
-
-/// The file that remembers, until the rows are committed, where in a token a key lies.
-fn note(name: &str) -> String {
-    format!(".{name}.pkcs11")
 }
 
 async fn write_down(store: &Store, made: &Made, actor: &Actor, clock: &Clock) -> Result<(), Failure> {

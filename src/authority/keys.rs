@@ -6,7 +6,7 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pki::{KeyAlgorithm, PrivateKey, Signer};
+use pki::{KeyAlgorithm, KeyId, PrivateKey, Signer};
 
 use super::token::Locator;
 use super::{Passphrase, Token, off_thread};
@@ -81,25 +81,48 @@ impl KeyDirectory {
         Ok(Arc::new(off_thread("finding a key in the token", move || token.key(locator)).await??))
     }
 
-    /// Makes a new key for an authority: in the token, where there is one, else in a file of this name.
+    /// Whether a key of this name was made here: as a file, or in a token with a note of where it lies.
+    pub(super) fn holds_key(&self, name: &str) -> Result<bool, Fault> {
+        Ok(self.holds(name)? || self.holds(&note(name))?)
+    }
+
+    /// The key of this name, from its file or from the token; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`KeyDirectory::signer`].
+    pub(super) async fn located(&self, name: &str) -> Result<Option<LocatedKey>, Failure> {
+        let location = match (self.holds(name)?, self.holds(&note(name))?) {
+            (true, _) => name.to_owned(),
+            (false, true) => read_private(&self.path.join(note(name)))?,
+            (false, false) => return Ok(None),
+        };
+        Ok(Some(LocatedKey { signer: self.signer(&location).await?, location }))
+    }
+
+    /// Makes a new key for an authority: in the token, where there is one, with a note in the folder of where it lies; else in a
+    /// file. `name` is told the identifier of the key.
     ///
     /// # Errors
     /// As [`KeyDirectory::create`]; what the token refuses.
     pub(super) async fn make_signer(
         &self,
         lock: &KeyDirectoryLock,
-        name: &str,
+        purpose: &str,
         algorithm: KeyAlgorithm,
+        name: impl FnOnce(&KeyId) -> String,
     ) -> Result<LocatedKey, Failure> {
         if let Some(token) = self.token.clone() {
-            let label = format!("portcullis-{}", name.strip_suffix(".key").unwrap_or(name));
-            let key =
-                off_thread("making a key in the token", move || token.generate(&label, algorithm)).await??;
-            return Ok(LocatedKey { location: key.location(), signer: Arc::new(key) });
+            let label = format!("portcullis-{purpose}");
+            let key = off_thread("making a key in the token", move || token.generate(&label, algorithm)).await??;
+            let location = key.location();
+            write_whole(&self.path, &note(&name(key.public_key().key_id())), location.as_bytes())?;
+            return Ok(LocatedKey { location, signer: Arc::new(key) });
         }
         let made = off_thread("making a key", move || PrivateKey::generate(algorithm)).await?;
         let key = made.map_err(|error| Fault::new(format!("making a key: {error}")))?;
-        Ok(LocatedKey { location: name.to_owned(), signer: Arc::new(self.create(lock, name, key).await?) })
+        let location = name(key.public_key().key_id());
+        let signer = Arc::new(self.create(lock, &location, key).await?);
+        Ok(LocatedKey { location, signer })
     }
 
     /// The folder.
@@ -110,6 +133,16 @@ impl KeyDirectory {
     /// Whether there is a file of this name.
     pub(super) fn holds(&self, name: &str) -> Result<bool, Fault> {
         Ok(self.path.join(name).try_exists()?)
+    }
+
+    /// The names of the files in the folder.
+    pub(super) fn names(&self) -> Result<Vec<String>, Fault> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        names.sort_unstable();
+        Ok(names)
     }
 
     /// Makes the folder (mode 0700) where it is missing.
@@ -186,6 +219,12 @@ impl KeyDirectory {
         })
         .await?
     }
+}
+
+/// The file that says where in a token the key of this name lies. It is public, and no key is lost with it while the database is
+/// there; an installation that lost its database finds by it that there were keys.
+pub(super) fn note(name: &str) -> String {
+    format!("{name}.pkcs11")
 }
 
 /// Writes `dir/name` so that after a crash there is the whole file or none of it: a new file with mode 0600, synced, renamed, and

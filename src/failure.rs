@@ -78,6 +78,8 @@ pub enum RefusalKind {
     Forbidden,
     /// More than is done at a time; later it may be (429).
     TooMany,
+    /// A credential that is shown here and nowhere else is not good (401): the token of an enrolment.
+    Unauthorized,
 }
 
 /// The caller asked for something that cannot be done. Nothing was changed.
@@ -111,6 +113,10 @@ impl Refusal {
 
     pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Forbidden, code, message)
+    }
+
+    pub fn unauthorized(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Unauthorized, code, message)
     }
 
     #[must_use]

@@ -235,7 +235,8 @@ impl Authority {
         let mut tx = self.inner.store.begin().await?;
         let thumbprint = certificate.thumbprint.to_string();
         let stored =
-            store::certificate::mark_issued(&mut tx, &issuer, &serial, &tbs, &certificate.der, &thumbprint, now).await?;
+            store::certificate::mark_issued(&mut tx, &issuer, &serial, &tbs, &certificate.der, &thumbprint, now)
+                .await?;
         let row = store::certificate::get(&mut tx, &issuer, &serial).await?.filter(|_| stored);
         let row = row.ok_or_else(|| {
             Fault::new(format!("the reservation of {serial} is gone: another server runs on this database"))

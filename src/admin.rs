@@ -55,6 +55,7 @@ mod rotation;
 mod shared_key;
 mod status;
 mod token;
+mod trust_anchor;
 
 /// Judges a described request as the gate would.
 pub type Explain = Arc<dyn Fn(ExplainRequest) -> ExplainAnswer + Send + Sync>;

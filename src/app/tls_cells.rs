@@ -101,6 +101,7 @@ fn make(
         mode: config.client_certificates,
         identity: &identity,
         anchors: &TrustAnchors::new(anchors)?,
+        hints: config.certificate_hints,
         clock: &foundation.clock,
     })?)
 }

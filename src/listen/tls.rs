@@ -6,10 +6,12 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::time_provider::TimeProvider;
 use rustls::{ServerConfig, sign::CertifiedKey};
 use zeroize::Zeroizing;
 
+use super::silent_hints::SilentHints;
 use super::verifier::{ClientVerifier, TrustAnchors};
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
@@ -27,6 +29,8 @@ pub struct TlsSettings<'a> {
     pub mode: ClientCertificates,
     pub identity: &'a ServerIdentity,
     pub anchors: &'a TrustAnchors,
+    /// Whether the request for a certificate names the anchors.
+    pub hints: bool,
     pub clock: &'a Clock,
 }
 
@@ -43,11 +47,11 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
         ClientCertificates::None => builder.with_no_client_auth().with_cert_resolver(resolver),
         ClientCertificates::Optional => {
             let verifier = ClientVerifier::new(settings.anchors.clone(), false, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
+            builder.with_client_cert_verifier(hinting(settings, verifier)).with_cert_resolver(resolver)
         }
         ClientCertificates::Required => {
             let verifier = ClientVerifier::new(settings.anchors.clone(), true, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
+            builder.with_client_cert_verifier(hinting(settings, verifier)).with_cert_resolver(resolver)
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -59,6 +63,14 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     // 0-RTT data can be replayed.
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+fn hinting(settings: &TlsSettings<'_>, verifier: ClientVerifier) -> Arc<dyn ClientCertVerifier> {
+    let verifier = Arc::new(verifier);
+    match settings.hints {
+        true => verifier,
+        false => Arc::new(SilentHints(verifier)),
+    }
 }
 
 fn certified_key(identity: &ServerIdentity, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {

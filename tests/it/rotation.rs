@@ -8,7 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::harness::{
-    Gateway, Hints, Http, Identity, Session, SessionOptions, connect_tls, new_certificate, tls_config_trusting,
+    Gateway, GatewayOptions, Hints, Http, Identity, Session, SessionOptions, connect_tls, new_certificate,
+    tls_config_trusting,
 };
 
 async fn rotate(gateway: &Gateway, kind: IssuerKind, to: IssuerState, force: bool) -> Rotation {
@@ -37,6 +38,20 @@ async fn hints(gateway: &Gateway) -> Vec<Vec<u8>> {
     let options = SessionOptions { tls: Some(seen.config(gateway)), ..SessionOptions::default() };
     drop(connect_tls(gateway, "gateway", &options).await.unwrap());
     seen.names()
+}
+
+#[tokio::test]
+async fn a_listener_can_ask_for_certificates_without_saying_whose() {
+    let options = GatewayOptions::default().configure(|config| {
+        for listener in &mut config.listeners {
+            listener.certificate_hints = false;
+        }
+    });
+    let gateway = Gateway::start_with(options).await;
+    assert!(hints(&gateway).await.is_empty());
+    let acme = gateway.acme();
+    let mut session = gateway.session_with(with(&acme.identity, Http::Two)).await;
+    assert_eq!(session.status(&acme.path, &[]).await, 200);
 }
 
 fn roots(pem: &str) -> RootCertStore {

@@ -221,6 +221,8 @@ impl App {
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         endpoints.write(&config.data)?;
+        // What changed while it stood still (`ca rotate --offline`) is handed out from now on.
+        initialise::write_roots(&foundation)?;
         Ok(Self { endpoints, foundation, gate, oauth, audit, tls, draining, connections, background, audit_writer })
     }
 

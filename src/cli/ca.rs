@@ -99,7 +99,9 @@ pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliE
             let wanted = which.replace(':', "").to_ascii_lowercase();
             let chosen: Vec<Value> = issuers
                 .into_iter()
-                .filter(|issuer| issuer["id"] == wanted || is_handed_out(issuer) && (wanted == "all" || issuer["kind"] == wanted))
+                .filter(|issuer| {
+                    issuer["id"] == wanted || is_handed_out(issuer) && (wanted == "all" || issuer["kind"] == wanted)
+                })
                 .collect();
             if chosen.is_empty() {
                 return Err(CliError::new(format!("there is no authority {which:?}: `portcullis ca show` lists them")));

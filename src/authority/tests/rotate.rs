@@ -1,5 +1,6 @@
 use super::*;
 use crate::store::issuer::{IssuerKind, IssuerState};
+use crate::store::sighting::{SightingKind, SightingRow};
 
 impl House {
     async fn rotate(&self, order: Rotate) -> Result<Rotation, Failure> {
@@ -19,18 +20,16 @@ impl House {
     }
 
     async fn see(&self, issued: &Issued, at: i64) {
+        let row = SightingRow {
+            kind: SightingKind::Certificate,
+            id: format!("{}/{}", issued.certificate.issuer, issued.certificate.id),
+            last_seen_at: at,
+            source: "203.0.113.7".into(),
+            route: None,
+            chain: Some(issued.certificate.issuer.clone()),
+        };
         let mut tx = self.store.begin().await.unwrap();
-        sqlx::query(
-            "INSERT INTO credential_sightings (kind, id, last_seen_at, source, route, chain)
-             VALUES ('certificate', $1, $2, '203.0.113.7', NULL, $3)
-             ON CONFLICT (kind, id) DO UPDATE SET last_seen_at = excluded.last_seen_at",
-        )
-        .bind(format!("{}/{}", issued.certificate.issuer, issued.certificate.id))
-        .bind(at)
-        .bind(&issued.certificate.issuer)
-        .execute(tx.connection())
-        .await
-        .unwrap();
+        store::sighting::put_all(&mut tx, &[row]).await.unwrap();
         tx.commit().await.unwrap();
     }
 

@@ -92,6 +92,19 @@ async fn old_and_new_chains_are_let_in_while_both_are_trusted() {
     assert_eq!(kept.status(&acme.path, &[]).await, 200, "a connection outlives the change");
     assert_eq!(hints(&gateway).await, both);
 
+    // Whoever was last seen with the new chain goes on without the old one.
+    gateway.clock.advance(std::time::Duration::from_secs(5));
+    let mut session = gateway.session_with(with(&new, Http::One)).await;
+    assert_eq!(session.status(&acme.path, &[]).await, 200);
+    gateway.app.sightings.flush().await.unwrap();
+    let dry = Rotate { kind: IssuerKind::Issuing, to: None, dry_run: true, force: false, brought: Brought::default() };
+    let dry = gateway.authority().rotate(dry, &Actor::local()).await.unwrap();
+    let moved = dry.clients.iter().find(|client| client.client == acme.client_id).unwrap();
+    assert!(!moved.would_break && moved.replacement_last_seen_at == Some(gateway.clock.now().0), "{moved:?}");
+    let chain = pki::CaCertificate::parse(&old.chain[1]).unwrap().key_id.map(|id| id.to_string());
+    assert_eq!((&moved.last_seen_chain, moved.last_seen_from.as_deref()), (&chain, Some("127.0.0.1")), "{moved:?}");
+    assert!(dry.clients[0].would_break, "the administrator has the old one alone: {dry:?}");
+
     // Forced: the old one goes although it is in use.
     let removed = rotate(&gateway, IssuerKind::Issuing, IssuerState::Removed, true).await;
     assert!(removed.would_break >= 1 && removed.connections_closed >= 1, "{removed:?}");

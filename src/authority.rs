@@ -16,6 +16,7 @@ pub mod ceremony;
 mod certificate;
 pub mod crash_point;
 mod distribute;
+mod enroll;
 mod import_list;
 mod initialise;
 mod issuance;
@@ -26,13 +27,17 @@ mod list;
 mod offline_root;
 mod passphrase;
 mod publish;
+mod renew;
+mod renewal_window;
 mod revoke;
 mod rotate;
 mod server_certificate;
+mod supersede;
 mod taint;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
+pub use enroll::{Enrolled, PENDING_RETRY_SECONDS};
 pub use import_list::ImportedList;
 pub use initialise::{AuthorityRequest, AuthorityRequests, Certified, Initialised, Names};
 pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};
@@ -41,6 +46,8 @@ pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_K
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
+pub use renew::Renewal;
+pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
@@ -155,6 +162,11 @@ impl Authority {
     /// What a verifier of client certificates needs.
     pub fn trust_anchors(&self) -> TrustAnchors {
         self.inner.issuers().trust_anchors()
+    }
+
+    /// The authorities that partners should know (DER): what EST calls the CA certificates.
+    pub fn ca_certificates(&self) -> Vec<Vec<u8>> {
+        self.inner.issuers().ca_certificates(self.inner.clock.now())
     }
 
     /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs. Both roots, the active

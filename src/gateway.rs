@@ -10,15 +10,19 @@ mod authenticate;
 mod authorize;
 mod decision_id;
 mod endpoints;
+mod enroll;
+mod est;
 mod explain;
 mod identity_headers;
 pub mod limits;
 mod meters;
 mod path;
+mod renewal;
 mod respond;
 mod services;
 mod sight;
 mod stop;
+mod submission;
 mod target;
 mod trail;
 
@@ -34,13 +38,16 @@ use policies::{Denial, Route, RouteTable, Stage, Trace};
 pub use act::Upstreams;
 pub use decision_id::DecisionIds;
 pub use endpoints::Pages;
+pub use enroll::PATH as ENROLLMENT_PATH;
 pub use explain::{ExplainAnswer, ExplainRequest, explain};
 pub use meters::Meters;
 pub use services::{Caller, Services};
 
 use crate::audit::Audit;
+use crate::authority::Authority;
 use crate::clock::Clock;
 use crate::config::Serves;
+use crate::failure::RefusalKind;
 use crate::inventory::Sightings;
 use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
@@ -57,6 +64,8 @@ use trail::Trail;
 pub struct GateParts {
     pub snapshot: Arc<Snapshot>,
     pub oauth: Arc<OAuth>,
+    /// For what partners do with certificates themselves: enrolment and renewal.
+    pub authority: Authority,
     pub pepper: Arc<Pepper>,
     pub clock: Clock,
     pub audit: Audit,
@@ -122,9 +131,7 @@ impl Gate {
         let now = self.clock.now();
         let target = Target::read(connection, &parts)?;
         let view = self.snapshot.policy();
-        if connection.listener.config.serves == Serves::Gateway
-            && let Some(endpoint) = endpoints::find(&self.oauth, &target)
-        {
+        if let Some(endpoint) = endpoints::find(&self.oauth, connection.listener.config.serves, &target) {
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
         let route = self.route(&view, connection, &target, &mut ())?;
@@ -201,8 +208,7 @@ impl Handler for Gate {
             Err(mut stop) => {
                 // The audit says what was wrong, whatever the caller is told.
                 trail.stopped(&stop);
-                if let Stop::Denied(denial) = &stop
-                    && counts_as_failure(denial)
+                if counts_as_failure(&stop)
                     && let Err(retry_after) = self.addresses.failure(connection.source)
                 {
                     stop = Stop::AddressLimited { retry_after };
@@ -224,13 +230,17 @@ impl Handler for Gate {
 
 /// Whether the address showed something that is not good. Showing nothing is not a failure, and neither is a good
 /// credential that may not do this.
-fn counts_as_failure(denial: &Denial) -> bool {
-    matches!(
-        denial,
-        Denial::CredentialUnknown { .. }
-            | Denial::CredentialExpired { .. }
-            | Denial::CredentialRevoked { .. }
-            | Denial::CredentialMismatch { .. }
-            | Denial::InvalidToken { .. }
-    )
+fn counts_as_failure(stop: &Stop) -> bool {
+    match stop {
+        Stop::Denied(denial) => matches!(
+            denial,
+            Denial::CredentialUnknown { .. }
+                | Denial::CredentialExpired { .. }
+                | Denial::CredentialRevoked { .. }
+                | Denial::CredentialMismatch { .. }
+                | Denial::InvalidToken { .. }
+        ),
+        Stop::Refused(refusal) => refusal.kind == RefusalKind::Unauthorized && refusal.code != enroll::NO_TOKEN,
+        _ => false,
+    }
 }

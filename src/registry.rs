@@ -9,11 +9,13 @@ pub use self::actor::Actor;
 pub use self::api_key::{ApiKeyView, CreatedApiKey, NewApiKey, PresentedApiKey, check_environment};
 pub use self::client::{ClientView, NewClient};
 pub use self::client_secret::{ClientSecretView, CreatedClientSecret, NewClientSecret};
+pub use self::enrollment::{CreatedEnrollment, EnrollmentView, NewEnrollment, PresentedToken};
 pub use self::expiry::Expiry;
 pub use self::narrowing::check_narrowing;
 pub use self::partner::PartnerView;
 pub use self::pepper::Pepper;
 pub use self::policy::{AppliedPolicy, Effect, PolicyPlan, PolicyVersionView, check_policy};
+pub use self::renewal::{NewRenewalTerms, RenewalTerms};
 
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault};
@@ -24,14 +26,16 @@ pub mod actor;
 mod administrators;
 pub mod api_key;
 mod base62;
-mod bounds;
+pub(crate) mod bounds;
 pub mod client;
 pub mod client_secret;
+pub mod enrollment;
 mod expiry;
 pub mod narrowing;
 pub mod partner;
 pub mod pepper;
 pub mod policy;
+pub mod renewal;
 
 /// The administrator's side of partners, clients, keys, secrets and policies.
 #[derive(Clone, Debug)]

@@ -215,8 +215,8 @@ impl Authority {
             scopes: None,
             networks: None,
             claim: None,
-            replaces: None,
-            enrollment_id: None,
+            predecessor: None,
+            enrollment: None,
             action: "certificate.issue-server",
         };
         let Outcome::Issued(row, certificate) = self.carry_out(&order, &Actor::local()).await? else {

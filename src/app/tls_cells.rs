@@ -101,14 +101,11 @@ fn make(
         mode: config.client_certificates,
         identity: &identity,
         anchors: &TrustAnchors::new(anchors)?,
-<<<<<<< HEAD
         hints: config.certificate_hints,
-=======
         grace: {
             let snapshot = Arc::clone(&foundation.snapshot);
             Arc::new(move || snapshot.renewal_grace_seconds_max())
         },
->>>>>>> main
         clock: &foundation.clock,
     })?)
 }

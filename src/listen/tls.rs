@@ -11,12 +11,8 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ServerConfig, sign::CertifiedKey};
 use zeroize::Zeroizing;
 
-<<<<<<< HEAD
 use super::silent_hints::SilentHints;
-use super::verifier::{ClientVerifier, TrustAnchors};
-=======
 use super::verifier::{ClientVerifier, Grace, TrustAnchors};
->>>>>>> main
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
 use crate::failure::Fault;
@@ -33,13 +29,10 @@ pub struct TlsSettings<'a> {
     pub mode: ClientCertificates,
     pub identity: &'a ServerIdentity,
     pub anchors: &'a TrustAnchors,
-<<<<<<< HEAD
     /// Whether the request for a certificate names the anchors.
     pub hints: bool,
-=======
     /// How long after its end a certificate may come to renew itself.
     pub grace: Grace,
->>>>>>> main
     pub clock: &'a Clock,
 }
 
@@ -55,21 +48,10 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     let mut config = match settings.mode {
         ClientCertificates::None => builder.with_no_client_auth().with_cert_resolver(resolver),
         ClientCertificates::Optional => {
-<<<<<<< HEAD
-            let verifier = ClientVerifier::new(settings.anchors.clone(), false, provider)?;
-            builder.with_client_cert_verifier(hinting(settings, verifier)).with_cert_resolver(resolver)
+            builder.with_client_cert_verifier(verifier(settings, false, provider)?).with_cert_resolver(resolver)
         }
         ClientCertificates::Required => {
-            let verifier = ClientVerifier::new(settings.anchors.clone(), true, provider)?;
-            builder.with_client_cert_verifier(hinting(settings, verifier)).with_cert_resolver(resolver)
-=======
-            let verifier = verifier(settings, false, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
-        }
-        ClientCertificates::Required => {
-            let verifier = verifier(settings, true, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
->>>>>>> main
+            builder.with_client_cert_verifier(verifier(settings, true, provider)?).with_cert_resolver(resolver)
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -83,22 +65,17 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     Ok(config)
 }
 
-<<<<<<< HEAD
-fn hinting(settings: &TlsSettings<'_>, verifier: ClientVerifier) -> Arc<dyn ClientCertVerifier> {
-    let verifier = Arc::new(verifier);
-    match settings.hints {
-        true => verifier,
-        false => Arc::new(SilentHints(verifier)),
-    }
-=======
 fn verifier(
     settings: &TlsSettings<'_>,
     mandatory: bool,
     provider: Arc<CryptoProvider>,
-) -> Result<ClientVerifier, Fault> {
+) -> Result<Arc<dyn ClientCertVerifier>, Fault> {
     let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
-    Ok(verifier.with_grace(Arc::clone(&settings.grace)))
->>>>>>> main
+    let verifier = Arc::new(verifier.with_grace(Arc::clone(&settings.grace)));
+    Ok(match settings.hints {
+        true => verifier,
+        false => Arc::new(SilentHints(verifier)),
+    })
 }
 
 fn certified_key(identity: &ServerIdentity, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {

@@ -16,6 +16,7 @@ use super::verifier::{ClientVerifier, Grace, TrustAnchors};
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
 use crate::failure::Fault;
+use crate::snapshot::Snapshot;
 
 /// The server's own certificate chain (leaf first, DER) and its key (PKCS#8 DER).
 pub struct ServerIdentity {
@@ -31,6 +32,8 @@ pub struct TlsSettings<'a> {
     pub anchors: &'a TrustAnchors,
     /// Whether the request for a certificate names the anchors.
     pub hints: bool,
+    /// Where the anchors of partners are, on a listener that takes them.
+    pub foreign: Option<Arc<Snapshot>>,
     /// How long after its end a certificate may come to renew itself.
     pub grace: Grace,
     pub clock: &'a Clock,
@@ -71,7 +74,11 @@ fn verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<Arc<dyn ClientCertVerifier>, Fault> {
     let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
-    let verifier = Arc::new(verifier.with_grace(Arc::clone(&settings.grace)));
+    let verifier = verifier.with_grace(Arc::clone(&settings.grace));
+    let verifier = Arc::new(match &settings.foreign {
+        Some(snapshot) => verifier.with_foreign(Arc::clone(snapshot)),
+        None => verifier,
+    });
     Ok(match settings.hints {
         true => verifier,
         false => Arc::new(SilentHints(verifier)),

@@ -242,6 +242,8 @@ impl App {
         background.spawn(sightings.clone().run(draining.clone()));
         background.spawn(expiry.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
+        // What changed while it stood still (`ca rotate --offline`) is handed out from now on.
+        initialise::write_roots(&foundation)?;
         Ok(Self {
             endpoints,
             foundation,

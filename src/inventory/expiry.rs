@@ -296,7 +296,10 @@ impl ExpiryWatch {
                 });
             }
             issuers.insert(issuer.id.clone());
-            items.push(item(issuer.kind, issuer.id, issuer.subject, issuer.not_after));
+            // A generation that retires ends after everything that it issued, and is meant to.
+            if !matches!(issuer.state, "retiring" | "removed") {
+                items.push(item(issuer.kind, issuer.id, issuer.subject, issuer.not_after));
+            }
         }
         let mut newest = HashSet::new();
         for row in expiring::own_certificates(&self.inner.store, now.plus(-OWN_PAST_SECONDS)).await? {

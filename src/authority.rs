@@ -12,6 +12,8 @@ use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
+mod anchor;
+mod brake;
 pub mod ceremony;
 mod certificate;
 pub mod crash_point;
@@ -27,11 +29,18 @@ mod list;
 mod offline_root;
 mod passphrase;
 mod publish;
+mod renew;
+mod renewal_window;
 mod revoke;
 mod rotate;
 mod server_certificate;
+mod supersede;
 mod taint;
+mod token;
 
+pub use anchor::{
+    AnchorAuthorityView, AnchorListView, AnchorSourceView, AnchorView, NewAnchor, REFRESH_SECONDS_DEFAULT,
+};
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
 pub use enroll::{Enrolled, PENDING_RETRY_SECONDS};
@@ -43,11 +52,15 @@ pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_K
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
+pub use renew::Renewal;
+pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
 pub use taint::Tainted;
+pub use token::{PIN_CREDENTIAL, Pin, Token, TokenSettings};
 
+use brake::Brake;
 use crash_point::CrashPoint;
 use distribute::Shelf;
 use issuer::Issuers;
@@ -70,6 +83,8 @@ pub struct AuthoritySettings {
     pub pki_url: Option<String>,
     /// nextUpdate − thisUpdate of the revocation lists; at least [`CRL_LIFETIME_SECONDS_MIN`].
     pub crl_lifetime_seconds: u32,
+    /// Client certificates that are issued within a minute at most.
+    pub issuances_per_minute: u32,
 }
 
 /// The certificate authority of one installation. Cheap to clone.
@@ -89,6 +104,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     publisher: Publisher,
     shelf: ArcSwap<Shelf>,
+    brake: Brake,
 }
 
 /// What the TLS verifier builds chains to.
@@ -120,6 +136,7 @@ impl Authority {
         let issuers = Issuers::open(&store, &keys, &clock, None).await?;
         let publisher = Publisher::open(&store, &issuers).await?;
         let shelf = ArcSwap::from_pointee(publisher.shelf(&issuers));
+        let brake = Brake::new(settings.issuances_per_minute, clock.clone());
         let authority = Self {
             inner: Arc::new(Inner {
                 settings,
@@ -131,6 +148,7 @@ impl Authority {
                 reloading: tokio::sync::Mutex::default(),
                 publisher,
                 shelf,
+                brake,
             }),
         };
         authority.orphan_what_a_crash_left().await?;
@@ -157,6 +175,11 @@ impl Authority {
     /// What a verifier of client certificates needs.
     pub fn trust_anchors(&self) -> TrustAnchors {
         self.inner.issuers().trust_anchors()
+    }
+
+    /// The authorities that partners should know (DER): what EST calls the CA certificates.
+    pub fn ca_certificates(&self) -> Vec<Vec<u8>> {
+        self.inner.issuers().ca_certificates(self.inner.clock.now())
     }
 
     /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs. Both roots, the active
@@ -243,6 +266,9 @@ impl AuthoritySettings {
         if self.crl_lifetime_seconds < CRL_LIFETIME_SECONDS_MIN {
             return refuse(format!("Revocation lists must live at least {CRL_LIFETIME_SECONDS_MIN} seconds."));
         }
+        if self.issuances_per_minute == 0 {
+            return refuse("At least one certificate a minute must be possible.".to_owned());
+        }
         Ok(())
     }
 
@@ -299,6 +325,11 @@ fn refused(error: pki::Error) -> Failure {
         }
         _ => Refusal::invalid(error.code(), sentence(&error)).into(),
     }
+}
+
+/// The same where somebody else's certificates and lists are read: what is wrong with them is never our fault.
+fn foreign_refusal(error: pki::Error) -> Refusal {
+    Refusal::invalid(error.code(), sentence(&error))
 }
 
 fn sentence(error: &pki::Error) -> String {

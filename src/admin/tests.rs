@@ -8,6 +8,7 @@ mod pages;
 mod policy;
 mod refusal;
 mod registry;
+mod rotation;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -211,6 +212,7 @@ fn settings() -> AuthoritySettings {
         trust_domain: "api.example.com".into(),
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
+        issuances_per_minute: 1_000_000,
     }
 }
 

@@ -6,14 +6,17 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::time_provider::TimeProvider;
 use rustls::{ServerConfig, sign::CertifiedKey};
 use zeroize::Zeroizing;
 
-use super::verifier::{ClientVerifier, TrustAnchors};
+use super::silent_hints::SilentHints;
+use super::verifier::{ClientVerifier, Grace, TrustAnchors};
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
 use crate::failure::Fault;
+use crate::snapshot::Snapshot;
 
 /// The server's own certificate chain (leaf first, DER) and its key (PKCS#8 DER).
 pub struct ServerIdentity {
@@ -27,6 +30,12 @@ pub struct TlsSettings<'a> {
     pub mode: ClientCertificates,
     pub identity: &'a ServerIdentity,
     pub anchors: &'a TrustAnchors,
+    /// Whether the request for a certificate names the anchors.
+    pub hints: bool,
+    /// Where the anchors of partners are, on a listener that takes them.
+    pub foreign: Option<Arc<Snapshot>>,
+    /// How long after its end a certificate may come to renew itself.
+    pub grace: Grace,
     pub clock: &'a Clock,
 }
 
@@ -42,12 +51,10 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     let mut config = match settings.mode {
         ClientCertificates::None => builder.with_no_client_auth().with_cert_resolver(resolver),
         ClientCertificates::Optional => {
-            let verifier = ClientVerifier::new(settings.anchors.clone(), false, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
+            builder.with_client_cert_verifier(verifier(settings, false, provider)?).with_cert_resolver(resolver)
         }
         ClientCertificates::Required => {
-            let verifier = ClientVerifier::new(settings.anchors.clone(), true, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
+            builder.with_client_cert_verifier(verifier(settings, true, provider)?).with_cert_resolver(resolver)
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -59,6 +66,23 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     // 0-RTT data can be replayed.
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+fn verifier(
+    settings: &TlsSettings<'_>,
+    mandatory: bool,
+    provider: Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, Fault> {
+    let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
+    let verifier = verifier.with_grace(Arc::clone(&settings.grace));
+    let verifier = Arc::new(match &settings.foreign {
+        Some(snapshot) => verifier.with_foreign(Arc::clone(snapshot)),
+        None => verifier,
+    });
+    Ok(match settings.hints {
+        true => verifier,
+        false => Arc::new(SilentHints(verifier)),
+    })
 }
 
 fn certified_key(identity: &ServerIdentity, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {

@@ -57,6 +57,8 @@ pub struct CertificateRow {
     pub replaces: Option<String>,
     /// The enrolment that it came by.
     pub enrollment_id: Option<String>,
+    /// From then on it is not accepted any more: the overlap with its successor is over.
+    pub superseded_at: Option<i64>,
     pub created_at: i64,
     /// From `revocations`.
     pub revoked_at: Option<i64>,
@@ -122,7 +124,7 @@ macro_rules! columns {
         concat!(
             "c.issuer_key_id, c.serial, c.state, c.client_id, c.kind, c.subject, c.key_algorithm, c.spki_fingerprint, ",
             "c.thumbprint, c.not_before, c.not_after, c.scopes, c.networks, c.crl_partition, c.replaces, c.enrollment_id, ",
-            "c.created_at, r.revoked_at, r.reason AS revocation_reason"
+            "c.superseded_at, c.created_at, r.revoked_at, r.reason AS revocation_reason"
         )
     };
 }
@@ -167,6 +169,13 @@ pub async fn der(from: impl Read, issuer_key_id: &str, serial: &str) -> Result<O
     let select = sqlx::query_as("SELECT der FROM certificates WHERE issuer_key_id = $1 AND serial = $2");
     let row: Option<(Option<Vec<u8>>,)> = from.row(select.bind(issuer_key_id).bind(serial)).await?;
     Ok(row.and_then(|(der,)| der))
+}
+
+/// The octets that a certificate was reserved for; absent for those of the first release.
+pub async fn tbs(from: impl Read, issuer_key_id: &str, serial: &str) -> Result<Option<Vec<u8>>, Fault> {
+    let select = sqlx::query_as("SELECT tbs FROM certificates WHERE issuer_key_id = $1 AND serial = $2");
+    let row: Option<(Option<Vec<u8>>,)> = from.row(select.bind(issuer_key_id).bind(serial)).await?;
+    Ok(row.and_then(|(tbs,)| tbs))
 }
 
 /// Certificates, newest first.
@@ -257,23 +266,26 @@ pub async fn insert_reserved(tx: &mut Tx, reservation: &Reservation, now: UnixSe
     tx.changed(ChangeKind::Certificate, &change_key(&reservation.issuer_key_id, &reservation.serial), now).await
 }
 
-/// Puts the signed certificate in force. `false` when the row is not (or no longer) reserved: then it must not be handed out.
+/// Puts the signed certificate in force. `false` when the row is not (or no longer) reserved, or was reserved for other octets
+/// than `tbs`: then it must not be handed out.
 pub async fn mark_issued(
     tx: &mut Tx,
     issuer_key_id: &str,
     serial: &str,
+    tbs: &[u8],
     der: &[u8],
     thumbprint: &str,
     now: UnixSeconds,
 ) -> Result<bool, Fault> {
     let done = sqlx::query(
         "UPDATE certificates SET state = 'issued', der = $3, thumbprint = $4
-         WHERE issuer_key_id = $1 AND serial = $2 AND state = 'reserved'",
+         WHERE issuer_key_id = $1 AND serial = $2 AND state = 'reserved' AND tbs = $5",
     )
     .bind(issuer_key_id)
     .bind(serial)
     .bind(der)
     .bind(thumbprint)
+    .bind(tbs)
     .execute(tx.connection())
     .await?;
     if done.rows_affected() == 0 {
@@ -311,4 +323,48 @@ pub async fn orphan(tx: &mut Tx, issuer_key_id: &str, serial: &str, now: UnixSec
     }
     tx.changed(ChangeKind::Certificate, &change_key(issuer_key_id, serial), now).await?;
     Ok(true)
+}
+
+/// How many certificates renew this one, those being issued included.
+pub async fn count_successors(from: impl Read, serial: &str) -> Result<i64, Fault> {
+    let select = sqlx::query_as("SELECT COUNT(*) FROM certificates WHERE replaces = $1 AND state <> 'orphaned'");
+    let row: Option<(i64,)> = from.row(select.bind(serial)).await?;
+    Ok(row.map_or(0, |(count,)| count))
+}
+
+/// How many renewals a client has had since an instant.
+pub async fn count_renewed_since(from: impl Read, client_id: &str, since: UnixSeconds) -> Result<i64, Fault> {
+    let select = sqlx::query_as(
+        "SELECT COUNT(*) FROM certificates WHERE client_id = $1 AND replaces IS NOT NULL AND created_at >= $2",
+    );
+    let row: Option<(i64,)> = from.row(select.bind(client_id).bind(since.0)).await?;
+    Ok(row.map_or(0, |(count,)| count))
+}
+
+/// Ends a certificate at `at`, unless it ends earlier.
+pub async fn supersede(
+    tx: &mut Tx,
+    issuer_key_id: &str,
+    serial: &str,
+    at: UnixSeconds,
+    now: UnixSeconds,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE certificates SET superseded_at = $3 WHERE issuer_key_id = $1 AND serial = $2 AND not_after >= $3
+             AND (superseded_at IS NULL OR superseded_at > $3)",
+    )
+    .bind(issuer_key_id)
+    .bind(serial)
+    .bind(at.0)
+    .execute(tx.connection())
+    .await?;
+    tx.changed(ChangeKind::Certificate, &change_key(issuer_key_id, serial), now).await
+}
+
+/// The certificates whose successor has taken their place and which are not revoked yet, some of them.
+pub async fn superseded(from: impl Read, now: UnixSeconds, limit: u32) -> Result<Vec<CertificateRow>, Fault> {
+    let select = sqlx::query_as(select!(
+        "WHERE c.superseded_at <= $1 AND c.not_after >= $1 AND r.revoked_at IS NULL ORDER BY c.superseded_at LIMIT $2"
+    ));
+    from.rows(select.bind(now.0).bind(i64::from(limit))).await
 }

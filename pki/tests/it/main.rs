@@ -11,6 +11,10 @@ mod crl;
 mod cross;
 /// Requests made by OpenSSL: which are accepted, and what becomes of them.
 mod csr;
+/// The formats of EST, and what renewal by it demands.
+mod est;
+/// Certificates and lists of somebody else: where they hang, and what they may say.
+mod foreign;
 /// What every test needs: authorities, a time, and OpenSSL.
 mod harness;
 /// Serials, thumbprints, key identifiers, identities: their one text form.
@@ -19,6 +23,8 @@ mod identifiers;
 mod keys;
 /// What each kind of certificate says, extension by extension.
 mod leaves;
+/// The last look before a certificate is signed.
+mod lint;
 /// Statements about all inputs, tried on random ones.
 mod properties;
 /// Revocation lists read back: OpenSSL's, ours, and damaged ones.

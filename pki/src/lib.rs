@@ -17,7 +17,8 @@
 //!    key for clients that need one file.
 //! 6. **Use.** For every connection the gate reads the peer's leaf with [`ClientCertificate::parse`] and looks up (issuer key id,
 //!    serial) among what was issued.
-//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others.
+//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others, and
+//!    [`Issuer::draft_crl`] where the list may be long.
 //!
 //! # Example
 //!
@@ -94,7 +95,7 @@ mod thumbprint;
 pub use ca_certificate::CaCertificate;
 pub use certificate::IssuedCertificate;
 pub use client_certificate::ClientCertificate;
-pub use crl::{Crl, CrlRequest};
+pub use crl::{Crl, CrlDraft, CrlRequest, CrlTerms, CrlToSign, SignedCrl};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
 pub use error::Error;

@@ -106,6 +106,7 @@ impl Foundation {
             trust_domain: config.trust_domain.clone(),
             pki_url: Some(config.pki.public_url.clone().unwrap_or_else(|| endpoints.pki.clone())),
             crl_lifetime_seconds: config.pki.crl_lifetime_seconds,
+            crl_partitions: config.pki.crl_partitions,
         }
     }
 }

@@ -27,14 +27,14 @@ mod revoke;
 mod server_certificate;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
-pub use distribute::CACHE_MAX_AGE_SECONDS;
+pub use distribute::{CACHE_MAX_AGE_SECONDS, Content};
 pub use initialise::{Initialised, Names};
 pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
-pub use publish::CRL_LIFETIME_SECONDS_MIN;
+pub use publish::{CRL_LIFETIME_SECONDS_MIN, CRL_PARTITIONS_MAX};
 pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
 
@@ -60,6 +60,9 @@ pub struct AuthoritySettings {
     pub pki_url: Option<String>,
     /// nextUpdate − thisUpdate of the revocation lists; at least [`CRL_LIFETIME_SECONDS_MIN`].
     pub crl_lifetime_seconds: u32,
+    /// Into how many lists the revocations of an authority that is made from now on are divided, 1 to [`CRL_PARTITIONS_MAX`].
+    /// Each certificate names its own. With one there is only the complete list.
+    pub crl_partitions: u32,
 }
 
 /// The certificate authority of one installation. Cheap to clone.
@@ -232,14 +235,20 @@ impl AuthoritySettings {
         if self.crl_lifetime_seconds < CRL_LIFETIME_SECONDS_MIN {
             return refuse(format!("Revocation lists must live at least {CRL_LIFETIME_SECONDS_MIN} seconds."));
         }
+        if !(1..=CRL_PARTITIONS_MAX).contains(&self.crl_partitions) {
+            return refuse(format!("Revocations can be divided into 1 to {CRL_PARTITIONS_MAX} lists."));
+        }
+        if self.crl_partitions > 1 && self.pki_url.is_none() {
+            return refuse("Revocations can be divided only where certificates say which list is theirs.".to_owned());
+        }
         Ok(())
     }
 
     /// Where the status and the certificate of this authority are found: what its certificates say.
-    fn distribution_points(&self, authority: &KeyId) -> DistributionPoints {
+    fn distribution_points(&self, authority: &KeyId, list: publish::Scope) -> DistributionPoints {
         let at = |path: String| self.pki_url.as_ref().map(|url| format!("{url}{path}"));
         DistributionPoints {
-            crl: at(format!("/crl/{authority}.crl")),
+            crl: self.crl_address(authority, list),
             ca_issuers: at(format!("/ca/{authority}.cer")),
             ocsp: None,
         }

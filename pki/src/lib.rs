@@ -107,7 +107,7 @@ pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
 pub use link::{is_issued_by, issuer_name, may_sign_certificates};
 pub use name::AuthorityName;
-pub use pem::{pem_certificate, pem_certificates, pem_crl};
+pub use pem::{PemCrl, pem_certificate, pem_certificates, pem_crl};
 pub use pkcs12::pkcs12;
 pub use profile::{
     BasicConstraintsConfig, ExtendedKeyUsage, KeyUsage, Profile, ProfileConfig, ProfileKind, ValidityConfig,

@@ -50,7 +50,7 @@ impl Readiness {
             if issuer.kind == "root" {
                 continue;
             }
-            if let Some(crl) = &issuer.crl {
+            if let Some(crl) = &issuer.crl_ends_first {
                 let life = (crl.next_update - crl.this_update).max(1) as f64;
                 let left = (crl.next_update - now) as f64 / life;
                 checks.push(Check {
@@ -58,6 +58,9 @@ impl Readiness {
                     ok: left >= CRL_LIFE_LEFT_MIN,
                     detail: format!("CRL {} of {}: {:.0} % of its life left", crl.number, issuer.subject, left * 100.0),
                 });
+            } else if issuer.signs {
+                let detail = format!("{} has published no CRL: see the log", issuer.subject);
+                checks.push(Check { name: "crl", ok: false, detail });
             }
         }
         checks

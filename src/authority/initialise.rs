@@ -12,7 +12,7 @@ use time::OffsetDateTime;
 
 use super::crash_point::CrashPoint;
 use super::keys::{KeyDirectoryLock, write_whole};
-use super::publish::ROOT_CRL_LIFETIME_SECONDS;
+use super::publish::{ROOT_CRL_LIFETIME_SECONDS, Scope, save_list};
 use super::{
     Authority, AuthoritySettings, ISSUING_KEY, IssuerKind, IssuerState, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY,
     instant, off_thread, random_serial, refused,
@@ -20,7 +20,6 @@ use super::{
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
-use crate::store::crl::CrlRow;
 use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store};
 
@@ -101,6 +100,7 @@ struct Made {
     issuing: pki::Issuer,
     server_issuing: pki::Issuer,
     root_crl: pki::Crl,
+    crl_partitions: u32,
 }
 
 impl Made {
@@ -112,7 +112,7 @@ impl Made {
         let profile = Profile::builtin(ProfileKind::Root);
         let root =
             pki::Issuer::self_signed(&profile, name("Root CA"), keys.root, random_serial()?, now).map_err(refused)?;
-        let points = settings.distribution_points(root.key_id());
+        let points = settings.distribution_points(root.key_id(), Scope::Complete);
         let below = |kind: ProfileKind, what: &str, key: PrivateKey| -> Result<pki::Issuer, Failure> {
             let profile = Profile::builtin(kind);
             pki::Issuer::subordinate(&root, &profile, name(what), key, random_serial()?, &points, now).map_err(refused)
@@ -126,7 +126,8 @@ impl Made {
             revoked: Vec::new(),
             distribution_point: None,
         });
-        Ok(Self { root_crl: root_crl.map_err(refused)?, root, issuing, server_issuing })
+        let crl_partitions = settings.crl_partitions;
+        Ok(Self { crl_partitions, root_crl: root_crl.map_err(refused)?, root, issuing, server_issuing })
     }
 }
 
@@ -197,16 +198,12 @@ async fn write_down(store: &Store, made: &Made, actor: &Actor, clock: &Clock) ->
         (&made.issuing, IssuerKind::Issuing, ISSUING_KEY, 0),
         (&made.server_issuing, IssuerKind::ServerIssuing, SERVER_ISSUING_KEY, 0),
     ] {
-        store::issuer::insert(&mut tx, &row(issuer, kind, key_file, crl_number, now), now).await?;
+        // Only the certificates of clients come in numbers that are worth dividing.
+        let crl_partitions = if kind == IssuerKind::Issuing { i64::from(made.crl_partitions) } else { 1 };
+        let row = IssuerRow { crl_partitions, ..row(issuer, kind, key_file, crl_number, now) };
+        store::issuer::insert(&mut tx, &row, now).await?;
     }
-    let crl = CrlRow {
-        issuer_key_id: made.root.key_id().to_string(),
-        number: FIRST_CRL,
-        this_update: made.root_crl.this_update.unix_timestamp(),
-        next_update: made.root_crl.next_update.unix_timestamp(),
-        der: made.root_crl.der.clone(),
-    };
-    store::crl::save(&mut tx, &crl).await?;
+    save_list(&mut tx, made.root.key_id(), &made.root_crl, now).await?;
     let detail = serde_json::json!({
         "root": made.root.key_id(), "issuing": made.issuing.key_id(), "server_issuing": made.server_issuing.key_id(),
     });

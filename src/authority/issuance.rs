@@ -5,10 +5,11 @@
 
 use std::sync::Arc;
 
-use pki::{IssuedCertificate, LeafRequest, Prepared, Profile, RevocationReason};
+use pki::{IssuedCertificate, KeyId, LeafRequest, Prepared, Profile, RevocationReason, Serial};
 use policies::UnixSeconds;
 
 use super::crash_point::CrashPoint;
+use super::publish::Scope;
 use super::{Authority, off_thread, random_serial, refused};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::{self, Actor};
@@ -103,12 +104,20 @@ impl Authority {
 
     async fn prepare(&self, order: &Order) -> Result<Prepared, Failure> {
         let (signer, request, serial) = (order.signer.clone(), order.request.clone(), random_serial()?);
-        let (points, now) = (self.inner.settings.distribution_points(signer.key_id()), self.now()?);
+        let list = self.list_of(signer.key_id(), &serial)?;
+        let (points, now) = (self.inner.settings.distribution_points(signer.key_id(), list), self.now()?);
         let profile = Profile::builtin(request.identity.profile_kind());
         off_thread("preparing a certificate", move || {
             signer.prepare(&profile, request, serial, &points, now).map_err(refused)
         })
         .await?
+    }
+
+    /// The list that a certificate with this serial number names.
+    fn list_of(&self, issuer: &KeyId, serial: &Serial) -> Result<Scope, Fault> {
+        let issuers = self.inner.issuers();
+        let issuer = issuers.find(&issuer.to_string()).ok_or_else(|| Fault::new("an unknown authority issues"))?;
+        Ok(if issuer.crl_partitions > 1 { Scope::Partition(issuer.partition_of(serial)) } else { Scope::Complete })
     }
 
     /// All checks that another writer could upset happen inside the transaction that takes the serial.
@@ -144,7 +153,7 @@ impl Authority {
             not_after: UnixSeconds(prepared.not_after().unix_timestamp()),
             scopes: order.scopes.clone(),
             networks: order.networks.clone(),
-            crl_partition: 0,
+            crl_partition: self.list_of(prepared.issuer_key_id(), &prepared.serial())?.partition(),
             replaces: order.replaces.clone(),
             enrollment_id: order.enrollment_id.clone(),
             tbs: prepared.tbs_der().to_vec(),

@@ -19,8 +19,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-pub(super) use due::{Due, ListName, Scope};
-pub(super) use list::BACKDATE_SECONDS;
+pub(super) use due::{ListName, Scope};
+
+use due::Due;
 
 use super::distribute::{Exhibit, Listing, Shelf};
 use super::issuer::{Issuer, Issuers};
@@ -28,7 +29,7 @@ use super::{Authority, IssuerKind, ROOT_KEY, off_thread, refused};
 use crate::failure::{Failure, Fault};
 use crate::registry::Actor;
 use crate::store::crl::CrlRow;
-use crate::store::{self, Store};
+use crate::store::{self, Store, Tx};
 use list::{Plan, Written};
 
 /// Shorter, and clients whose clock is behind would refuse each list.
@@ -371,7 +372,9 @@ impl Authority {
             Scope::Complete => (0..i64::from(issuer.crl_partitions), None),
             Scope::Partition(partition) => {
                 let address = self.inner.settings.crl_address(&issuer.key_id, scope);
-                (i64::from(partition)..i64::from(partition) + 1, address)
+                // Without its address it would pass for a list of everything, and set free what the others hold.
+                let address = address.ok_or_else(|| Fault::new("a partition without an address"))?;
+                (i64::from(partition)..i64::from(partition) + 1, Some(address))
             }
         };
         Ok(Plan {
@@ -439,6 +442,21 @@ impl Authority {
             );
         }
     }
+}
+
+/// Stores a complete list that was signed as a whole: the root's, by a ceremony.
+pub(super) async fn save_list(tx: &mut Tx, issuer: &KeyId, crl: &pki::Crl, now: UnixSeconds) -> Result<bool, Fault> {
+    let row = CrlRow {
+        issuer_key_id: issuer.to_string(),
+        scope: store::crl::COMPLETE,
+        number: i64::try_from(crl.number).map_err(|_| Fault::new("a CRL number beyond the table"))?,
+        this_update: crl.this_update.unix_timestamp(),
+        next_update: crl.next_update.unix_timestamp(),
+        entries: None,
+        octets: i64::try_from(crl.der.len()).map_err(|_| Fault::new("a list beyond the table"))?,
+        list: format!("{issuer}.{}", crl.number),
+    };
+    store::crl::save_whole(tx, &row, &crl.der, now).await
 }
 
 fn measure(row: &CrlRow) {

@@ -1,6 +1,5 @@
 //! Revocation: one write, then in force. It closes live connections, and never waits for the list that tells others.
 
-use std::collections::BTreeSet;
 use std::fmt;
 
 use pki::RevocationReason;
@@ -187,13 +186,13 @@ impl Authority {
     }
 
     fn make_lists_due(&self, revoked: &[RevokedCertificate]) {
-        let issuers: BTreeSet<&str> = revoked.iter().map(|certificate| certificate.issuer.as_str()).collect();
-        if issuers.is_empty() {
-            return;
-        }
         let all = self.inner.issuers();
-        let issuers = issuers.into_iter().filter_map(|issuer| all.find(issuer));
-        self.inner.publisher.nudge(issuers.map(|issuer| &issuer.key_id));
+        let places = revoked.iter().filter_map(|certificate| {
+            let issuer = all.find(&certificate.issuer)?;
+            let serial = certificate.id.parse().ok()?;
+            Some((&issuer.key_id, issuer.partition_of(&serial)))
+        });
+        self.inner.publisher.nudge_partitions(places);
     }
 }
 

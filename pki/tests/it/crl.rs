@@ -1,6 +1,5 @@
 use pki::{
-    Crl, CrlRequest, CrlTerms, Issuer, KeyAlgorithm, PrivateKey, Profile, ProfileKind, RevocationList, RevocationReason,
-    RevokedEntry, Serial,
+    Crl, CrlRequest, CrlTerms, Issuer, KeyAlgorithm, PrivateKey, RevocationList, RevocationReason, RevokedEntry, Serial,
 };
 use time::Duration;
 
@@ -11,7 +10,7 @@ fn request(number: u64, revoked: Vec<RevokedEntry>) -> CrlRequest {
     CrlRequest { number, this_update: now(), next_update: now() + Duration::days(1), revoked, distribution_point }
 }
 
-fn entry(serial: pki::Serial, reason: RevocationReason) -> RevokedEntry {
+fn entry(serial: Serial, reason: RevocationReason) -> RevokedEntry {
     RevokedEntry { serial, revoked_at: now() - Duration::hours(1), reason }
 }
 
@@ -182,10 +181,18 @@ fn terms() -> CrlTerms {
 #[test]
 fn a_list_in_pieces_is_the_list_at_once() {
     let openssl = Openssl::new();
-    for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Ed25519, KeyAlgorithm::Rsa2048] {
-        let profile = Profile::builtin(ProfileKind::Root);
-        let root = Issuer::self_signed(&profile, "Pieces", key(algorithm), serial(), now()).unwrap();
-        openssl.write("ca.pem", root.certificate_pem());
+    for algorithm in [
+        "ec -pkeyopt ec_paramgen_curve:P-256",
+        "ec -pkeyopt ec_paramgen_curve:P-384",
+        "ed25519",
+        "rsa:2048",
+    ] {
+        openssl.must(&format!(
+            "req -x509 -nodes -newkey {algorithm} -days 3650 -subj /CN=a -keyout ca.key -out ca.pem \
+             -addext keyUsage=critical,keyCertSign,cRLSign"
+        ));
+        let key = PrivateKey::from_pem(&String::from_utf8(openssl.read("ca.key")).unwrap()).unwrap();
+        let root = Issuer::load(&openssl.read("ca.pem"), key, now()).unwrap();
         for count in [0, 1, 2, 300] {
             let entries: Vec<_> = (0..count).map(|_| entry(serial(), RevocationReason::Superseded)).collect();
             let mut draft = root.draft_crl(&CrlTerms { distribution_point: None, ..terms() }).unwrap();

@@ -27,6 +27,14 @@ impl Scope {
         }
     }
 
+    /// The partition of a certificate that names this list: 0 where nothing is divided.
+    pub(in crate::authority) fn partition(self) -> i64 {
+        match self {
+            Self::Complete => 0,
+            Self::Partition(partition) => i64::from(partition),
+        }
+    }
+
     pub(super) fn as_row(self) -> i64 {
         match self {
             Self::Complete => COMPLETE,

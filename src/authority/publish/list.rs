@@ -21,6 +21,8 @@ const PIECE_OCTETS: usize = 256 * 1024;
 const PIECES_AT_ONCE: usize = 8;
 /// A list up to this size is kept in memory, where most requests for one then end.
 const KEPT_OCTETS_MAX: usize = 64 * 1024;
+/// How far the clock of a reader may be behind ours before a new list looks to it as if it came from the future.
+const BACKDATE_SECONDS: i64 = 300;
 
 /// What a list is to be.
 pub(super) struct Plan {
@@ -237,5 +239,3 @@ pub(super) fn terms(
     })
 }
 
-/// How far the clock of a reader may be behind ours before a new list looks to it as if it came from the future.
-pub(super) const BACKDATE_SECONDS: i64 = 300;

@@ -27,7 +27,7 @@ async fn openssl_refuses_what_the_list_says() {
     let (issued, other) = (house.issue().await, house.issue().await);
     house.revoke(&issued, "key-compromise").await;
     house.authority.publish_now().await.unwrap();
-    let lists = house.authority.answer(&http::Method::GET, "/chain.crl.pem", None);
+    let lists = house.get("/chain.crl.pem", None).await;
     let lists = house.write("chain.crl.pem", lists.body());
     let (good, text) = openssl_verifies(&house, &issued, Some(&lists));
     assert!(!good && text.contains("certificate revoked"), "{text}");
@@ -36,7 +36,7 @@ async fn openssl_refuses_what_the_list_says() {
 
     let issuing = house.issuing();
     let ca = house.write("issuing.pem", &issuing.certificate_pem);
-    let list = house.write("one.crl", house.authority.crl(&issuing.id.parse().unwrap()).unwrap());
+    let list = house.write("one.crl", house.list().await);
     let output = openssl(&["crl", "-inform", "DER", "-in", &list, "-CAfile", &ca, "-noout", "-text"]);
     let text = said(&output);
     assert!(output.status.success() && text.contains("verify OK") && text.contains("Key Compromise"), "{text}");
@@ -171,8 +171,7 @@ async fn what_is_not_in_force_here_still_comes_onto_the_list() {
     let house = House::new().await;
     let issued = house.issue().await;
     house.authority.publish_promptly().await;
-    let issuing = house.issuing().id.parse().unwrap();
-    let before = house.authority.crl(&issuing).unwrap();
+    let before = house.list().await;
     let mut tx = house.store.begin().await.unwrap();
     sqlx::query("INSERT INTO changes (kind, key, at) VALUES ('portal', 'x', 0)")
         .execute(tx.connection())
@@ -185,9 +184,9 @@ async fn what_is_not_in_force_here_still_comes_onto_the_list() {
         assert!(house.entry(&issued).unwrap().revoked.is_some());
     }
     house.authority.publish_promptly().await;
-    let after = house.authority.crl(&issuing).unwrap();
+    let after = house.list().await;
     assert!(after != before);
-    let lists = house.authority.answer(&http::Method::GET, "/chain.crl.pem", None);
+    let lists = house.get("/chain.crl.pem", None).await;
     let lists = house.write("chain.crl.pem", lists.body());
     let (good, text) = openssl_verifies(&house, &issued, Some(&lists));
     assert!(!good && text.contains("certificate revoked"), "{text}");

@@ -46,7 +46,7 @@ use publish::Publisher;
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Applied, Snapshot};
 use crate::store::issuer::{IssuerKind, IssuerState};
 use crate::store::{self, Store, Tx};
 
@@ -187,7 +187,12 @@ impl Authority {
 
     /// Returns when this node enforces all that was committed.
     async fn enforce(&self) -> Result<usize, Fault> {
-        match self.inner.snapshot.catch_up(&self.inner.store).await {
+        let applied = self.inner.snapshot.catch_up(&self.inner.store).await;
+        self.enforced(applied)
+    }
+
+    fn enforced(&self, applied: Result<Applied, Fault>) -> Result<usize, Fault> {
+        match applied {
             Ok(applied) => Ok(applied.connections_closed),
             Err(fault) => Err(Fault::with_outside(
                 format!("committed, but not in force on this node: {}", fault.inside()),

@@ -255,6 +255,10 @@ impl Authority {
         if self.inner.issuers().all().iter().any(|issuer| issuer.key_id == *key.key_id()) {
             return in_use("an authority of this installation");
         }
+        if store::blocked_key::get(&mut *tx, &key.fingerprint().to_string()).await?.is_some() {
+            let message = "This key is blocked, because it was compromised. Make a new key.";
+            return Err(Refusal::conflict("key_compromised", message).into());
+        }
         let partner = order.holder.as_ref().map(|holder| &holder.partner.id);
         for row in store::certificate::find_by_key(&mut *tx, &key.fingerprint().to_string()).await? {
             if row.revocation_reason.as_deref() == Some(RevocationReason::KeyCompromise.as_str()) {

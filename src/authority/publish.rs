@@ -183,7 +183,7 @@ impl Publisher {
         resting.get(name).copied().filter(|until| *until > Instant::now())
     }
 
-    fn rest(&self, name: ListName, took: Duration) {
+    pub(super) fn rest(&self, name: ListName, took: Duration) {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         match took > QUICK {
             true => _ = resting.insert(name, Instant::now() + (took * REST_FACTOR).min(REST_MAX)),

@@ -237,7 +237,9 @@ impl OAuth {
             return Err(invalid("the token is bound to a client certificate that was not presented"));
         }
         let client = view.client(who.client.as_str()).ok_or_else(|| invalid("the token's client does not exist"))?;
-        let revoked = self.is_revoked(who.jti.as_deref(), who.issued_at, &client);
+        // A token that is bound to a certificate ends with it, also where nobody presents that: at introspection (RFC 7662).
+        let revoked = self.is_revoked(who.jti.as_deref(), who.issued_at, &client)
+            || who.bound_to.as_ref().is_some_and(|certificate| self.snapshot.certificate_revoked(certificate));
         Ok(VerifiedToken {
             client: who.client.clone(),
             scopes: who.scopes.clone(),

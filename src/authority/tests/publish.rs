@@ -3,6 +3,7 @@ use std::time::Duration;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::authority::publish::{ListName, Scope};
 
 fn crl_of(house: &House, kind: &str) -> CrlView {
     house.authority.issuers().into_iter().find(|issuer| issuer.kind == kind).and_then(|issuer| issuer.crl).unwrap()
@@ -290,7 +291,7 @@ async fn divided_revocations_stand_on_the_list_that_the_certificate_names() {
 #[tokio::test]
 async fn a_list_that_takes_long_rests_and_then_comes() {
     let house = House::new().await;
-    let name = publish::ListName::new(&house.issuing().id.parse().unwrap(), publish::Scope::Complete);
+    let name = ListName::new(&house.issuing().id.parse().unwrap(), Scope::Complete);
     house.authority.publish_now().await.unwrap();
     house.authority.inner.publisher.rest(name.clone(), Duration::from_millis(400));
     let issued = house.issue().await;

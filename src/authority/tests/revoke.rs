@@ -245,7 +245,7 @@ async fn all_that_an_authority_issued_is_revoked_at_once() {
     let root = house.authority.issuers()[0].id.parse().unwrap();
     let nothing = house.authority.revoke(Selector::Issuer(root), reason, &admin()).await.unwrap();
     assert_eq!(nothing.count, 0, "the root issued nothing to clients");
-    let issuing: pki::KeyId = house.issuing().id.parse().unwrap();
+    let issuing: KeyId = house.issuing().id.parse().unwrap();
     let revoked = house.authority.revoke(Selector::Issuer(issuing), reason, &admin()).await.unwrap();
     assert_eq!((revoked.count, revoked.keys_blocked), (2, 0));
     assert!(issued.iter().all(|one| house.entry(one).unwrap().revoked.is_some()));

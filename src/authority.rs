@@ -12,23 +12,29 @@ use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
+pub mod ceremony;
 mod certificate;
 pub mod crash_point;
 mod distribute;
+mod import_list;
 mod initialise;
 mod issuance;
 mod issue;
 mod issuer;
 mod keys;
 mod list;
+mod offline_root;
 mod passphrase;
 mod publish;
 mod revoke;
+mod rotate;
 mod server_certificate;
+mod taint;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::{CACHE_MAX_AGE_SECONDS, Content};
-pub use initialise::{Initialised, Names};
+pub use import_list::ImportedList;
+pub use initialise::{AuthorityRequest, AuthorityRequests, Certified, Initialised, Names};
 pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
@@ -36,7 +42,9 @@ pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::{CRL_LIFETIME_SECONDS_MIN, CRL_PARTITIONS_MAX};
 pub use revoke::{Revoked, RevokedCertificate, Selector};
+pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
+pub use taint::Tainted;
 
 use crash_point::CrashPoint;
 use distribute::Shelf;
@@ -152,9 +160,10 @@ impl Authority {
         self.inner.issuers().trust_anchors()
     }
 
-    /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs.
+    /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs. Both roots, the active
+    /// one first, while one follows the other.
     pub fn root_pem(&self) -> String {
-        pki::pem_certificate(&self.inner.issuers().root().certificate_der)
+        self.trust_anchors().roots.iter().map(|root| pki::pem_certificate(root)).collect()
     }
 
     /// The trust domain of the identities it issues.
@@ -249,8 +258,19 @@ impl AuthoritySettings {
         Ok(())
     }
 
+    /// Into how many lists the revocations of a new authority are divided. Only the certificates of clients come in numbers that
+    /// are worth it.
+    fn crl_partitions_of(&self, kind: IssuerKind) -> i64 {
+        if kind == IssuerKind::Issuing { i64::from(self.crl_partitions) } else { 1 }
+    }
+
     /// Where the status and the certificate of this authority are found: what its certificates say.
-    fn distribution_points(&self, authority: &KeyId, list: publish::Scope) -> DistributionPoints {
+    fn distribution_points(&self, authority: &KeyId) -> DistributionPoints {
+        self.distribution_points_of(authority, publish::Scope::Complete)
+    }
+
+    /// The same for a certificate whose revocation goes on this list.
+    fn distribution_points_of(&self, authority: &KeyId, list: publish::Scope) -> DistributionPoints {
         let at = |path: String| self.pki_url.as_ref().map(|url| format!("{url}{path}"));
         DistributionPoints {
             crl: self.crl_address(authority, list),

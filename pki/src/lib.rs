@@ -101,13 +101,13 @@ pub use crl::{Crl, CrlDraft, CrlRequest, CrlTerms, CrlToSign, SignedCrl};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
 pub use error::Error;
-pub use issuer::{Issuer, Prepared};
+pub use issuer::{Issuer, Prepared, authority_request};
 pub use key::{KeyAlgorithm, PrivateKey, PublicKey};
 pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
 pub use link::{is_issued_by, issuer_name, may_sign_certificates};
 pub use name::AuthorityName;
-pub use pem::{PemCrl, pem_certificate, pem_certificates, pem_crl};
+pub use pem::{PemCrl, pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
     BasicConstraintsConfig, ExtendedKeyUsage, KeyUsage, Profile, ProfileConfig, ProfileKind, ValidityConfig,

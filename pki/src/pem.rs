@@ -45,6 +45,11 @@ pub fn pem_crl(der: &[u8]) -> String {
     encode("X509 CRL", der)
 }
 
+/// Writes one request's DER as PEM (`CERTIFICATE REQUEST`, RFC 7468 §7).
+pub fn pem_request(der: &[u8]) -> String {
+    encode("CERTIFICATE REQUEST", der)
+}
+
 /// A revocation list as PEM, from DER that comes in pieces of any size.
 #[derive(Debug, Default)]
 pub struct PemCrl {

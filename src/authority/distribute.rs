@@ -260,7 +260,7 @@ mod tests {
 
     impl Laid {
         fn answer(&self, method: &Method, path: &str, if_none_match: Option<&str>) -> Response<Bytes> {
-            let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             runtime.block_on(async {
                 let folder = tempfile::tempdir().unwrap();
                 let store = Store::open(&folder.path().join("portcullis.db")).await.unwrap();

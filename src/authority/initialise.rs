@@ -4,6 +4,8 @@
 //! before the first key until the rows are committed, all three in one transaction: an initialisation that broke off is resumed
 //! with the keys it made, and there is never a second set of authorities beside a first.
 
+mod adopt;
+
 use std::fs::File;
 
 use pki::{AuthorityName, CrlRequest, KeyAlgorithm, PrivateKey, Profile, ProfileKind};
@@ -12,7 +14,7 @@ use time::OffsetDateTime;
 
 use super::crash_point::CrashPoint;
 use super::keys::{KeyDirectoryLock, write_whole};
-use super::publish::{ROOT_CRL_LIFETIME_SECONDS, Scope, save_list};
+use super::publish::ROOT_CRL_LIFETIME_SECONDS;
 use super::{
     Authority, AuthoritySettings, ISSUING_KEY, IssuerKind, IssuerState, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY,
     instant, off_thread, random_serial, refused,
@@ -20,8 +22,11 @@ use super::{
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
+use crate::store::crl::WholeList;
 use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store};
+
+pub use adopt::{AuthorityRequest, AuthorityRequests, Certified};
 
 const MARKER: &str = ".initialising";
 /// The root's first list; the number only grows from here.
@@ -67,6 +72,11 @@ impl Authority {
             finish(keys)?;
             return Ok(Initialised { root_pem, created: false });
         }
+        if keys.holds(adopt::AWAITING)? {
+            let message =
+                "The authorities here wait for the certificates of an offline root: go on with `init --ceremony`.";
+            return Err(Refusal::conflict("awaiting_certificates", message).into());
+        }
         begin(keys)?;
         let keys_of_all = Keys {
             root: key(keys, &lock, ROOT_KEY, KeyAlgorithm::EcdsaP384).await?,
@@ -74,11 +84,11 @@ impl Authority {
             server_issuing: key(keys, &lock, SERVER_ISSUING_KEY, KeyAlgorithm::EcdsaP256).await?,
         };
         CrashPoint::AfterKeyFiles.reached();
-        let (names, settings, now) = (names.clone(), settings.clone(), clock.now());
+        let (names, of_all, now) = (names.clone(), settings.clone(), clock.now());
         let at = instant(now)?;
         let made =
-            off_thread("making the authorities", move || Made::new(keys_of_all, &names, &settings, at)).await??;
-        write_down(store, &made, actor, clock).await?;
+            off_thread("making the authorities", move || Made::new(keys_of_all, &names, &of_all, at)).await??;
+        write_down(store, &made, settings, actor, clock).await?;
         finish(keys)?;
         tracing::info!(
             root = made.root.subject(),
@@ -100,25 +110,21 @@ struct Made {
     issuing: pki::Issuer,
     server_issuing: pki::Issuer,
     root_crl: pki::Crl,
-    crl_partitions: u32,
 }
 
 impl Made {
     fn new(keys: Keys, names: &Names, settings: &AuthoritySettings, now: OffsetDateTime) -> Result<Self, Failure> {
-        let name = |what: &str| AuthorityName {
-            common_name: format!("{} {what}", names.common_name),
-            organization: names.organization.clone(),
-        };
+        let name = |kind: ProfileKind| names_of(names, kind);
         let profile = Profile::builtin(ProfileKind::Root);
-        let root =
-            pki::Issuer::self_signed(&profile, name("Root CA"), keys.root, random_serial()?, now).map_err(refused)?;
-        let points = settings.distribution_points(root.key_id(), Scope::Complete);
-        let below = |kind: ProfileKind, what: &str, key: PrivateKey| -> Result<pki::Issuer, Failure> {
+        let root = pki::Issuer::self_signed(&profile, name(ProfileKind::Root), keys.root, random_serial()?, now)
+            .map_err(refused)?;
+        let points = settings.distribution_points(root.key_id());
+        let below = |kind: ProfileKind, key: PrivateKey| -> Result<pki::Issuer, Failure> {
             let profile = Profile::builtin(kind);
-            pki::Issuer::subordinate(&root, &profile, name(what), key, random_serial()?, &points, now).map_err(refused)
+            pki::Issuer::subordinate(&root, &profile, name(kind), key, random_serial()?, &points, now).map_err(refused)
         };
-        let issuing = below(ProfileKind::Issuing, "Client CA", keys.issuing)?;
-        let server_issuing = below(ProfileKind::ServerIssuing, "Server CA", keys.server_issuing)?;
+        let issuing = below(ProfileKind::Issuing, keys.issuing)?;
+        let server_issuing = below(ProfileKind::ServerIssuing, keys.server_issuing)?;
         let root_crl = root.sign_crl(CrlRequest {
             number: FIRST_CRL.unsigned_abs(),
             this_update: now,
@@ -126,9 +132,18 @@ impl Made {
             revoked: Vec::new(),
             distribution_point: None,
         });
-        let crl_partitions = settings.crl_partitions;
-        Ok(Self { crl_partitions, root_crl: root_crl.map_err(refused)?, root, issuing, server_issuing })
+        Ok(Self { root_crl: root_crl.map_err(refused)?, root, issuing, server_issuing })
     }
+}
+
+/// What an authority is called before its generation is added.
+pub(super) fn names_of(names: &Names, kind: ProfileKind) -> AuthorityName {
+    let what = match kind {
+        ProfileKind::Root => "Root CA",
+        ProfileKind::ServerIssuing => "Server CA",
+        _ => "Client CA",
+    };
+    AuthorityName { common_name: format!("{} {what}", names.common_name), organization: names.organization.clone() }
 }
 
 /// The root's PEM when the authorities stand in the database, all three.
@@ -151,6 +166,11 @@ fn begin(keys: &KeyDirectory) -> Result<(), Failure> {
         tracing::warn!("an earlier initialisation broke off: it is resumed");
         return Ok(());
     }
+    refuse_lost_keys(keys)?;
+    Ok(write_whole(keys.path(), MARKER, b"")?)
+}
+
+fn refuse_lost_keys(keys: &KeyDirectory) -> Result<(), Failure> {
     for name in [ROOT_KEY, ISSUING_KEY, SERVER_ISSUING_KEY] {
         if keys.holds(name)? {
             let message = format!(
@@ -161,7 +181,7 @@ fn begin(keys: &KeyDirectory) -> Result<(), Failure> {
             return Err(Refusal::conflict("keys_without_database", message).into());
         }
     }
-    Ok(write_whole(keys.path(), MARKER, b"")?)
+    Ok(())
 }
 
 fn finish(keys: &KeyDirectory) -> Result<(), Fault> {
@@ -186,7 +206,13 @@ async fn key(
     keys.create(lock, name, key).await
 }
 
-async fn write_down(store: &Store, made: &Made, actor: &Actor, clock: &Clock) -> Result<(), Failure> {
+async fn write_down(
+    store: &Store,
+    made: &Made,
+    settings: &AuthoritySettings,
+    actor: &Actor,
+    clock: &Clock,
+) -> Result<(), Failure> {
     let now = clock.now();
     let mut tx = store.begin().await?;
     if standing_root(&mut tx).await?.is_some() {
@@ -198,12 +224,18 @@ async fn write_down(store: &Store, made: &Made, actor: &Actor, clock: &Clock) ->
         (&made.issuing, IssuerKind::Issuing, ISSUING_KEY, 0),
         (&made.server_issuing, IssuerKind::ServerIssuing, SERVER_ISSUING_KEY, 0),
     ] {
-        // Only the certificates of clients come in numbers that are worth dividing.
-        let crl_partitions = if kind == IssuerKind::Issuing { i64::from(made.crl_partitions) } else { 1 };
-        let row = IssuerRow { crl_partitions, ..row(issuer, kind, key_file, crl_number, now) };
+        let row = row(issuer, kind, key_file, crl_number, now);
+        let row = IssuerRow { crl_partitions: settings.crl_partitions_of(kind), ..row };
         store::issuer::insert(&mut tx, &row, now).await?;
     }
-    save_list(&mut tx, made.root.key_id(), &made.root_crl, now).await?;
+    let crl = WholeList {
+        issuer_key_id: made.root.key_id().to_string(),
+        number: FIRST_CRL,
+        this_update: made.root_crl.this_update.unix_timestamp(),
+        next_update: made.root_crl.next_update.unix_timestamp(),
+        der: made.root_crl.der.clone(),
+    };
+    store::crl::save_whole(&mut tx, &crl, now).await?;
     let detail = serde_json::json!({
         "root": made.root.key_id(), "issuing": made.issuing.key_id(), "server_issuing": made.server_issuing.key_id(),
     });

@@ -105,7 +105,7 @@ impl Authority {
     async fn prepare(&self, order: &Order) -> Result<Prepared, Failure> {
         let (signer, request, serial) = (order.signer.clone(), order.request.clone(), random_serial()?);
         let list = self.list_of(signer.key_id(), &serial)?;
-        let (points, now) = (self.inner.settings.distribution_points(signer.key_id(), list), self.now()?);
+        let (points, now) = (self.inner.settings.distribution_points_of(signer.key_id(), list), self.now()?);
         let profile = Profile::builtin(request.identity.profile_kind());
         off_thread("preparing a certificate", move || {
             signer.prepare(&profile, request, serial, &points, now).map_err(refused)
@@ -136,6 +136,7 @@ impl Authority {
         if let Some(holder) = &order.holder {
             self.check_holder(&mut tx, order, holder).await?;
         }
+        self.check_may_issue(&mut tx, &issuer, order.kind).await?;
         self.check_key(&mut tx, order, now).await?;
         if store::certificate::get(&mut tx, &issuer, &serial).await?.is_some() {
             return Ok(Reserved::SerialTaken);

@@ -29,7 +29,7 @@ use super::{Authority, IssuerKind, ROOT_KEY, off_thread, refused};
 use crate::failure::{Failure, Fault};
 use crate::registry::Actor;
 use crate::store::crl::CrlRow;
-use crate::store::{self, Store, Tx};
+use crate::store::{self, Store};
 use list::{Plan, Written};
 
 /// Shorter, and clients whose clock is behind would refuse each list.
@@ -105,12 +105,18 @@ impl Publisher {
             if self.newest(&issuer.key_id).is_some() {
                 continue;
             }
-            for row in store::crl::of_issuer(store, &issuer.key_id.to_string()).await? {
-                let name = ListName::new(&issuer.key_id, Scope::of_row(row.scope)?);
-                let kept = list::keep(store, &row).await?;
-                measure(&row);
-                self.remember(name, Arc::new(Published { row, kept }));
-            }
+            self.read(store, &issuer.key_id).await?;
+        }
+        Ok(())
+    }
+
+    /// Takes up the lists of this authority that were published by others.
+    pub(super) async fn read(&self, store: &Store, issuer: &KeyId) -> Result<(), Fault> {
+        for row in store::crl::of_issuer(store, &issuer.to_string()).await? {
+            let name = ListName::new(issuer, Scope::of_row(row.scope)?);
+            let kept = list::keep(store, &row).await?;
+            measure(&row);
+            self.remember(name, Arc::new(Published { row, kept }));
         }
         Ok(())
     }
@@ -442,21 +448,6 @@ impl Authority {
             );
         }
     }
-}
-
-/// Stores a complete list that was signed as a whole: the root's, by a ceremony.
-pub(super) async fn save_list(tx: &mut Tx, issuer: &KeyId, crl: &pki::Crl, now: UnixSeconds) -> Result<bool, Fault> {
-    let row = CrlRow {
-        issuer_key_id: issuer.to_string(),
-        scope: store::crl::COMPLETE,
-        number: i64::try_from(crl.number).map_err(|_| Fault::new("a CRL number beyond the table"))?,
-        this_update: crl.this_update.unix_timestamp(),
-        next_update: crl.next_update.unix_timestamp(),
-        entries: None,
-        octets: i64::try_from(crl.der.len()).map_err(|_| Fault::new("a list beyond the table"))?,
-        list: format!("{issuer}.{}", crl.number),
-    };
-    store::crl::save_whole(tx, &row, &crl.der, now).await
 }
 
 fn measure(row: &CrlRow) {

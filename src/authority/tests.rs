@@ -11,6 +11,7 @@ use super::*;
 use crate::store::client::ClientRow;
 use crate::store::partner::PartnerRow;
 
+mod ceremony;
 mod crash;
 mod initialise;
 mod issue;
@@ -18,6 +19,7 @@ mod keys;
 mod list;
 mod publish;
 mod revoke;
+mod rotate;
 mod server;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);

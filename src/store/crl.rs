@@ -69,14 +69,34 @@ pub async fn save(tx: &mut Tx, row: &CrlRow) -> Result<bool, Fault> {
     Ok(done.rows_affected() == 1)
 }
 
-/// Stores a list that is at hand as a whole, one that a ceremony made, say. `row.octets` is that of `der`.
-pub async fn save_whole(tx: &mut Tx, row: &CrlRow, der: &[u8], now: UnixSeconds) -> Result<bool, Fault> {
-    write_piece(tx, &row.list, 0, der, now).await?;
-    if save(tx, row).await? {
-        return Ok(true);
+/// A complete list that is at hand as a whole: a root's, which a ceremony made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WholeList {
+    pub issuer_key_id: String,
+    pub number: i64,
+    pub this_update: i64,
+    pub next_update: i64,
+    pub der: Vec<u8>,
+}
+
+/// As [`save`], with all of its octets.
+pub async fn save_whole(tx: &mut Tx, list: &WholeList, now: UnixSeconds) -> Result<bool, Fault> {
+    let row = CrlRow {
+        issuer_key_id: list.issuer_key_id.clone(),
+        scope: COMPLETE,
+        number: list.number,
+        this_update: list.this_update,
+        next_update: list.next_update,
+        entries: None,
+        octets: i64::try_from(list.der.len()).map_err(|_| Fault::new("a list beyond the table"))?,
+        // Only the newest number of an issuer is ever stored, and so each only once.
+        list: format!("{}.{}", list.issuer_key_id, list.number),
+    };
+    if !save(tx, &row).await? {
+        return Ok(false);
     }
-    discard(tx, &row.list).await?;
-    Ok(false)
+    write_piece(tx, &row.list, 0, &list.der, now).await?;
+    Ok(true)
 }
 
 /// The newest list of everything that an issuer issued.

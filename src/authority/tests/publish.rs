@@ -241,7 +241,7 @@ async fn a_long_list_is_written_and_sent_in_pieces() {
 #[tokio::test]
 async fn divided_revocations_stand_on_the_list_that_the_certificate_names() {
     let house = House::divided(4).await;
-    house.authority.publish_now().await.unwrap();
+    house.authority.publish_promptly().await;
     let (id, root) = (house.issuing().id, house.authority.root_pem());
     let mut issued = Vec::new();
     let mut numbers = std::collections::BTreeSet::new();

@@ -1,5 +1,7 @@
 //! The list of a root whose key is elsewhere, as its ceremony signed it.
 
+use std::sync::Arc;
+
 use super::offline_root::root_list;
 use super::taint::canonical;
 use super::{Authority, IssuerKind};

@@ -228,7 +228,10 @@ impl Authority {
             Ok(false) => {}
             Err(error) => tracing::error!(serial, %error, "a failed issuance could not be closed"),
         }
-        self.inner.publisher.nudge(self.inner.issuers().find(issuer).map(|issuer| &issuer.key_id));
+        let issuers = self.inner.issuers();
+        let place = issuers.find(issuer).zip(serial.parse().ok());
+        let place = place.map(|(issuer, serial)| (&issuer.key_id, issuer.partition_of(&serial)));
+        self.inner.publisher.nudge_partitions(place);
     }
 
     /// The client must be there and in force at the instant of reservation, and the narrowing must narrow.

@@ -56,7 +56,8 @@ async fn an_installation_lives_without_its_roots_key() {
     let refused = Authority::initialise(&store, &keys, &names(), &settings(), &Actor::local(), &clock).await;
     assert_eq!(code(refused), "awaiting_certificates", "no second root beside the first");
     let actor = Actor::local();
-    let adopt = || Authority::adopt(&store, &keys, certified(folder.path()), &settings(), &actor, &clock);
+    let settings = settings();
+    let adopt = || Authority::adopt(&store, &keys, certified(folder.path()), &settings, &actor, &clock);
     assert!(adopt().await.unwrap().created);
     assert!(!adopt().await.unwrap().created);
     assert!(!folder.path().join("keys/root.key").exists());

@@ -28,6 +28,7 @@ pub mod counts;
 pub mod crl;
 pub mod cross_certificate;
 pub mod dependent;
+pub mod enrollment;
 pub mod expiring;
 pub mod idempotency;
 pub mod issuer;
@@ -36,6 +37,7 @@ pub mod policy;
 pub mod quota;
 pub mod revocation;
 pub mod revoked_token;
+pub mod sighting;
 pub mod signing_key;
 
 /// An enum that rests in a TEXT column under the names given here.

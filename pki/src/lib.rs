@@ -105,7 +105,7 @@ pub use issuer::{Issuer, Prepared, authority_request};
 pub use key::{KeyAlgorithm, PrivateKey, PublicKey};
 pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
-pub use link::{is_issued_by, issuer_name, may_sign_certificates};
+pub use link::{is_issued_by, issuer_name, may_sign_certificates, raw_names};
 pub use name::AuthorityName;
 pub use pem::{PemCrl, pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;

@@ -20,10 +20,14 @@ mod compare;
 mod distribution;
 /// Going away and coming back; new certificates without either.
 mod drain;
+/// A token and a request in, a certificate out.
+mod enrollment;
 /// Why a request would pass, or not.
 mod explain;
 /// Bytes that two parsers read differently.
 mod framing;
+/// What is known of the credentials that are out.
+mod inventory;
 /// What bites, and whom.
 mod limits;
 /// Tokens: ours, bound ones, and those of other issuers.

@@ -63,7 +63,7 @@ async fn an_installation_lives_without_its_roots_key() {
     assert!(!folder.path().join("keys/root.key").exists());
 
     let snapshot = Snapshot::load(&store, &clock).await.unwrap();
-    let authority = Authority::open(settings(), keys, store, snapshot, clock.clone()).await.unwrap();
+    let authority = Authority::open(settings, keys, store, snapshot, clock.clone()).await.unwrap();
     let root = authority.issuers().into_iter().find(|issuer| issuer.kind == "root").unwrap();
     assert_eq!((root.key_location, root.signs), (None, false));
     assert_eq!(root.crl.unwrap().number, 1);

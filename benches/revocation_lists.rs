@@ -50,7 +50,8 @@ async fn measure(entries: u32) -> bool {
     Authority::initialise(&store, &keys, &names, &settings, &Actor::local(), &clock).await.expect("authorities");
     let snapshot = Snapshot::load(&store, &clock).await.expect("a snapshot");
     let authority = Authority::open(settings, keys, store.clone(), snapshot, clock).await.expect("an authority");
-    let issuing = authority.issuers().into_iter().find(|issuer| issuer.kind == "issuing").expect("an issuing authority");
+    let issuing =
+        authority.issuers().into_iter().find(|issuer| issuer.kind == "issuing").expect("an issuing authority");
     revoke(&database, &issuing.id, entries).await;
 
     // From here on the kernel notes the highest anew.

@@ -197,10 +197,10 @@ impl Issuer {
             return Err(Error::InvalidCrl("nextUpdate must be after thisUpdate"));
         }
         let kind = self.public_key().algorithm();
-        let scope = terms.distribution_point.as_deref().map(|url| encode::Scope {
-            url,
-            end_entities_only: !self.issues_authorities(),
-        });
+        let scope = terms
+            .distribution_point
+            .as_deref()
+            .map(|url| encode::Scope { url, end_entities_only: !self.issues_authorities() });
         Ok(CrlDraft {
             authority: self.thumbprint(),
             number: terms.number,

@@ -48,7 +48,9 @@ pub async fn step(
     let store = Store::open(&config.database()).await?;
     let keys = KeyDirectory::new(config.keys(), passphrase.clone());
     let made = match certified(folder)? {
-        Some(certified) => Authority::adopt(&store, &keys, certified, &settings, &Actor::local(), &clock).await.map(|_| None),
+        Some(certified) => {
+            Authority::adopt(&store, &keys, certified, &settings, &Actor::local(), &clock).await.map(|_| None)
+        }
         None => Authority::request_certificates(&store, &keys, &initialise::names()).await.map(Some),
     };
     store.close().await;

@@ -189,7 +189,8 @@ impl Document {
             Form::Der => PKIX_CRL,
             Form::Pem => PEM,
         };
-        let tag = lists.iter().map(|list| format!("{}-{}", list.number, list.signed_at.0)).collect::<Vec<_>>().join(".");
+        let tag =
+            lists.iter().map(|list| format!("{}-{}", list.number, list.signed_at.0)).collect::<Vec<_>>().join(".");
         let modified = lists.iter().map(|list| list.signed_at).max().unwrap_or(UnixSeconds(0));
         let body = match Content::at_hand(form, lists.iter().map(|list| &list.stored)) {
             Some(octets) => Body::Whole(octets),
@@ -284,8 +285,10 @@ mod tests {
             lists,
         };
         let issuing = vec![(Scope::Complete, listing(b"ic")), (Scope::Partition(1), listing(b"i1"))];
-        let exhibits =
-            [exhibit("aa01", true, b"root", vec![(Scope::Complete, listing(b"rc"))]), exhibit("bb02", false, b"sub", issuing)];
+        let exhibits = [
+            exhibit("aa01", true, b"root", vec![(Scope::Complete, listing(b"rc"))]),
+            exhibit("bb02", false, b"sub", issuing),
+        ];
         Laid(Shelf::new(exhibits.into_iter()))
     }
 
@@ -339,7 +342,17 @@ mod tests {
     #[test]
     fn all_else_is_refused_in_plain_text() {
         let shelf = shelf();
-        for path in ["/", "", "/ca", "/ca/../ca.pem", "/crl/bb02.crl/", "/crl/BB02.crl", "/crl/bb02/0.crl", "/crl/bb02/01.crl", "/keys/root.key"] {
+        for path in [
+            "/",
+            "",
+            "/ca",
+            "/ca/../ca.pem",
+            "/crl/bb02.crl/",
+            "/crl/BB02.crl",
+            "/crl/bb02/0.crl",
+            "/crl/bb02/01.crl",
+            "/keys/root.key",
+        ] {
             assert_eq!(shelf.answer(&Method::GET, path, None).status(), StatusCode::NOT_FOUND, "{path}");
         }
         let response = shelf.answer(&Method::POST, "/ca.pem", None);

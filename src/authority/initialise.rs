@@ -86,8 +86,7 @@ impl Authority {
         CrashPoint::AfterKeyFiles.reached();
         let (names, of_all, now) = (names.clone(), settings.clone(), clock.now());
         let at = instant(now)?;
-        let made =
-            off_thread("making the authorities", move || Made::new(keys_of_all, &names, &of_all, at)).await??;
+        let made = off_thread("making the authorities", move || Made::new(keys_of_all, &names, &of_all, at)).await??;
         write_down(store, &made, settings, actor, clock).await?;
         finish(keys)?;
         tracing::info!(

@@ -140,7 +140,8 @@ impl Issuer {
 
     /// Which of them a certificate with this serial number is on once it is revoked. The last octets are as random as the others.
     pub(super) fn partition_of(&self, serial: &Serial) -> u32 {
-        let last = serial.as_bytes().iter().rev().take(4).rev().fold(0, |number, octet| number << 8 | u32::from(*octet));
+        let last =
+            serial.as_bytes().iter().rev().take(4).rev().fold(0, |number, octet| number << 8 | u32::from(*octet));
         last % self.crl_partitions
     }
 

@@ -71,7 +71,12 @@ impl OfflineRoot {
 ///
 /// # Errors
 /// `root_list_unusable`.
-pub(super) fn root_list(root: &[u8], key_id: &str, list: &[u8], now: i64) -> Result<(RevocationList, WholeList), Failure> {
+pub(super) fn root_list(
+    root: &[u8],
+    key_id: &str,
+    list: &[u8],
+    now: i64,
+) -> Result<(RevocationList, WholeList), Failure> {
     let unusable = |why: String| -> Failure {
         Refusal::invalid("root_list_unusable", format!("The root's revocation list {why}.")).into()
     };

@@ -212,9 +212,9 @@ impl Authority {
         let mut retry = RETRY_MIN;
         let mut again_at = None;
         loop {
-            let pause = self.until_half_life().min(
-                again_at.map_or(CLOCK_CHECK, |at: Instant| at.saturating_duration_since(Instant::now())),
-            );
+            let pause = self
+                .until_half_life()
+                .min(again_at.map_or(CLOCK_CHECK, |at: Instant| at.saturating_duration_since(Instant::now())));
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = self.inner.publisher.nudged.notified() => tokio::time::sleep(DEBOUNCE).await,
@@ -409,7 +409,9 @@ impl Authority {
         }
         written.complete(&mut tx, now).await?;
         if !store::crl::save(&mut tx, &written.row).await? {
-            return Err(Fault::new(format!("the list of {key_id} has a higher number than its authority remembers")).into());
+            return Err(
+                Fault::new(format!("the list of {key_id} has a higher number than its authority remembers")).into()
+            );
         }
         tx.commit().await?;
         Ok(true)

@@ -214,9 +214,8 @@ impl Authority {
                 actor.record(tx, &self.inner.clock, "key.block", key, &detail).await?;
             }
             for other in store::certificate::find_by_key(&mut *tx, key).await? {
-                let over = other.revoked_at.is_some()
-                    || other.not_after < now.0
-                    || other.state == CertificateState::Orphaned;
+                let over =
+                    other.revoked_at.is_some() || other.not_after < now.0 || other.state == CertificateState::Orphaned;
                 if !over {
                     let one = self.revoke_one(tx, &other, reason, actor, now).await?;
                     revoked.push(RevokedCertificate { same_key: true, ..one });

@@ -115,13 +115,7 @@ pub async fn of_issuer(from: impl Read, issuer_key_id: &str) -> Result<Vec<CrlRo
 }
 
 /// Writes a piece of a list. Nobody reads it before [`save`].
-pub async fn write_piece(
-    tx: &mut Tx,
-    list: &str,
-    position: i64,
-    octets: &[u8],
-    now: UnixSeconds,
-) -> Result<(), Fault> {
+pub async fn write_piece(tx: &mut Tx, list: &str, position: i64, octets: &[u8], now: UnixSeconds) -> Result<(), Fault> {
     sqlx::query("INSERT INTO crl_pieces (list, position, octets, written_at) VALUES ($1, $2, $3, $4)")
         .bind(list)
         .bind(position)

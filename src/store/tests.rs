@@ -201,7 +201,10 @@ async fn of_lists_the_newest_and_the_one_before_are_kept() {
         tx.commit().await.unwrap();
     }
     let there = async |list: &str, position| crl::piece(&store, list, position).await.unwrap().is_some();
-    assert_eq!([there("aa.1", 0).await, there("aa.2", 0).await, there("aa.3", 0).await, there("aa.4", 0).await], [false, false, true, true]);
+    assert_eq!(
+        [there("aa.1", 0).await, there("aa.2", 0).await, there("aa.3", 0).await, there("aa.4", 0).await],
+        [false, false, true, true]
+    );
     let mut tx = store.begin().await.unwrap();
     assert_eq!(crl::discard_unfinished(&mut tx, NOW).await.unwrap(), 0, "it may be at work still");
     assert_eq!(crl::discard_unfinished(&mut tx, UnixSeconds(NOW.0 + 1)).await.unwrap(), 4);

@@ -269,7 +269,11 @@ async fn a_token_fetched_over_a_certificate_is_of_use_with_that_certificate_only
     let actor = portcullis::registry::Actor::local();
     gateway.authority().revoke(selector, pki::RevocationReason::KeyCompromise, &actor).await.unwrap();
     let after = asking.post_form("/oauth2/introspect", &[("authorization", &basic)], &form).await;
-    assert_eq!(after.json(), json!({ "active": false }), "nobody presents the certificate here, and still it ends the token");
+    assert_eq!(
+        after.json(),
+        json!({ "active": false }),
+        "nobody presents the certificate here, and still it ends the token"
+    );
     assert_eq!(gate(&mut gateway.session().await, &token).await, refused(), "the token goes with its certificate");
 }
 

@@ -181,12 +181,9 @@ fn terms() -> CrlTerms {
 #[test]
 fn a_list_in_pieces_is_the_list_at_once() {
     let openssl = Openssl::new();
-    for algorithm in [
-        "ec -pkeyopt ec_paramgen_curve:P-256",
-        "ec -pkeyopt ec_paramgen_curve:P-384",
-        "ed25519",
-        "rsa:2048",
-    ] {
+    for algorithm in
+        ["ec -pkeyopt ec_paramgen_curve:P-256", "ec -pkeyopt ec_paramgen_curve:P-384", "ed25519", "rsa:2048"]
+    {
         openssl.must(&format!(
             "req -x509 -nodes -newkey {algorithm} -days 3650 -subj /CN=a -keyout ca.key -out ca.pem \
              -addext keyUsage=critical,keyCertSign,cRLSign"
@@ -234,14 +231,24 @@ fn what_was_not_written_is_not_signed() {
 #[test]
 fn serials_and_dates_of_every_shape_are_read_back() {
     let hierarchy = Hierarchy::new();
-    let shapes = ["00", "7f", "80", "ff", "0100", "7fffffffffffffffffffffffffffffffffffffff", "80ffffffffffffffffffffffffffffffffffffff"];
+    let shapes = [
+        "00",
+        "7f",
+        "80",
+        "ff",
+        "0100",
+        "7fffffffffffffffffffffffffffffffffffffff",
+        "80ffffffffffffffffffffffffffffffffffffff",
+    ];
     let serials: Vec<Serial> = shapes.iter().map(|shape| shape.parse().unwrap()).collect();
     let far = CrlTerms { next_update: time::macros::datetime!(2060-01-02 03:04:05 UTC), ..terms() };
     let mut written = Vec::new();
     let mut draft = hierarchy.clients.draft_crl(&far).unwrap();
     for (index, serial) in serials.iter().enumerate() {
         let revoked_at = now() - Duration::days(30 * 365) + Duration::seconds(index as i64);
-        draft.push(&RevokedEntry { serial: *serial, revoked_at, reason: RevocationReason::KeyCompromise }, &mut written).unwrap();
+        draft
+            .push(&RevokedEntry { serial: *serial, revoked_at, reason: RevocationReason::KeyCompromise }, &mut written)
+            .unwrap();
     }
     let mut list = draft.close();
     list.feed(&written);

@@ -38,7 +38,10 @@ pub(super) enum Form {
 pub(super) enum Stored {
     AtHand(Bytes),
     /// In the database, under this name.
-    InPieces { list: String, octets: usize },
+    InPieces {
+        list: String,
+        octets: usize,
+    },
 }
 
 impl Stored {

@@ -6,8 +6,8 @@ use pki::{AuthorityName, KeyAlgorithm, PrivateKey, Profile, ProfileKind, SpkiFin
 use super::super::keys::write_whole;
 use super::super::offline_root::OfflineRoot;
 use super::{
-    AuthoritySettings,    Authority, ISSUING_KEY, Initialised, IssuerKind, KeyDirectory, MARKER, Names, SERVER_ISSUING_KEY, instant, key,
-    names_of, off_thread, refused, row, standing_root,
+    Authority, AuthoritySettings, ISSUING_KEY, Initialised, IssuerKind, KeyDirectory, MARKER, Names,
+    SERVER_ISSUING_KEY, instant, key, names_of, off_thread, refused, row, standing_root,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};

@@ -230,7 +230,8 @@ pub(super) fn terms(
     distribution_point: Option<String>,
     not_before: UnixSeconds,
 ) -> Result<CrlTerms, Fault> {
-    let this_update = UnixSeconds(now.0.saturating_sub(BACKDATE_SECONDS.min(lifetime_seconds)).max(not_before.0.min(now.0)));
+    let this_update =
+        UnixSeconds(now.0.saturating_sub(BACKDATE_SECONDS.min(lifetime_seconds)).max(not_before.0.min(now.0)));
     Ok(CrlTerms {
         number: u64::try_from(number).map_err(|_| Fault::new("a negative CRL number"))?,
         this_update: instant(this_update)?,
@@ -238,4 +239,3 @@ pub(super) fn terms(
         distribution_point,
     })
 }
-

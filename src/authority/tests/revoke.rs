@@ -240,7 +240,8 @@ async fn a_compromise_that_is_told_late_blocks_the_key_too() {
 #[tokio::test]
 async fn all_that_an_authority_issued_is_revoked_at_once() {
     let house = House::new().await;
-    let issued = [house.issue().await, house.authority.issue(certificate_for("globex-orders"), &admin()).await.unwrap()];
+    let issued =
+        [house.issue().await, house.authority.issue(certificate_for("globex-orders"), &admin()).await.unwrap()];
     let reason = pki::RevocationReason::CaCompromise;
     let root = house.authority.issuers()[0].id.parse().unwrap();
     let nothing = house.authority.revoke(Selector::Issuer(root), reason, &admin()).await.unwrap();

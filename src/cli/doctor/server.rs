@@ -120,7 +120,10 @@ fn list(issuer: &Value, now: i64) -> Option<Finding> {
     }
     let begin = ca::crl(issuer, "this_update")?;
     if end < now {
-        return Some(Finding::fail("crl", format!("{what} has ended: whoever checks it refuses every certificate; see the log")));
+        return Some(Finding::fail(
+            "crl",
+            format!("{what} has ended: whoever checks it refuses every certificate; see the log"),
+        ));
     }
     let left = (end - now) as f64 / (end - begin).max(1) as f64;
     let late = format!("{what} has {:.0} % of its life left and no successor: see the log", left * 100.0);

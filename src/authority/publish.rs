@@ -16,7 +16,6 @@ use bytes::Bytes;
 use pki::KeyId;
 use policies::UnixSeconds;
 use tokio::sync::Notify;
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 pub(super) use due::{ListName, Scope};
@@ -64,8 +63,8 @@ const UNFINISHED_SECONDS: i64 = 3600;
 pub(super) struct Publisher {
     newest: RwLock<BTreeMap<ListName, Arc<Published>>>,
     due: Mutex<Due>,
-    /// Lists that take long, and until when they rest.
-    resting: Mutex<BTreeMap<ListName, Instant>>,
+    /// Lists that take long, and until when they rest, on the clock's monotonic scale.
+    resting: Mutex<BTreeMap<ListName, u64>>,
     nudged: Notify,
     /// One list at a time on this node: two would race for a number.
     turn: tokio::sync::Mutex<()>,
@@ -81,8 +80,8 @@ pub(super) struct Published {
 struct Round {
     /// Something failed and waits for the next try.
     failed: bool,
-    /// Something is due and rests until then.
-    again_at: Option<Instant>,
+    /// Something is due and rests until then, on the clock's monotonic scale.
+    again_at_nanos: Option<u64>,
 }
 
 impl Publisher {
@@ -184,15 +183,18 @@ impl Publisher {
         self.newest.write().unwrap_or_else(PoisonError::into_inner).insert(name, list);
     }
 
-    fn rests_until(&self, name: &ListName) -> Option<Instant> {
+    fn rests_until(&self, name: &ListName, now_nanos: u64) -> Option<u64> {
         let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
-        resting.get(name).copied().filter(|until| *until > Instant::now())
+        resting.get(name).copied().filter(|until| *until > now_nanos)
     }
 
-    pub(super) fn rest(&self, name: ListName, took: Duration) {
+    pub(super) fn rest(&self, name: ListName, took: Duration, now_nanos: u64) {
         let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
         match took > QUICK {
-            true => _ = resting.insert(name, Instant::now() + (took * REST_FACTOR).min(REST_MAX)),
+            true => {
+                let rest = (took * REST_FACTOR).min(REST_MAX);
+                resting.insert(name, now_nanos.saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX)));
+            }
             false => _ = resting.remove(&name),
         }
     }
@@ -210,18 +212,17 @@ impl Authority {
         self.warn_of_old_root_list();
         self.housekeeping(self.inner.clock.now()).await;
         let mut retry = RETRY_MIN;
-        let mut again_at = None;
+        let mut again_at_nanos = None;
         loop {
-            let pause = self
-                .until_half_life()
-                .min(again_at.map_or(CLOCK_CHECK, |at: Instant| at.saturating_duration_since(Instant::now())));
+            let left = |at: u64| Duration::from_nanos(at.saturating_sub(self.inner.clock.monotonic_nanos()));
+            let pause = again_at_nanos.map_or(CLOCK_CHECK, left).min(self.until_half_life());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = self.inner.publisher.nudged.notified() => tokio::time::sleep(DEBOUNCE).await,
                 () = tokio::time::sleep(pause) => {}
             }
             let round = self.publish_due().await;
-            again_at = round.again_at;
+            again_at_nanos = round.again_at_nanos;
             if !round.failed {
                 retry = RETRY_MIN;
                 continue;
@@ -243,7 +244,7 @@ impl Authority {
         let authority = self.clone();
         let publishing = tokio::spawn(async move {
             let round = authority.publish_due().await;
-            if round.failed || round.again_at.is_some() {
+            if round.failed || round.again_at_nanos.is_some() {
                 authority.inner.publisher.nudged.notify_one();
             }
         });
@@ -287,7 +288,7 @@ impl Authority {
         let taken = publisher.take_due();
         let now = self.inner.clock.now();
         let mut scheduled = false;
-        let mut round = Round { failed: false, again_at: None };
+        let mut round = Round { failed: false, again_at_nanos: None };
         for issuer in taken.issuers().filter(|issuer| !issuers.signing().any(|signing| signing == *issuer)) {
             tracing::warn!(%issuer, "an authority that has ended can tell nobody of a revocation; the gate refuses it");
         }
@@ -296,9 +297,10 @@ impl Authority {
             if !at_half_life && !taken.holds(&name) {
                 continue;
             }
-            if let Some(until) = publisher.rests_until(&name).filter(|_| !at_half_life) {
+            let now_nanos = self.inner.clock.monotonic_nanos();
+            if let Some(until) = publisher.rests_until(&name, now_nanos).filter(|_| !at_half_life) {
                 publisher.put_back(&name);
-                round.again_at = Some(round.again_at.map_or(until, |earlier| until.min(earlier)));
+                round.again_at_nanos = Some(round.again_at_nanos.map_or(until, |earlier| until.min(earlier)));
                 continue;
             }
             scheduled |= at_half_life;
@@ -331,7 +333,7 @@ impl Authority {
         lifetime_seconds: u32,
     ) -> Result<Arc<Published>, Failure> {
         let _turn = self.inner.publisher.turn.lock().await;
-        let started = Instant::now();
+        let started_nanos = self.inner.clock.monotonic_nanos();
         let name = ListName::new(&issuer.key_id, scope);
         let (store, key_id) = (&self.inner.store, issuer.key_id.to_string());
         for _ in 0..ATTEMPTS_MAX {
@@ -345,14 +347,15 @@ impl Authority {
                 list::forget(store, &written.row.list).await;
                 continue;
             }
-            let took = started.elapsed();
+            let now_nanos = self.inner.clock.monotonic_nanos();
+            let took = Duration::from_nanos(now_nanos.saturating_sub(started_nanos));
             let Written { row, kept, .. } = written;
             measure(&row);
             metrics::histogram!("portcullis_crl_publication_seconds").record(took.as_secs_f64());
             let (entries, next_update) = (row.entries, row.next_update);
             tracing::info!(list = %name, number, entries, next_update, ?took, "revocation list published");
             let published = Arc::new(Published { row, kept });
-            self.inner.publisher.rest(name.clone(), took);
+            self.inner.publisher.rest(name.clone(), took, now_nanos);
             self.inner.publisher.remember(name, published.clone());
             self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&self.inner.issuers())));
             return Ok(published);

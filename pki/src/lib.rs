@@ -83,6 +83,7 @@ mod key_id;
 mod leaf_request;
 mod link;
 mod name;
+mod path;
 mod pem;
 mod pkcs12;
 mod profile;
@@ -94,6 +95,7 @@ mod serial;
 mod signature;
 mod signer;
 mod spiffe_id;
+mod subject_names;
 mod text;
 mod thumbprint;
 
@@ -111,6 +113,7 @@ pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
 pub use link::{is_issued_by, issuer_name, may_sign_certificates, raw_names};
 pub use name::AuthorityName;
+pub use path::{PATH_INTERMEDIATES_MAX, Path, PathAuthority, check_foreign_leaf, find_paths};
 pub use pem::{PemCrl, pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
@@ -119,9 +122,12 @@ pub use profile::{
 };
 pub use renewal_request::renewal_request;
 pub use revocation::{RevocationReason, RevokedEntry};
-pub use revocation_list::{Revocation, RevocationList, distribution_addresses};
+pub use revocation_list::{
+    CoveredCertificate, Revocation, RevocationList, VerifiedRevocationList, distribution_addresses,
+};
 pub use same_names::check_same_names;
 pub use serial::Serial;
 pub use signer::Signer;
 pub use spiffe_id::SpiffeId;
+pub use subject_names::SubjectNames;
 pub use thumbprint::{SpkiFingerprint, Thumbprint};

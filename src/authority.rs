@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 mod anchor;
+mod brake;
 pub mod ceremony;
 mod certificate;
 pub mod crash_point;
@@ -35,6 +36,7 @@ mod rotate;
 mod server_certificate;
 mod supersede;
 mod taint;
+mod token;
 
 pub use anchor::{
     AnchorAuthorityView, AnchorListView, AnchorSourceView, AnchorView, NewAnchor, REFRESH_SECONDS_DEFAULT,
@@ -56,7 +58,9 @@ pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
 pub use taint::Tainted;
+pub use token::{PIN_CREDENTIAL, Pin, Token, TokenSettings};
 
+use brake::Brake;
 use crash_point::CrashPoint;
 use distribute::Shelf;
 use issuer::Issuers;
@@ -82,6 +86,8 @@ pub struct AuthoritySettings {
     /// Into how many lists the revocations of an authority that is made from now on are divided, 1 to [`CRL_PARTITIONS_MAX`].
     /// Each certificate names its own. With one there is only the complete list.
     pub crl_partitions: u32,
+    /// Client certificates that are issued within a minute at most.
+    pub issuances_per_minute: u32,
 }
 
 /// The certificate authority of one installation. Cheap to clone.
@@ -101,6 +107,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     publisher: Publisher,
     shelf: ArcSwap<Shelf>,
+    brake: Brake,
 }
 
 /// What the TLS verifier builds chains to.
@@ -132,6 +139,7 @@ impl Authority {
         let issuers = Issuers::open(&store, &keys, &clock, None).await?;
         let publisher = Publisher::open(&store, &issuers).await?;
         let shelf = ArcSwap::from_pointee(publisher.shelf(&issuers));
+        let brake = Brake::new(settings.issuances_per_minute, clock.clone());
         let authority = Self {
             inner: Arc::new(Inner {
                 settings,
@@ -143,6 +151,7 @@ impl Authority {
                 reloading: tokio::sync::Mutex::default(),
                 publisher,
                 shelf,
+                brake,
             }),
         };
         authority.orphan_what_a_crash_left().await?;
@@ -270,6 +279,9 @@ impl AuthoritySettings {
         }
         if self.crl_partitions > 1 && self.pki_url.is_none() {
             return refuse("Revocations can be divided only where certificates say which list is theirs.".to_owned());
+        }
+        if self.issuances_per_minute == 0 {
+            return refuse("At least one certificate a minute must be possible.".to_owned());
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ mod pages;
 mod policy;
 mod refusal;
 mod registry;
+mod rotation;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -212,6 +213,7 @@ fn settings() -> AuthoritySettings {
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
         crl_partitions: 1,
+        issuances_per_minute: 1_000_000,
     }
 }
 

@@ -138,6 +138,7 @@ impl Authority {
             }
             // Held from before the commit, so that what this closes is counted here and not by who follows the feed.
             let held = self.inner.snapshot.hold().await;
+            CrashPoint::WithinRevoke.reached();
             tx.commit().await?;
             // Before anything that can fail, and also when nothing was new: whatever happens here, the others must hear of it.
             self.make_lists_due(&revoked);

@@ -17,6 +17,7 @@ mod enroll;
 mod initialise;
 mod issue;
 mod keys;
+mod kills;
 mod list;
 mod publish;
 mod revoke;
@@ -125,6 +126,7 @@ fn settings() -> AuthoritySettings {
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
         crl_partitions: 1,
+        issuances_per_minute: 1_000_000,
     }
 }
 

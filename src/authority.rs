@@ -32,6 +32,7 @@ mod publish;
 mod renew;
 mod renewal_window;
 mod revoke;
+mod root_list;
 mod rotate;
 mod server_certificate;
 mod supersede;

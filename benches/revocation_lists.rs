@@ -43,6 +43,7 @@ async fn measure(entries: u32) -> bool {
         pki_url: Some("http://pki.example.com".to_owned()),
         crl_lifetime_seconds: 86_400,
         crl_partitions: 1,
+        issuances_per_minute: 1_000_000,
     };
     let passphrase = Passphrase::new("correct horse battery staple".into()).expect("a passphrase");
     let keys = KeyDirectory::new(folder.path().join("keys"), passphrase);

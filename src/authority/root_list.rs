@@ -36,12 +36,7 @@ impl Authority {
         Ok(())
     }
 
-    async fn publish_list_of(
-        &self,
-        root: &Issuer,
-        signer: Arc<pki::Issuer>,
-        actor: &Actor,
-    ) -> Result<(), Failure> {
+    async fn publish_list_of(&self, root: &Issuer, signer: Arc<pki::Issuer>, actor: &Actor) -> Result<(), Failure> {
         let (key_id, now) = (root.key_id.to_string(), self.inner.clock.now());
         let before = store::issuer::get(&self.inner.store, &key_id).await?;
         let number = before.ok_or_else(|| Fault::new(format!("the authority {key_id} is gone")))?.crl_number + 1;

@@ -287,7 +287,8 @@ async fn a_tainted_authority_is_denied_and_issues_nothing() {
         assert_eq!(root.crl.unwrap().number, number);
         let list = house.authority.crl(&root.id.parse().unwrap()).await.unwrap().unwrap();
         let list = house.write("root.crl", pki::pem_crl(&list));
-        let (ca, below) = (house.write("ca.pem", &root.certificate_pem), house.write("below.pem", &shown.certificate_pem));
+        let (ca, below) =
+            (house.write("ca.pem", &root.certificate_pem), house.write("below.pem", &shown.certificate_pem));
         let at = NOW.0.to_string();
         let judged = openssl(&["verify", "-attime", &at, "-crl_check", "-CRLfile", &list, "-CAfile", &ca, &below]);
         assert!(said(&judged).contains("certificate revoked"), "{}", said(&judged));

@@ -28,6 +28,7 @@ mod list;
 mod offline_root;
 mod passphrase;
 mod publish;
+mod reconcile;
 mod revoke;
 mod rotate;
 mod server_certificate;
@@ -45,6 +46,7 @@ pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_K
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
+pub use reconcile::{Evidence, Reconciled};
 pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
@@ -143,6 +145,14 @@ impl Authority {
             }),
         };
         authority.orphan_what_a_crash_left().await?;
+        let unreconciled = authority.unreconciled_since().await?;
+        metrics::gauge!("portcullis_authority_unreconciled").set(if unreconciled.is_some() { 1.0 } else { 0.0 });
+        if let Some(UnixSeconds(restored_at)) = unreconciled {
+            tracing::error!(
+                restored_at,
+                "the database was restored: nothing is issued to clients until `portcullis ca reconcile`"
+            );
+        }
         authority.inner.publisher.nudge(authority.inner.issuers().signing());
         Ok(authority)
     }

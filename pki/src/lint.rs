@@ -133,9 +133,7 @@ impl Lint<'_> {
             | ProfileKind::Cross
             | ProfileKind::Issuing
             | ProfileKind::ServerIssuing
-            | ProfileKind::Ocsp => {
-                ensure(names.is_empty(), "a subjectAltName where there should be none")
-            }
+            | ProfileKind::Ocsp => ensure(names.is_empty(), "a subjectAltName where there should be none"),
         }
     }
 

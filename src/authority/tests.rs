@@ -20,6 +20,7 @@ mod keys;
 mod kills;
 mod list;
 mod publish;
+mod reconcile;
 mod revoke;
 mod rotate;
 mod server;

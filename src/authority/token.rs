@@ -103,7 +103,8 @@ impl Token {
                 Refusal::invalid("token_pin_wrong", format!("The PIN is not that of the token {label:?}.")).into()
             }
             TokenError::Pkcs11(RvError::PinLocked | RvError::PinExpired, _) => {
-                let message = format!("The PIN of the token {label:?} is locked or has expired: its officer must reset it.");
+                let message =
+                    format!("The PIN of the token {label:?} is locked or has expired: its officer must reset it.");
                 Refusal::conflict("token_pin_locked", message).into()
             }
             error => Fault::new(format!("{doing} in the token {label:?}: {error}")).into(),

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::listener::{ListenerFile, Serves};
 use super::{
-    AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, Pkcs11Settings, PkiSettings, Rate,
-    SigningAlgorithm,
+    AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, Pkcs11Settings,
+    PkiSettings, Rate, SigningAlgorithm,
 };
 
 /// `portcullis.toml` as written. Unknown fields are errors: a misspelt limit must not be silently off.

@@ -293,10 +293,7 @@ async fn issuing_unusually_fast_raises_an_alarm_and_then_stops() {
         slow.issue(certificate_for("acme-orders"), &admin()).await.unwrap();
     }
     assert_eq!(code(slow.issue(certificate_for("acme-orders"), &admin()).await), "issuing_too_fast");
-    let filter = AuditChangeFilter {
-        action: Some("authority.issuing-fast".into()),
-        ..Default::default()
-    };
+    let filter = AuditChangeFilter { action: Some("authority.issuing-fast".into()), ..Default::default() };
     let alarms = audit_change::list(&house.store, &filter).await.unwrap();
     assert_eq!(alarms.len(), 2, "at half, and at the end");
     assert!(alarms.iter().any(|alarm| alarm.detail.contains(r#""stopped":true"#)));

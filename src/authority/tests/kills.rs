@@ -86,8 +86,7 @@ async fn open(folder: &Path) -> (Authority, Store, Arc<Snapshot>) {
     let clock = Clock::manual(NOW);
     let store = Store::open(&folder.join("portcullis.db")).await.unwrap();
     let snapshot = Snapshot::load(&store, &clock).await.unwrap();
-    let authority =
-        Authority::open(settings(), keys_in(folder), store.clone(), snapshot.clone(), clock).await.unwrap();
+    let authority = Authority::open(settings(), keys_in(folder), store.clone(), snapshot.clone(), clock).await.unwrap();
     (authority, store, snapshot)
 }
 
@@ -137,7 +136,8 @@ fn cheapen(folder: &Path) {
         let (key, plain) = (key.to_str().unwrap(), plain.to_str().unwrap());
         let opened = openssl(&["pkcs8", "-in", key, "-passin", &from, "-out", plain]);
         assert!(opened.status.success(), "{}", said(&opened));
-        let locked = ["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-iter", "1", "-in", plain, "-passout", &from, "-out", key];
+        let locked =
+            ["pkcs8", "-topk8", "-v2", "aes-256-cbc", "-iter", "1", "-in", plain, "-passout", &from, "-out", key];
         let locked = openssl(&locked);
         assert!(locked.status.success(), "{}", said(&locked));
     }

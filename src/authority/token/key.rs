@@ -41,7 +41,8 @@ impl TokenKey {
             KeyAlgorithm::Rsa3072 => rsa(3072),
             KeyAlgorithm::Rsa4096 => rsa(4096),
             KeyAlgorithm::Ed25519 | KeyAlgorithm::Rsa2048 => {
-                let message = format!("Keys in a token are ecdsa-p256, ecdsa-p384, rsa-3072 or rsa-4096, not {algorithm}.");
+                let message =
+                    format!("Keys in a token are ecdsa-p256, ecdsa-p384, rsa-3072 or rsa-4096, not {algorithm}.");
                 return Err(Refusal::invalid("token_key_kind", message).into());
             }
         };

@@ -94,9 +94,14 @@ mod tests {
 
     #[test]
     fn what_names_no_key_is_refused() {
-        for text in
-            ["issuing.key", "pkcs11:", "pkcs11:token=a", "pkcs11:id=%01", "pkcs11:token=a;id=", "pkcs11:token=a;id=%01;slot-id=1"]
-        {
+        for text in [
+            "issuing.key",
+            "pkcs11:",
+            "pkcs11:token=a",
+            "pkcs11:id=%01",
+            "pkcs11:token=a;id=",
+            "pkcs11:token=a;id=%01;slot-id=1",
+        ] {
             assert!(text.parse::<Locator>().is_err(), "{text}");
         }
     }

@@ -13,8 +13,7 @@ const PIN_MAX_BYTES: usize = 255;
 /// The name of the systemd credential: `LoadCredential=portcullis-pkcs11-pin:/path` (systemd.exec(5)).
 pub const PIN_CREDENTIAL: &str = "portcullis-pkcs11-pin";
 
-const CODES: SecretCodes =
-    SecretCodes { unreadable: "pin_unreadable", exposed: "pin_exposed", invalid: "invalid_pin" };
+const CODES: SecretCodes = SecretCodes { unreadable: "pin_unreadable", exposed: "pin_exposed", invalid: "invalid_pin" };
 
 /// Opens a token. Like the passphrase it comes from a file or from systemd, never from an argument or the environment. Its
 /// strength is the token's business, which locks itself after some wrong ones.

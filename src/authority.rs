@@ -12,6 +12,7 @@ use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
+mod anchor;
 mod brake;
 pub mod ceremony;
 mod certificate;
@@ -29,12 +30,18 @@ mod offline_root;
 mod passphrase;
 mod publish;
 mod reconcile;
+mod renew;
+mod renewal_window;
 mod revoke;
 mod rotate;
 mod server_certificate;
+mod supersede;
 mod taint;
 mod token;
 
+pub use anchor::{
+    AnchorAuthorityView, AnchorListView, AnchorSourceView, AnchorView, NewAnchor, REFRESH_SECONDS_DEFAULT,
+};
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
 pub use enroll::{Enrolled, PENDING_RETRY_SECONDS};
@@ -47,6 +54,8 @@ pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
 pub use reconcile::{Evidence, Reconciled};
+pub use renew::Renewal;
+pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
@@ -176,6 +185,11 @@ impl Authority {
     /// What a verifier of client certificates needs.
     pub fn trust_anchors(&self) -> TrustAnchors {
         self.inner.issuers().trust_anchors()
+    }
+
+    /// The authorities that partners should know (DER): what EST calls the CA certificates.
+    pub fn ca_certificates(&self) -> Vec<Vec<u8>> {
+        self.inner.issuers().ca_certificates(self.inner.clock.now())
     }
 
     /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs. Both roots, the active
@@ -321,6 +335,11 @@ fn refused(error: pki::Error) -> Failure {
         }
         _ => Refusal::invalid(error.code(), sentence(&error)).into(),
     }
+}
+
+/// The same where somebody else's certificates and lists are read: what is wrong with them is never our fault.
+fn foreign_refusal(error: pki::Error) -> Refusal {
+    Refusal::invalid(error.code(), sentence(&error))
 }
 
 fn sentence(error: &pki::Error) -> String {

@@ -18,6 +18,7 @@ use sqlx::{FromRow, Sqlite, SqliteConnection};
 
 use crate::failure::Fault;
 
+pub mod anchor;
 pub mod api_key;
 pub mod audit_change;
 pub mod certificate;
@@ -34,6 +35,7 @@ pub mod issuer;
 pub mod partner;
 pub mod policy;
 pub mod quota;
+pub mod renewal_terms;
 pub mod restoration;
 pub mod revocation;
 pub mod revoked_token;
@@ -104,6 +106,10 @@ stored_names! {
         SigningKey => "signing-key",
         /// The key of the change is the new version.
         Policy => "policy",
+        /// An authority of a partner came, went, or may say other things.
+        TrustAnchor => "trust-anchor",
+        /// The revocation lists of that authority. The key of the change is the authority's.
+        TrustAnchorLists => "trust-anchor-lists",
     }
 }
 

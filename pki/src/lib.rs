@@ -71,6 +71,7 @@
 mod ca_certificate;
 mod certificate;
 mod client_certificate;
+mod cms;
 mod crl;
 mod csr;
 mod der;
@@ -83,21 +84,26 @@ mod leaf_request;
 mod link;
 mod lint;
 mod name;
+mod path;
 mod pem;
 mod pkcs12;
 mod profile;
+mod renewal_request;
 mod revocation;
 mod revocation_list;
+mod same_names;
 mod serial;
 mod signature;
 mod signer;
 mod spiffe_id;
+mod subject_names;
 mod text;
 mod thumbprint;
 
 pub use ca_certificate::CaCertificate;
 pub use certificate::IssuedCertificate;
 pub use client_certificate::ClientCertificate;
+pub use cms::{certs_only_cms, csr_attributes};
 pub use crl::{Crl, CrlRequest};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
@@ -109,14 +115,21 @@ pub use leaf_request::{Identity, LeafRequest};
 pub use link::{is_issued_by, issuer_name, may_sign_certificates, raw_names};
 pub use lint::lint;
 pub use name::AuthorityName;
+pub use path::{PATH_INTERMEDIATES_MAX, Path, PathAuthority, check_foreign_leaf, find_paths};
 pub use pem::{pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
-    BasicConstraintsConfig, ExtendedKeyUsage, KeyUsage, Profile, ProfileConfig, ProfileKind, ValidityConfig,
+    BasicConstraintsConfig, ExtendedKeyUsage, KeyChange, KeyUsage, Profile, ProfileConfig, ProfileKind, RenewalConfig,
+    ValidityConfig,
 };
+pub use renewal_request::renewal_request;
 pub use revocation::{RevocationReason, RevokedEntry};
-pub use revocation_list::{Revocation, RevocationList, distribution_addresses};
+pub use revocation_list::{
+    CoveredCertificate, Revocation, RevocationList, VerifiedRevocationList, distribution_addresses,
+};
+pub use same_names::check_same_names;
 pub use serial::Serial;
 pub use signer::{Signer, ecdsa_signature_der};
 pub use spiffe_id::SpiffeId;
+pub use subject_names::SubjectNames;
 pub use thumbprint::{SpkiFingerprint, Thumbprint};

@@ -10,10 +10,11 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ServerConfig, sign::CertifiedKey};
 use zeroize::Zeroizing;
 
-use super::verifier::{ClientVerifier, TrustAnchors};
+use super::verifier::{ClientVerifier, Grace, TrustAnchors};
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
 use crate::failure::Fault;
+use crate::snapshot::Snapshot;
 
 /// The server's own certificate chain (leaf first, DER) and its key (PKCS#8 DER).
 pub struct ServerIdentity {
@@ -27,6 +28,10 @@ pub struct TlsSettings<'a> {
     pub mode: ClientCertificates,
     pub identity: &'a ServerIdentity,
     pub anchors: &'a TrustAnchors,
+    /// Where the anchors of partners are, on a listener that takes them.
+    pub foreign: Option<Arc<Snapshot>>,
+    /// How long after its end a certificate may come to renew itself.
+    pub grace: Grace,
     pub clock: &'a Clock,
 }
 
@@ -42,11 +47,11 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     let mut config = match settings.mode {
         ClientCertificates::None => builder.with_no_client_auth().with_cert_resolver(resolver),
         ClientCertificates::Optional => {
-            let verifier = ClientVerifier::new(settings.anchors.clone(), false, provider)?;
+            let verifier = verifier(settings, false, provider)?;
             builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
         }
         ClientCertificates::Required => {
-            let verifier = ClientVerifier::new(settings.anchors.clone(), true, provider)?;
+            let verifier = verifier(settings, true, provider)?;
             builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
         }
     };
@@ -59,6 +64,19 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     // 0-RTT data can be replayed.
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+fn verifier(
+    settings: &TlsSettings<'_>,
+    mandatory: bool,
+    provider: Arc<CryptoProvider>,
+) -> Result<ClientVerifier, Fault> {
+    let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
+    let verifier = verifier.with_grace(Arc::clone(&settings.grace));
+    Ok(match &settings.foreign {
+        Some(snapshot) => verifier.with_foreign(Arc::clone(snapshot)),
+        None => verifier,
+    })
 }
 
 fn certified_key(identity: &ServerIdentity, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {

@@ -21,6 +21,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCer
 
 use self::paths::Paths;
 use crate::failure::Fault;
+use crate::snapshot::Snapshot;
 
 /// Certificates in a chain that a client may send.
 const CHAIN_LENGTH_MAX: usize = 6;
@@ -69,6 +70,9 @@ impl TrustAnchors {
     }
 }
 
+/// For how many seconds after its end a certificate is let through, for the gate to judge: it may still renew itself.
+pub type Grace = Arc<dyn Fn() -> i64 + Send + Sync>;
+
 /// See the module.
 pub struct ClientVerifier {
     inner: Arc<dyn ClientCertVerifier>,
@@ -77,7 +81,16 @@ pub struct ClientVerifier {
     /// When the earliest of the anchors ends or the latest begins: outside, the slow path filters.
     anchors_valid: (i64, i64),
     mandatory: bool,
+    grace: Grace,
     verified: Cache<[u8; 32], ()>,
+    foreign: Option<Foreign>,
+}
+
+/// The authorities of partners, which a listener for partners takes beside ours. They stand apart: no chain mixes the two.
+struct Foreign {
+    snapshot: Arc<Snapshot>,
+    /// Our names and theirs.
+    hints: Vec<DistinguishedName>,
 }
 
 impl ClientVerifier {
@@ -98,11 +111,48 @@ impl ClientVerifier {
             anchors,
             anchors_valid: valid,
             mandatory,
+            grace: Arc::new(|| 0),
             verified: Cache::builder().max_capacity(VERIFIED_CHAINS_MAX).time_to_live(VERIFIED_CHAIN_LIFE).build(),
+            foreign: None,
         })
     }
 
+    /// Lets certificates through for a while after their end. Every route refuses them then, but for their renewal.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Grace) -> Self {
+        self.grace = grace;
+        self
+    }
+
+    /// Takes chains to the anchors of partners too, those that stand at the moment of each handshake.
+    #[must_use]
+    pub fn with_foreign(mut self, snapshot: Arc<Snapshot>) -> Self {
+        let mut hints = self.inner.root_hint_subjects().to_vec();
+        hints.extend(snapshot.anchors().subjects());
+        self.foreign = Some(Foreign { snapshot, hints });
+        self
+    }
+
+    /// Whose chain it is, is asked again on every request; here it only has to be somebody's.
     fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let own = self.verify_own(leaf, intermediates, now);
+        let (Err(error), Some(foreign)) = (&own, &self.foreign) else { return own };
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let chain: Vec<&CertificateDer<'_>> = std::iter::once(leaf).chain(intermediates).collect();
+        match foreign.snapshot.anchors().check_chain(&chain, seconds) {
+            Ok(()) => Ok(()),
+            // Then ours is the better answer.
+            Err(CertificateError::UnknownIssuer) => Err(error.clone()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn verify_own(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -114,7 +164,8 @@ impl ClientVerifier {
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let parsed = pki::ClientCertificate::parse(leaf).map_err(|_| CertificateError::BadEncoding)?;
         // The dates are judged before the cache, every time: a cached chain must not outlive its leaf.
-        if seconds > parsed.not_after {
+        let ended_seconds = seconds.saturating_sub(parsed.not_after);
+        if ended_seconds > 0 && ended_seconds > (self.grace)() {
             return Err(CertificateError::Expired.into());
         }
         if seconds < parsed.not_before {
@@ -123,8 +174,13 @@ impl ClientVerifier {
         if let Err(why) = parsed.check_use() {
             return Err(rustls::Error::General(why.to_owned()));
         }
+        if ended_seconds > 0 {
+            // As it was in its last second, but under authorities that stand now.
+            let end = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(parsed.not_after).unwrap_or(0)));
+            return self.verify_with_live_anchors(leaf, &alive(signers(intermediates), seconds), now, end);
+        }
         if !(self.anchors_valid.0..=self.anchors_valid.1).contains(&seconds) {
-            return self.verify_with_live_anchors(leaf, &signers(intermediates), now);
+            return self.verify_with_live_anchors(leaf, &signers(intermediates), now, now);
         }
         let key = chain_hash(leaf, intermediates);
         if intermediates_outlive(intermediates, seconds) && self.verified.contains_key(&key) {
@@ -140,6 +196,7 @@ impl ClientVerifier {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
+        at: UnixTime,
     ) -> Result<(), rustls::Error> {
         let live = self.anchors.live(now);
         if live.is_empty() {
@@ -147,7 +204,7 @@ impl ClientVerifier {
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let paths = Paths::new(&live, &provider).map_err(|fault| rustls::Error::General(fault.inside().to_owned()))?;
-        paths.verify(leaf, intermediates, now)
+        paths.verify(leaf, intermediates, at)
     }
 }
 
@@ -155,6 +212,11 @@ impl ClientVerifier {
 /// revocation lists alone could then make clients.
 fn signers<'a>(intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
     intermediates.iter().filter(|der| pki::may_sign_certificates(der)).cloned().collect()
+}
+
+fn alive(mut intermediates: Vec<CertificateDer<'_>>, seconds: i64) -> Vec<CertificateDer<'_>> {
+    intermediates.retain(|der| pki::CaCertificate::parse(der).is_ok_and(|ca| ca.is_valid_at(seconds)));
+    intermediates
 }
 
 fn intermediates_outlive(intermediates: &[CertificateDer<'_>], seconds: i64) -> bool {
@@ -189,7 +251,7 @@ impl ClientCertVerifier for ClientVerifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
+        self.foreign.as_ref().map_or_else(|| self.inner.root_hint_subjects(), |foreign| &foreign.hints)
     }
 
     fn verify_client_cert(

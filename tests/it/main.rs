@@ -10,6 +10,8 @@ mod harness;
 mod admin;
 /// From where.
 mod allowlists;
+/// A partner that brings its own authority.
+mod anchors;
 /// Who did what, and what is never written down.
 mod audit;
 /// Who is asking.
@@ -22,6 +24,8 @@ mod distribution;
 mod drain;
 /// A token and a request in, a certificate out.
 mod enrollment;
+/// Enrolment by EST.
+mod est;
 /// Why a request would pass, or not.
 mod explain;
 /// Bytes that two parsers read differently.
@@ -36,6 +40,8 @@ mod oauth;
 mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
+/// The next certificate for the one that is shown.
+mod renewal;
 /// Cut off means cut off.
 mod revocation;
 /// One authority after another.

@@ -19,7 +19,8 @@
 //!    packs it with its key for clients that need one file.
 //! 6. **Use.** For every connection the gate reads the peer's leaf with [`ClientCertificate::parse`] and looks up (issuer key id,
 //!    serial) among what was issued.
-//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others.
+//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others, and
+//!    [`Issuer::draft_crl`] where the list may be long.
 //!
 //! # Example
 //!
@@ -68,6 +69,7 @@
 //! # }
 //! ```
 
+mod authority_access;
 mod ca_certificate;
 mod certificate;
 mod client_certificate;
@@ -100,11 +102,12 @@ mod subject_names;
 mod text;
 mod thumbprint;
 
+pub use authority_access::{AuthorityAddresses, authority_addresses};
 pub use ca_certificate::CaCertificate;
 pub use certificate::IssuedCertificate;
 pub use client_certificate::ClientCertificate;
 pub use cms::{certs_only_cms, csr_attributes};
-pub use crl::{Crl, CrlRequest};
+pub use crl::{Crl, CrlDraft, CrlRequest, CrlTerms, CrlToSign, SignedCrl};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
 pub use error::Error;
@@ -116,7 +119,7 @@ pub use link::{is_issued_by, issuer_name, may_sign_certificates, raw_names};
 pub use lint::lint;
 pub use name::AuthorityName;
 pub use path::{PATH_INTERMEDIATES_MAX, Path, PathAuthority, check_foreign_leaf, find_paths};
-pub use pem::{pem_certificate, pem_certificates, pem_crl, pem_request};
+pub use pem::{PemCrl, pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
     BasicConstraintsConfig, ExtendedKeyUsage, KeyChange, KeyUsage, Profile, ProfileConfig, ProfileKind, RenewalConfig,

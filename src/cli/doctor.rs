@@ -1,5 +1,5 @@
-mod crl;
 mod folder;
+mod reach;
 mod server;
 
 use clap::Args;

@@ -4,6 +4,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::expiry::ExpiryFile;
 use super::listener::{ListenerFile, Serves};
 use super::{
     AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, Pkcs11Settings,
@@ -28,6 +29,8 @@ pub struct ConfigFile {
     #[serde(default)]
     pub audit: AuditFile,
     #[serde(default)]
+    pub expiry: ExpiryFile,
+    #[serde(default)]
     pub log: LogFile,
 }
 
@@ -51,6 +54,8 @@ pub struct PkiFile {
     pub public_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crl_lifetime_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crl_partitions: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub issuances_per_minute: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -148,6 +153,7 @@ impl ConfigFile {
         let pki = self.pki.check(data, &mut faults);
         let limits = self.limits.check(&mut faults);
         let audit = self.audit.check(&mut faults);
+        let expiry = self.expiry.check(data, &mut faults);
         let log = self.log.check(&mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -162,6 +168,7 @@ impl ConfigFile {
             pki,
             limits,
             audit,
+            expiry,
             log,
         })
     }
@@ -210,6 +217,10 @@ impl PkiFile {
         if !(600..=864_000).contains(&crl_lifetime_seconds) {
             faults.push("pki.crl_lifetime_seconds must lie between 600 (10 minutes) and 864000 (10 days)".to_owned());
         }
+        let crl_partitions = self.crl_partitions.unwrap_or(1);
+        if !(1..=256).contains(&crl_partitions) {
+            faults.push("pki.crl_partitions must lie between 1 and 256".to_owned());
+        }
         let issuances_per_minute = self.issuances_per_minute.unwrap_or(600);
         if !(1..=1_000_000).contains(&issuances_per_minute) {
             faults.push("pki.issuances_per_minute must lie between 1 and 1000000".to_owned());
@@ -224,7 +235,7 @@ impl PkiFile {
             }
             Pkcs11Settings { module: file.module, token: file.token, pin_file: file.pin_file.map(|pin| data.join(pin)) }
         });
-        PkiSettings { public_url: self.public_url, crl_lifetime_seconds, issuances_per_minute, pkcs11 }
+        PkiSettings { public_url: self.public_url, crl_lifetime_seconds, crl_partitions, issuances_per_minute, pkcs11 }
     }
 }
 

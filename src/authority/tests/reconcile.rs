@@ -35,14 +35,13 @@ async fn loss() -> Loss {
 }
 
 impl Loss {
-    fn list(&self) -> RevocationList {
-        let issuing = self.lost.issuing().id.parse().unwrap();
-        RevocationList::parse(&self.lost.authority.crl(&issuing).unwrap()).unwrap()
+    async fn list(&self) -> RevocationList {
+        list_of(&self.lost).await
     }
 
-    fn evidence(&self) -> Evidence {
+    async fn evidence(&self) -> Evidence {
         let certificates = pki::pem_certificates(self.forgotten.certificate_pem.as_bytes()).unwrap();
-        Evidence { certificates, lists: vec![self.list()] }
+        Evidence { certificates, lists: vec![self.list().await] }
     }
 
     async fn reconcile(&self, evidence: &Evidence) -> Result<Reconciled, Failure> {
@@ -52,6 +51,12 @@ impl Loss {
     fn is_good(&self, issued: &Issued) -> bool {
         self.restored.entry(issued).is_some_and(|entry| entry.revoked.is_none())
     }
+}
+
+/// The list for clients, as it is published.
+async fn list_of(house: &House) -> RevocationList {
+    let issuing = house.issuing().id.parse().unwrap();
+    RevocationList::parse(&house.authority.crl(&issuing).await.unwrap().unwrap()).unwrap()
 }
 
 #[tokio::test]
@@ -75,7 +80,7 @@ async fn a_restored_authority_revokes_and_publishes_but_issues_to_nobody() {
 #[tokio::test]
 async fn what_others_kept_puts_the_register_right_again() {
     let loss = loss().await;
-    let done = loss.reconcile(&loss.evidence()).await.unwrap();
+    let done = loss.reconcile(&loss.evidence().await).await.unwrap();
     let expected =
         Reconciled { certificates_added: 1, certificates_known: 0, revocations_added: 1, unknown_serials_revoked: 1 };
     assert_eq!(done, expected);
@@ -86,31 +91,29 @@ async fn what_others_kept_puts_the_register_right_again() {
     assert!(house.authority.unreconciled_since().await.unwrap().is_none());
     house.issue().await;
     house.authority.publish_now().await.unwrap();
-    let issuing = house.issuing().id.parse().unwrap();
-    let list = RevocationList::parse(&house.authority.crl(&issuing).unwrap()).unwrap();
+    let list = list_of(house).await;
     assert_eq!(list.len(), 2, "both stand on the lists to come");
-    assert_eq!(code(loss.reconcile(&loss.evidence()).await), "not_restored", "once is enough");
+    assert_eq!(code(loss.reconcile(&loss.evidence().await).await), "not_restored", "once is enough");
 }
 
 #[tokio::test]
 async fn evidence_that_proves_nothing_changes_nothing() {
     let loss = loss().await;
-    let without_list = Evidence { lists: vec![], ..loss.evidence() };
+    let without_list = Evidence { lists: vec![], ..loss.evidence().await };
     assert_eq!(code(loss.reconcile(&without_list).await), "list_missing");
     // A certificate that a list revokes does not come back as good.
     let gone = pki::pem_certificates(loss.gone.certificate_pem.as_bytes()).unwrap();
     let stranger = House::open(own_authorities().await, Clock::manual(NOW)).await;
     let foreign = stranger.issue().await;
     let foreign = pki::pem_certificates(foreign.certificate_pem.as_bytes()).unwrap();
-    let evidence = Evidence { certificates: foreign, lists: vec![loss.list()] };
+    let evidence = Evidence { certificates: foreign, lists: vec![loss.list().await] };
     assert_eq!(code(loss.reconcile(&evidence).await), "evidence_not_ours");
     stranger.authority.publish_now().await.unwrap();
-    let foreign = stranger.authority.crl(&stranger.issuing().id.parse().unwrap()).unwrap();
-    let evidence = Evidence { lists: vec![RevocationList::parse(&foreign).unwrap()], ..Default::default() };
+    let evidence = Evidence { lists: vec![list_of(&stranger).await], ..Default::default() };
     assert_eq!(code(loss.reconcile(&evidence).await), "evidence_not_ours");
     assert!(loss.restored.authority.unreconciled_since().await.unwrap().is_some(), "still nothing is issued");
 
-    let evidence = Evidence { certificates: gone, lists: vec![loss.list()] };
+    let evidence = Evidence { certificates: gone, lists: vec![loss.list().await] };
     loss.reconcile(&evidence).await.unwrap();
     assert!(!loss.is_good(&loss.gone));
 }

@@ -218,6 +218,10 @@ async fn revoke_all(
             store::certificate::orphan(tx, &issuer_key_id, &serial, now).await?;
             done.unknown_serials_revoked += 1;
         }
+        if let (Some(row), pki::RevocationReason::KeyCompromise) = (&row, entry.reason) {
+            let source = format!("certificate {serial}");
+            store::blocked_key::insert(tx, &row.spki_fingerprint, entry.reason.as_str(), &source, now).await?;
+        }
         let at = UnixSeconds(entry.revoked_at.unix_timestamp());
         let reason = entry.reason.as_str();
         if store::revocation::insert(tx, &issuer_key_id, &serial, reason, at).await? && row.is_some() {

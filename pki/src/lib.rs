@@ -17,7 +17,8 @@
 //!    key for clients that need one file.
 //! 6. **Use.** For every connection the gate reads the peer's leaf with [`ClientCertificate::parse`] and looks up (issuer key id,
 //!    serial) among what was issued.
-//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others.
+//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others, and an
+//!    [`OcspSigner`] tells whoever asks about one.
 //!
 //! # Example
 //!
@@ -80,6 +81,7 @@ mod key_id;
 mod leaf_request;
 mod link;
 mod name;
+mod ocsp;
 mod pem;
 mod pkcs12;
 mod profile;
@@ -104,6 +106,9 @@ pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
 pub use link::{is_issued_by, issuer_name, may_sign_certificates};
 pub use name::AuthorityName;
+pub use ocsp::{
+    CertificateId, OcspAnswer, OcspIssuer, OcspQuery, OcspRefusal, OcspReply, OcspRequest, OcspSigner, OcspStatus,
+};
 pub use pem::{pem_certificate, pem_certificates, pem_crl};
 pub use pkcs12::pkcs12;
 pub use profile::{

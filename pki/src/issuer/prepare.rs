@@ -14,7 +14,7 @@ use crate::key::PublicKey;
 use crate::key_id::KeyId;
 use crate::leaf_request::{Identity, LeafRequest};
 use crate::name;
-use crate::profile::{ExtendedKeyUsage, KeyUsage, Profile};
+use crate::profile::{ExtendedKeyUsage, KeyUsage, Profile, ProfileKind};
 use crate::serial::Serial;
 use crate::thumbprint::{SpkiFingerprint, Thumbprint};
 
@@ -119,6 +119,11 @@ impl Issuer {
             },
             now,
         )
+    }
+
+    /// Whether its own certificate lets it issue certificates of this kind.
+    pub fn may_issue(&self, kind: ProfileKind) -> bool {
+        self.check_permitted(&Profile::builtin(kind)).is_ok()
     }
 
     pub(super) fn lay_out(

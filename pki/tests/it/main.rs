@@ -17,6 +17,8 @@ mod identifiers;
 mod keys;
 /// What each kind of certificate says, extension by extension.
 mod leaves;
+/// Questions by OpenSSL, answers judged by OpenSSL.
+mod ocsp;
 /// Statements about all inputs, tried on random ones.
 mod properties;
 /// Revocation lists read back: OpenSSL's, ours, and damaged ones.

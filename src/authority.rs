@@ -232,6 +232,7 @@ fn refused(error: pki::Error) -> Failure {
     use pki::Error as E;
     match &error {
         E::Crypto(_)
+        | E::Signer(_)
         | E::Lint(_)
         | E::WeakSerial { .. }
         | E::WrongIssuer

@@ -106,6 +106,8 @@ pub enum Error {
 
     #[error("the PKCS#12 file cannot be made: {0}")]
     Pkcs12(&'static str),
+    #[error("the key does not sign: {0}")]
+    Signer(String),
     #[error("cryptography failed while {0}")]
     Crypto(&'static str),
     #[error("the certificate that was built is not what was asked for ({0}); nothing was signed")]
@@ -159,6 +161,7 @@ impl Error {
             Self::OcspNotBelieved(_) => "ocsp_not_believed",
             Self::UnusableOcspSigner(_) => "unusable_ocsp_signer",
             Self::Pkcs12(_) => "pkcs12_failed",
+            Self::Signer(_) => "signer_failed",
             Self::Crypto(_) => "crypto_failed",
             Self::Lint(_) => "lint_failed",
         }

@@ -7,6 +7,7 @@ mod prepare;
 mod template;
 
 use std::fmt;
+use std::sync::Arc;
 
 use time::OffsetDateTime;
 
@@ -14,11 +15,12 @@ use crate::certificate::IssuedCertificate;
 use crate::crl::{Crl, CrlRequest};
 use crate::der;
 use crate::error::Error;
-use crate::key::{PrivateKey, PublicKey};
+use crate::key::PublicKey;
 use crate::key_id::KeyId;
 use crate::pem;
 use crate::profile::ExtendedKeyUsage;
 use crate::serial::Serial;
+use crate::signer::{self, Signer};
 use crate::thumbprint::Thumbprint;
 
 pub use prepare::Prepared;
@@ -36,7 +38,7 @@ pub struct Issuer {
     der: Vec<u8>,
     facts: Facts,
     public: PublicKey,
-    key: PrivateKey,
+    signer: Arc<dyn Signer>,
     /// rcgen's view of the authority, with a signer that does not sign.
     blank: rcgen::Issuer<'static, Blank>,
 }
@@ -168,13 +170,9 @@ impl Issuer {
         self.facts.path_length != Some(0)
     }
 
-    /// Signs, and verifies the signature before anybody sees it: a computing fault while signing with RSA gives the key away.
-    fn sign_tbs(&self, tbs: &[u8], algorithm: &[u8]) -> Result<Vec<u8>, Error> {
-        let signature = self.key.sign(tbs)?;
-        if !self.public.verify(template::verification(self.key.signature_algorithm())?, tbs, &signature) {
-            return Err(Error::Crypto("checking its own signature"));
-        }
-        Ok(der::signed(tbs, algorithm, &signature))
+    /// Signs what is laid out, with the DER AlgorithmIdentifier that it names, and puts both together.
+    pub(crate) fn sign_tbs(&self, tbs: &[u8], algorithm: &[u8]) -> Result<Vec<u8>, Error> {
+        Ok(der::signed(tbs, algorithm, &signer::sign_verified(&self.signer, tbs)?))
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! 1. **Authorities.** [`Issuer::self_signed`] makes the root, [`Issuer::subordinate`] the authorities below it: one for clients,
 //!    one for the gateway's own servers. [`Issuer::load`] takes them up again after a restart, or imports foreign ones, and
-//!    proves that what they issue chains. [`PrivateKey::encrypt`] and [`PrivateKey::decrypt`] keep their keys.
+//!    proves that what they issue chains. An authority signs by a [`Signer`]: a [`PrivateKey`], kept by
+//!    [`PrivateKey::encrypt`] and [`PrivateKey::decrypt`], or a key that lies elsewhere (PKCS#11).
 //! 2. **Request.** A partner makes a key and sends PKCS#10. [`VerifiedRequest::parse`] checks that the sender holds the key and
 //!    asks for nothing improper; [`VerifiedRequest::check_identity`] that it is for whom it was invited to be.
 //! 3. **Decision.** The caller writes a [`LeafRequest`]: name, [`SpiffeId`], lifetime and the key, and nothing else from the
@@ -89,6 +90,7 @@ mod revocation;
 mod revocation_list;
 mod serial;
 mod signature;
+mod signer;
 mod spiffe_id;
 mod text;
 mod thumbprint;
@@ -117,5 +119,6 @@ pub use profile::{
 pub use revocation::{RevocationReason, RevokedEntry};
 pub use revocation_list::{Revocation, RevocationList, distribution_addresses};
 pub use serial::Serial;
+pub use signer::Signer;
 pub use spiffe_id::SpiffeId;
 pub use thumbprint::{SpkiFingerprint, Thumbprint};

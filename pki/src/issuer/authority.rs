@@ -1,5 +1,7 @@
 //! How authorities come to be: a root signs itself, a root signs the ones below it.
 
+use std::sync::Arc;
+
 use rcgen::PublicKeyData as _;
 use time::OffsetDateTime;
 use x509_parser::certificate::X509Certificate;
@@ -7,17 +9,18 @@ use x509_parser::extensions::ParsedExtension;
 use x509_parser::x509::RelativeDistinguishedName;
 
 use super::prepare::{Contents, Window, certificate_params};
-use super::template::{Blank, Layout, verification};
+use super::template::{Blank, Layout};
 use super::{Facts, Issuer, lint};
 use crate::certificate::{self, IssuedCertificate};
 use crate::der;
 use crate::distribution_points::DistributionPoints;
 use crate::error::Error;
-use crate::key::{PrivateKey, PublicKey};
+use crate::key::PublicKey;
 use crate::key_id::KeyId;
 use crate::name::AuthorityName;
 use crate::profile::{ExtendedKeyUsage, Profile, ProfileKind};
 use crate::serial::Serial;
+use crate::signer::{self, Signer};
 use crate::thumbprint::Thumbprint;
 
 impl Issuer {
@@ -31,7 +34,7 @@ impl Issuer {
     pub fn self_signed(
         profile: &Profile,
         name: impl Into<AuthorityName>,
-        key: PrivateKey,
+        key: impl Signer + 'static,
         serial: Serial,
         now: OffsetDateTime,
     ) -> Result<Self, Error> {
@@ -51,7 +54,7 @@ impl Issuer {
             urls: &DistributionPoints::default(),
         };
         let params = certificate_params(profile, &contents, &validity)?;
-        let blank = rcgen::Issuer::from_params(&params, Blank::of(&key));
+        let blank = rcgen::Issuer::from_params(&params, Blank::of(&public_key));
         let layout = Layout::of_certificate(&params, public_key.for_rcgen(), &blank)?;
         let subject_der = certificate::parse(&layout.object)?.subject().as_raw().to_vec();
         let expected = lint::Expected {
@@ -64,11 +67,8 @@ impl Issuer {
             public_key: &public_key,
         };
         lint::check(&layout.object, &expected)?;
-        let signature = key.sign(&layout.tbs)?;
-        if !public_key.verify(verification(key.signature_algorithm())?, &layout.tbs, &signature) {
-            return Err(Error::Crypto("checking its own signature"));
-        }
-        Self::assemble(der::signed(&layout.tbs, &layout.signature_algorithm, &signature), key)
+        let signature = signer::sign_verified(&key, &layout.tbs)?;
+        Self::assemble(der::signed(&layout.tbs, &layout.signature_algorithm, &signature), Arc::new(key))
     }
 
     /// Makes an authority below `parent`. Its validity is cut at the parent's; its name is made as in [`Issuer::self_signed`].
@@ -81,13 +81,13 @@ impl Issuer {
         parent: &Issuer,
         profile: &Profile,
         name: impl Into<AuthorityName>,
-        key: PrivateKey,
+        key: impl Signer + 'static,
         serial: Serial,
         urls: &DistributionPoints,
         now: OffsetDateTime,
     ) -> Result<Self, Error> {
         let issued = parent.certify_authority(profile, name, key.public_key(), serial, urls, now)?;
-        Self::assemble(issued.der, key)
+        Self::assemble(issued.der, Arc::new(key))
     }
 
     /// Signs the certificate of an authority whose private key is elsewhere: the root key stays offline, and only a public key
@@ -121,18 +121,18 @@ impl Issuer {
     }
 
     /// Puts a certificate and its key together, checking that they fit and that the certificate is an authority's.
-    pub(super) fn assemble(der: Vec<u8>, key: PrivateKey) -> Result<Self, Error> {
+    pub(super) fn assemble(der: Vec<u8>, signer: Arc<dyn Signer>) -> Result<Self, Error> {
         let certificate = certificate::parse(&der)?;
         let public = PublicKey::from_spki_der(certificate.public_key().raw)?;
-        if public != *key.public_key() {
+        if public != *signer.public_key() {
             return Err(Error::KeyMismatch);
         }
         let facts = Facts::read(&certificate, &public)?;
         let unusable =
             |_| Error::NotAnAuthority("its name has a form that cannot be copied into what it issues".into());
-        let blank = rcgen::Issuer::from_ca_cert_der(&der.as_slice().into(), Blank::of(&key)).map_err(unusable)?;
+        let blank = rcgen::Issuer::from_ca_cert_der(&der.as_slice().into(), Blank::of(&public)).map_err(unusable)?;
         debug_assert_eq!(blank.key().der_bytes(), public.for_rcgen().der_bytes());
-        Ok(Self { facts, public, key, blank, der })
+        Ok(Self { facts, public, signer, blank, der })
     }
 }
 

@@ -1,5 +1,7 @@
 //! Taking up an authority that already exists, ours after a restart or an imported one.
 
+use std::sync::Arc;
+
 use time::{Duration, OffsetDateTime};
 
 use super::Issuer;
@@ -13,6 +15,7 @@ use crate::pem;
 use crate::profile::{Profile, ProfileKind};
 use crate::serial::Serial;
 use crate::signature;
+use crate::signer::Signer;
 
 impl Issuer {
     /// Takes up an authority from its certificate, PEM (one block) or DER, and its key.
@@ -23,9 +26,9 @@ impl Issuer {
     /// # Errors
     /// [`Error::KeyMismatch`]; [`Error::NotAnAuthority`] with the reason; [`Error::OutlivesIssuer`] when it has ended and
     /// [`Error::IssuerNotYetValid`] when it has not begun at `now`; the errors of reading.
-    pub fn load(certificate: &[u8], key: PrivateKey, now: OffsetDateTime) -> Result<Self, Error> {
+    pub fn load(certificate: &[u8], key: impl Signer + 'static, now: OffsetDateTime) -> Result<Self, Error> {
         let der = one_certificate(certificate)?;
-        let issuer = Self::assemble(der, key)?;
+        let issuer = Self::assemble(der, Arc::new(key))?;
         if issuer.is_root() {
             issuer.check_signed_by(&issuer.der)?;
         }

@@ -1,11 +1,11 @@
 //! rcgen as an encoder only: it lays out what is to be signed, and never holds the key.
 
-use aws_lc_rs::signature::{self, VerificationAlgorithm};
 use rcgen::{CertificateParams, PublicKeyData, SignatureAlgorithm, SigningKey};
 
 use crate::der;
 use crate::error::Error;
-use crate::key::PrivateKey;
+use crate::key::PublicKey;
+use crate::signer;
 
 /// A signer with the authority's algorithm and public key that leaves the signature empty.
 #[derive(Clone)]
@@ -15,8 +15,8 @@ pub(super) struct Blank {
 }
 
 impl Blank {
-    pub(super) fn of(key: &PrivateKey) -> Self {
-        Self { algorithm: key.signature_algorithm(), public: key.public_key().for_rcgen().der_bytes().to_vec() }
+    pub(super) fn of(key: &PublicKey) -> Self {
+        Self { algorithm: signer::signature_algorithm(key.algorithm()), public: key.for_rcgen().der_bytes().to_vec() }
     }
 }
 
@@ -58,16 +58,4 @@ impl Layout {
         let (tbs, signature_algorithm) = (tbs.to_vec(), signature_algorithm.to_vec());
         Ok(Self { object, tbs, signature_algorithm })
     }
-}
-
-/// How a signature of this algorithm is verified.
-pub(super) fn verification(algorithm: &SignatureAlgorithm) -> Result<&'static dyn VerificationAlgorithm, Error> {
-    let known: [(&SignatureAlgorithm, &'static dyn VerificationAlgorithm); 4] = [
-        (&rcgen::PKCS_ECDSA_P256_SHA256, &signature::ECDSA_P256_SHA256_ASN1),
-        (&rcgen::PKCS_ECDSA_P384_SHA384, &signature::ECDSA_P384_SHA384_ASN1),
-        (&rcgen::PKCS_ED25519, &signature::ED25519),
-        (&rcgen::PKCS_RSA_SHA256, &signature::RSA_PKCS1_2048_8192_SHA256),
-    ];
-    let found = known.into_iter().find(|(candidate, _)| *candidate == algorithm);
-    found.map(|(_, verification)| verification).ok_or(Error::Crypto("choosing a signature algorithm"))
 }

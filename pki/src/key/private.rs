@@ -152,10 +152,6 @@ impl PrivateKey {
         self.public.algorithm()
     }
 
-    pub(crate) fn signature_algorithm(&self) -> &'static rcgen::SignatureAlgorithm {
-        self.pair.algorithm()
-    }
-
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         self.pair.sign(message).map_err(|_| Error::Crypto("signing"))
     }

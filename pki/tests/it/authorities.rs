@@ -1,4 +1,6 @@
-use pki::{DistributionPoints, Issuer, KeyAlgorithm, PrivateKey, Profile, ProfileKind};
+use std::sync::Arc;
+
+use pki::{DistributionPoints, Error, Issuer, KeyAlgorithm, PrivateKey, Profile, ProfileKind, PublicKey, Signer};
 use time::Duration;
 
 use crate::harness::{Hierarchy, NOW, Openssl, at, client_request, code, key, now, serial, urls};
@@ -233,4 +235,52 @@ fn a_subject_that_the_encoder_cannot_write_is_refused() {
     let common_name = der.windows(5).rposition(|window| window == [6, 3, 0x55, 4, 3]).unwrap();
     der[common_name + 2] = 0x7b;
     assert_eq!(code(Issuer::load(&der, key, now())), "not_an_authority");
+}
+
+/// A key that lies elsewhere, as in a token: what signs is reached through an `Arc`, and may break.
+struct Elsewhere {
+    shown: PrivateKey,
+    signs: Signs,
+}
+
+type Signs = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + Send + Sync>;
+
+impl Signer for Elsewhere {
+    fn public_key(&self) -> &PublicKey {
+        self.shown.public_key()
+    }
+
+    fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        (self.signs)(message)
+    }
+}
+
+#[test]
+fn an_authority_signs_by_whatever_holds_its_key() {
+    let (hierarchy, openssl) = (Hierarchy::new(), Openssl::new());
+    for algorithm in [KeyAlgorithm::EcdsaP256, KeyAlgorithm::EcdsaP384, KeyAlgorithm::Rsa3072] {
+        let inside = key(algorithm);
+        let shown = PrivateKey::from_pkcs8_der(&inside.to_pkcs8_der()).unwrap();
+        let signer: Arc<dyn Signer> =
+            Arc::new(Elsewhere { shown, signs: Box::new(move |message| Signer::sign(&inside, message)) });
+        let profile = Profile::builtin(ProfileKind::Issuing);
+        let issuer =
+            Issuer::subordinate(&hierarchy.root, &profile, "Token", signer.clone(), serial(), &urls(), now()).unwrap();
+        let issuer = Issuer::load(issuer.certificate_der(), signer, now()).unwrap();
+        let leaf = hierarchy.issue(&issuer, client_request(key(KeyAlgorithm::EcdsaP256).public_key()));
+        assert!(openssl.verify(&hierarchy, &issuer, &leaf.der, "-purpose sslclient").ok, "{algorithm}");
+    }
+}
+
+#[test]
+fn a_signer_that_fails_or_signs_with_another_key_issues_nothing() {
+    let made = |signs: Signs| {
+        let shown = key(KeyAlgorithm::EcdsaP384);
+        let profile = Profile::builtin(ProfileKind::Root);
+        code(Issuer::self_signed(&profile, "Broken", Elsewhere { shown, signs }, serial(), now()))
+    };
+    let other = key(KeyAlgorithm::EcdsaP384);
+    assert_eq!(made(Box::new(move |message| Signer::sign(&other, message))), "crypto_failed");
+    assert_eq!(made(Box::new(|_| Err(Error::Signer("the token is gone".into())))), "signer_failed");
+    assert_eq!(made(Box::new(|_| Ok(Vec::new()))), "crypto_failed");
 }

@@ -74,7 +74,9 @@ struct Inner {
     store: Store,
     snapshot: Arc<Snapshot>,
     clock: Clock,
-    issuers: Issuers,
+    /// Swapped whole when an authority is made or moves on in its life.
+    issuers: ArcSwap<Issuers>,
+    reloading: tokio::sync::Mutex<()>,
     publisher: Publisher,
     shelf: ArcSwap<Shelf>,
 }
@@ -82,7 +84,8 @@ struct Inner {
 /// What the TLS verifier builds chains to.
 #[derive(Clone, Debug)]
 pub struct TrustAnchors {
-    pub root: CertificateDer<'static>,
+    /// The roots, the active one first.
+    pub roots: Vec<CertificateDer<'static>>,
     /// The authorities that issue client certificates, retiring ones too. Partners' clients often send their leaf alone: with
     /// these as anchors such a chain is complete.
     pub issuing: Vec<CertificateDer<'static>>,
@@ -104,24 +107,51 @@ impl Authority {
     ) -> Result<Self, Failure> {
         CrashPoint::announce();
         settings.check()?;
-        let issuers = Issuers::open(&store, &keys, &clock).await?;
+        let issuers = Issuers::open(&store, &keys, &clock, None).await?;
         let publisher = Publisher::open(&store, &issuers).await?;
         let shelf = ArcSwap::from_pointee(publisher.shelf(&issuers));
-        let authority =
-            Self { inner: Arc::new(Inner { settings, keys, store, snapshot, clock, issuers, publisher, shelf }) };
+        let authority = Self {
+            inner: Arc::new(Inner {
+                settings,
+                keys,
+                store,
+                snapshot,
+                clock,
+                issuers: ArcSwap::from_pointee(issuers),
+                reloading: tokio::sync::Mutex::default(),
+                publisher,
+                shelf,
+            }),
+        };
         authority.orphan_what_a_crash_left().await?;
-        authority.inner.publisher.nudge(authority.inner.issuers.signing());
+        authority.inner.publisher.nudge(authority.inner.issuers().signing());
         Ok(authority)
+    }
+
+    /// Takes up what has changed among the authorities: new ones, and those that moved on in their life. Who made the change calls
+    /// this before it answers; the others hear of it by the feed.
+    ///
+    /// # Errors
+    /// As [`Authority::open`]; the authorities stay as they were.
+    pub async fn reload_issuers(&self) -> Result<(), Failure> {
+        let _one_at_a_time = self.inner.reloading.lock().await;
+        let before = self.inner.issuers();
+        let issuers = Issuers::open(&self.inner.store, &self.inner.keys, &self.inner.clock, Some(&before)).await?;
+        self.inner.publisher.take_up(&self.inner.store, &issuers).await?;
+        self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&issuers)));
+        self.inner.issuers.store(Arc::new(issuers));
+        self.inner.publisher.nudge(self.inner.issuers().signing().filter(|id| before.find(&id.to_string()).is_none()));
+        Ok(())
     }
 
     /// What a verifier of client certificates needs.
     pub fn trust_anchors(&self) -> TrustAnchors {
-        self.inner.issuers.trust_anchors()
+        self.inner.issuers().trust_anchors()
     }
 
     /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs.
     pub fn root_pem(&self) -> String {
-        pki::pem_certificate(&self.inner.issuers.root().certificate_der)
+        pki::pem_certificate(&self.inner.issuers().root().certificate_der)
     }
 
     /// The trust domain of the identities it issues.
@@ -169,6 +199,13 @@ impl Authority {
 
     fn now(&self) -> Result<OffsetDateTime, Fault> {
         instant(self.inner.clock.now())
+    }
+}
+
+impl Inner {
+    /// The authorities as they are now; what is held of them does not change.
+    fn issuers(&self) -> Arc<Issuers> {
+        self.issuers.load_full()
     }
 }
 

@@ -70,7 +70,14 @@ async fn renew_tls(foundation: Foundation, tls: Arc<TlsCells>, draining: Cancell
     loop {
         tokio::select! {
             () = draining.cancelled() => return,
-            changed = issuers.changed() => if changed.is_err() { return },
+            changed = issuers.changed() => {
+                if changed.is_err() {
+                    return;
+                }
+                if let Err(failure) = foundation.authority.reload_issuers().await {
+                    tracing::error!(%failure, "what changed among the authorities could not be taken up");
+                }
+            }
             changed = own.changed() => if changed.is_err() { return },
         }
         if let Err(failure) = tls.renew(&foundation).await {

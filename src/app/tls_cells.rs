@@ -96,7 +96,7 @@ fn make(
         }
     };
     let trusted = foundation.authority.trust_anchors();
-    let anchors = std::iter::once(&trusted.root).chain(&trusted.issuing).map(|der| der.to_vec()).collect();
+    let anchors = trusted.roots.iter().chain(&trusted.issuing).map(|der| der.to_vec()).collect();
     Ok(server_config(&TlsSettings {
         mode: config.client_certificates,
         identity: &identity,

@@ -31,6 +31,10 @@ pub(super) struct Order {
     pub(super) scopes: Option<Vec<String>>,
     pub(super) networks: Option<Vec<String>>,
     pub(super) claim: Option<Claim>,
+    /// The serial of the certificate that this one renews.
+    pub(super) replaces: Option<String>,
+    /// The enrolment that it came by.
+    pub(super) enrollment_id: Option<String>,
     /// For the audit: `certificate.issue`.
     pub(super) action: &'static str,
 }
@@ -132,12 +136,18 @@ impl Authority {
             serial: serial.clone(),
             client_id: order.holder.as_ref().map(|holder| holder.client.id.clone()),
             kind: order.kind,
+            profile: order.request.identity.profile_kind().as_str().to_owned(),
             subject: prepared.subject().to_owned(),
+            key_algorithm: order.request.public_key.algorithm().to_string(),
             spki_fingerprint: prepared.spki_fingerprint().to_string(),
             not_before: UnixSeconds(prepared.not_before().unix_timestamp()),
             not_after: UnixSeconds(prepared.not_after().unix_timestamp()),
             scopes: order.scopes.clone(),
             networks: order.networks.clone(),
+            crl_partition: 0,
+            replaces: order.replaces.clone(),
+            enrollment_id: order.enrollment_id.clone(),
+            tbs: prepared.tbs_der().to_vec(),
         };
         store::certificate::insert_reserved(&mut tx, &reservation, now).await?;
         if let Some(Claim { key, request }) = &order.claim {
@@ -208,7 +218,7 @@ impl Authority {
             Ok(false) => {}
             Err(error) => tracing::error!(serial, %error, "a failed issuance could not be closed"),
         }
-        self.inner.publisher.nudge(self.inner.issuers.find(issuer).map(|issuer| &issuer.key_id));
+        self.inner.publisher.nudge(self.inner.issuers().find(issuer).map(|issuer| &issuer.key_id));
     }
 
     /// The client must be there and in force at the instant of reservation, and the narrowing must narrow.
@@ -233,7 +243,7 @@ impl Authority {
             let message = format!("This key already belongs to {whose}. Make a new key for each client.");
             Err(Refusal::conflict("key_in_use", message).into())
         };
-        if self.inner.issuers.all().iter().any(|issuer| issuer.key_id == *key.key_id()) {
+        if self.inner.issuers().all().iter().any(|issuer| issuer.key_id == *key.key_id()) {
             return in_use("an authority of this installation");
         }
         let partner = order.holder.as_ref().map(|holder| &holder.partner.id);

@@ -127,13 +127,15 @@ impl Authority {
             off_thread("making a key", move || PrivateKey::generate(new.key_algorithm)).await?.map_err(refused)?;
         let request = self.leaf_request(&holder, key.public_key().clone(), new.lifetime_seconds)?;
         let order = Order {
-            signer: self.inner.issuers.issuing().signer()?.clone(),
+            signer: self.inner.issuers().issuing().signer()?.clone(),
             request,
             kind: CertificateKind::Client,
             holder: Some(holder),
             scopes: new.scopes,
             networks: new.networks,
             claim,
+            replaces: None,
+            enrollment_id: None,
             action: "certificate.issue",
         };
         let (row, der) = match self.carry_out(&order, actor).await? {
@@ -167,13 +169,15 @@ impl Authority {
         let holder = self.holder(&new.client).await?;
         request.check_identity(&self.identity(&holder)?).map_err(refused)?;
         let order = Order {
-            signer: self.inner.issuers.issuing().signer()?.clone(),
+            signer: self.inner.issuers().issuing().signer()?.clone(),
             request: self.leaf_request(&holder, request.public_key().clone(), new.lifetime_seconds)?,
             kind: CertificateKind::Client,
             holder: Some(holder),
             scopes: new.scopes,
             networks: new.networks,
             claim,
+            replaces: None,
+            enrollment_id: None,
             action: "certificate.sign",
         };
         let (row, der) = match self.carry_out(&order, actor).await? {
@@ -189,7 +193,8 @@ impl Authority {
     }
 
     fn issued(&self, row: CertificateRow, der: &[u8], key: Option<IssuedKey>) -> Issued {
-        let issuer = self.inner.issuers.find(&row.issuer_key_id);
+        let issuers = self.inner.issuers();
+        let issuer = issuers.find(&row.issuer_key_id);
         let chain_pem = issuer.map(|issuer| pki::pem_certificate(&issuer.certificate_der)).unwrap_or_default();
         let certificate_pem = pki::pem_certificate(der);
         let certificate = CertificateView { pem: Some(certificate_pem.clone()), ..self.view(row) };

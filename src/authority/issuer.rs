@@ -20,7 +20,7 @@ pub struct IssuerView {
     pub id: String,
     /// `root`, `issuing` or `server-issuing`.
     pub kind: &'static str,
-    /// `active`, `retiring` or `removed`.
+    /// `prepared`, `trusted`, `active` or `retiring`.
     pub state: &'static str,
     pub subject: String,
     pub not_after: i64,
@@ -28,8 +28,8 @@ pub struct IssuerView {
     /// SHA-256 of the DER, hex.
     pub thumbprint: String,
     pub certificate_pem: String,
-    /// The file of its key in the keys folder; absent when that is kept elsewhere.
-    pub key_file: Option<String>,
+    /// The file of its key in the keys folder, or a `pkcs11:` URI; absent when the key is kept elsewhere.
+    pub key_location: Option<String>,
     /// Whether its key is loaded here.
     pub signs: bool,
     /// Its newest revocation list.
@@ -47,8 +47,10 @@ pub struct CrlView {
 impl Authority {
     /// Every authority: the root first, then the others, oldest first.
     pub fn issuers(&self) -> Vec<IssuerView> {
-        let issuers = self.inner.issuers.all.iter();
+        let issuers = self.inner.issuers();
         issuers
+            .all
+            .iter()
             .map(|issuer| IssuerView {
                 id: issuer.key_id.to_string(),
                 kind: issuer.kind.as_str(),
@@ -58,7 +60,7 @@ impl Authority {
                 created_at: issuer.created_at.0,
                 thumbprint: Thumbprint::of(&issuer.certificate_der).to_string(),
                 certificate_pem: pki::pem_certificate(&issuer.certificate_der),
-                key_file: issuer.key_file.clone(),
+                key_location: issuer.key_location.clone(),
                 signs: issuer.signer.is_ok(),
                 crl: self.inner.publisher.newest(&issuer.key_id).map(|crl| CrlView {
                     number: crl.number,
@@ -75,11 +77,13 @@ pub(super) struct Issuer {
     pub(super) key_id: KeyId,
     pub(super) kind: IssuerKind,
     pub(super) state: IssuerState,
+    /// Since then nothing that it issued is accepted.
+    pub(super) tainted_at: Option<UnixSeconds>,
     pub(super) subject: String,
     pub(super) certificate_der: Vec<u8>,
     pub(super) not_after: UnixSeconds,
     pub(super) created_at: UnixSeconds,
-    pub(super) key_file: Option<String>,
+    pub(super) key_location: Option<String>,
     /// Why it cannot sign, where it cannot.
     signer: Result<Arc<pki::Issuer>, NoSigner>,
 }
@@ -93,6 +97,12 @@ enum NoSigner {
 }
 
 impl Issuer {
+    /// Whether what it issued may be accepted at all.
+    pub(super) fn is_trusted(&self) -> bool {
+        let standing = matches!(self.state, IssuerState::Trusted | IssuerState::Active | IssuerState::Retiring);
+        standing && self.tainted_at.is_none()
+    }
+
     /// The key that signs for it.
     pub(super) fn signer(&self) -> Result<&Arc<pki::Issuer>, Failure> {
         match &self.signer {
@@ -108,7 +118,7 @@ impl Issuer {
 
 /// All authorities that are not removed. Exactly one of each kind is active.
 pub(super) struct Issuers {
-    all: Vec<Issuer>,
+    all: Vec<Arc<Issuer>>,
     root: usize,
     issuing: usize,
     server_issuing: usize,
@@ -116,7 +126,13 @@ pub(super) struct Issuers {
 
 impl Issuers {
     /// Reads the table and unlocks the keys of those that sign here.
-    pub(super) async fn open(store: &Store, keys: &KeyDirectory, clock: &Clock) -> Result<Self, Failure> {
+    /// Those of `before` that stand as they stood are taken over: unlocking a key takes some tenths of a second.
+    pub(super) async fn open(
+        store: &Store,
+        keys: &KeyDirectory,
+        clock: &Clock,
+        before: Option<&Self>,
+    ) -> Result<Self, Failure> {
         let mut rows = store::issuer::list(store).await?;
         if rows.is_empty() {
             return Err(Refusal::conflict(
@@ -129,7 +145,9 @@ impl Issuers {
         rows.sort_by_key(|row| row.kind != IssuerKind::Root);
         let mut all = Vec::with_capacity(rows.len());
         for row in rows {
-            all.push(Issuer::open(row, keys, clock).await?);
+            let known =
+                before.and_then(|before| before.all.iter().find(|issuer| issuer.key_id.to_string() == row.key_id));
+            all.push(Arc::new(Issuer::open(row, keys, clock, known.map(|known| &**known)).await?));
         }
         let active = |kind: IssuerKind| {
             let mut found =
@@ -145,7 +163,7 @@ impl Issuers {
         Ok(Self { root, issuing, server_issuing, all })
     }
 
-    pub(super) fn all(&self) -> &[Issuer] {
+    pub(super) fn all(&self) -> &[Arc<Issuer>] {
         &self.all
     }
 
@@ -164,7 +182,7 @@ impl Issuers {
     }
 
     pub(super) fn find(&self, key_id: &str) -> Option<&Issuer> {
-        self.all.iter().find(|issuer| issuer.key_id.to_string() == key_id)
+        self.all.iter().map(|issuer| &**issuer).find(|issuer| issuer.key_id.to_string() == key_id)
     }
 
     /// Those whose key is loaded, and which so sign revocation lists here.
@@ -173,17 +191,26 @@ impl Issuers {
     }
 
     pub(super) fn trust_anchors(&self) -> TrustAnchors {
-        let der = |issuer: &Issuer| CertificateDer::from(issuer.certificate_der.clone());
+        let of = |kind: IssuerKind| self.all.iter().filter(move |issuer| issuer.kind == kind && issuer.is_trusted());
+        let der = |issuer: &Arc<Issuer>| CertificateDer::from(issuer.certificate_der.clone());
+        let mut roots: Vec<_> = of(IssuerKind::Root).collect();
+        roots.sort_by_key(|root| root.state != IssuerState::Active);
         TrustAnchors {
-            root: der(self.root()),
-            issuing: self.all.iter().filter(|issuer| issuer.kind == IssuerKind::Issuing).map(der).collect(),
+            roots: roots.into_iter().map(der).collect(),
+            issuing: of(IssuerKind::Issuing).map(der).collect(),
         }
     }
 }
 
 impl Issuer {
-    async fn open(row: IssuerRow, keys: &KeyDirectory, clock: &Clock) -> Result<Self, Failure> {
-        let signer = match (&row.key_file, row.kind) {
+    async fn open(row: IssuerRow, keys: &KeyDirectory, clock: &Clock, known: Option<&Self>) -> Result<Self, Failure> {
+        let unchanged = |known: &&Self| {
+            known.certificate_der == row.certificate && known.key_location == row.key_location && known.signer.is_ok()
+        };
+        let signer = match (&row.key_location, row.kind) {
+            _ if known.filter(unchanged).is_some() => {
+                known.and_then(|known| known.signer.as_ref().ok()).cloned().ok_or(NoSigner::NotLoaded)
+            }
             (Some(file), IssuerKind::Issuing | IssuerKind::ServerIssuing) => {
                 let (key, certificate, now) = (keys.load(file).await?, row.certificate.clone(), instant(clock.now())?);
                 match off_thread("loading an authority", move || pki::Issuer::load(&certificate, key, now)).await? {
@@ -209,11 +236,12 @@ impl Issuer {
             key_id: stored("issuer key id", &row.key_id)?,
             kind: row.kind,
             state: row.state,
+            tainted_at: row.tainted_at.map(UnixSeconds),
             subject: row.subject,
             certificate_der: row.certificate,
             not_after: UnixSeconds(row.not_after),
             created_at: UnixSeconds(row.created_at),
-            key_file: row.key_file,
+            key_location: row.key_location,
             signer,
         })
     }

@@ -53,19 +53,28 @@ pub(super) struct Publisher {
 impl Publisher {
     /// Takes up the lists that were published before.
     pub(super) async fn open(store: &Store, issuers: &Issuers) -> Result<Self, Fault> {
-        let mut newest = BTreeMap::new();
-        for issuer in issuers.all() {
-            if let Some(row) = store::crl::get(store, &issuer.key_id.to_string()).await? {
-                measure(&row);
-                newest.insert(issuer.key_id.clone(), Arc::new(row));
-            }
-        }
-        Ok(Self {
-            newest: RwLock::new(newest),
+        let publisher = Self {
+            newest: RwLock::default(),
             due: Mutex::default(),
             nudged: Notify::new(),
             turn: tokio::sync::Mutex::default(),
-        })
+        };
+        publisher.take_up(store, issuers).await?;
+        Ok(publisher)
+    }
+
+    /// Takes up the lists of authorities that are not known yet.
+    pub(super) async fn take_up(&self, store: &Store, issuers: &Issuers) -> Result<(), Fault> {
+        for issuer in issuers.all() {
+            if self.newest(&issuer.key_id).is_some() {
+                continue;
+            }
+            if let Some(row) = store::crl::get(store, &issuer.key_id.to_string()).await? {
+                measure(&row);
+                self.remember(&issuer.key_id, Arc::new(row));
+            }
+        }
+        Ok(())
     }
 
     /// The newest list of an authority.
@@ -82,7 +91,7 @@ impl Publisher {
     /// What is laid out for others to fetch.
     pub(super) fn shelf(&self, issuers: &Issuers) -> Shelf {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
-        let exhibit = |issuer: &'_ Issuer| newest.get(&issuer.key_id).cloned();
+        let exhibit = |issuer: &Arc<Issuer>| newest.get(&issuer.key_id).cloned();
         let lists: Vec<_> = issuers.all().iter().map(exhibit).collect();
         let exhibits: Vec<_> = issuers
             .all()
@@ -152,7 +161,7 @@ impl Authority {
     /// # Errors
     /// The first that could not be made; those before it are published.
     pub async fn publish_now(&self) -> Result<(), Failure> {
-        for issuer in self.inner.issuers.signing() {
+        for issuer in self.inner.issuers().signing() {
             self.publish(issuer).await?;
         }
         Ok(())
@@ -168,8 +177,9 @@ impl Authority {
     /// # Errors
     /// `key_file_missing`, `wrong_passphrase`, `key_file_exposed`.
     pub async fn publish_root(&self, actor: &Actor) -> Result<(), Failure> {
-        let root = self.inner.issuers.root();
-        let key = self.inner.keys.load(root.key_file.as_deref().unwrap_or(ROOT_KEY)).await?;
+        let issuers = self.inner.issuers();
+        let root = issuers.root();
+        let key = self.inner.keys.load(root.key_location.as_deref().unwrap_or(ROOT_KEY)).await?;
         let (certificate, now) = (root.certificate_der.clone(), self.now()?);
         let signer = off_thread("loading the root", move || pki::Issuer::load(&certificate, key, now)).await?;
         let row = self.publish_with(root, Arc::new(signer.map_err(refused)?), ROOT_CRL_LIFETIME_SECONDS).await?;
@@ -184,12 +194,13 @@ impl Authority {
         let mut due = self.inner.publisher.take_due();
         let now = self.inner.clock.now();
         let scheduled: Vec<KeyId> =
-            self.inner.issuers.signing().filter(|issuer| self.half_life(issuer) <= now).cloned().collect();
+            self.inner.issuers().signing().filter(|issuer| self.half_life(issuer) <= now).cloned().collect();
         if !scheduled.is_empty() {
             self.housekeeping(now).await;
         }
         due.extend(scheduled);
-        let signing: BTreeSet<&KeyId> = self.inner.issuers.signing().collect();
+        let issuers = self.inner.issuers();
+        let signing: BTreeSet<&KeyId> = issuers.signing().collect();
         let mut all = true;
         for issuer in due {
             if !signing.contains(&issuer) {
@@ -207,7 +218,8 @@ impl Authority {
     }
 
     async fn publish(&self, issuer: &KeyId) -> Result<(), Failure> {
-        let issuer = self.inner.issuers.all().iter().find(|known| known.key_id == *issuer);
+        let issuers = self.inner.issuers();
+        let issuer = issuers.all().iter().find(|known| known.key_id == *issuer);
         let issuer = issuer.ok_or_else(|| Fault::new("a list of an unknown authority is due"))?;
         self.publish_with(issuer, issuer.signer()?.clone(), self.inner.settings.crl_lifetime_seconds).await?;
         Ok(())
@@ -240,7 +252,7 @@ impl Authority {
             tracing::info!(issuer = key_id, number, next_update = row.next_update, "revocation list published");
             let row = Arc::new(row);
             self.inner.publisher.remember(&issuer.key_id, row.clone());
-            self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&self.inner.issuers)));
+            self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&self.inner.issuers())));
             return Ok(row);
         }
         Err(Fault::new(format!("others take every number for the list of {key_id}")).into())
@@ -282,7 +294,7 @@ impl Authority {
 
     fn until_half_life(&self) -> Duration {
         let now = self.inner.clock.now();
-        let next = self.inner.issuers.signing().map(|issuer| self.half_life(issuer).0.saturating_sub(now.0)).min();
+        let next = self.inner.issuers().signing().map(|issuer| self.half_life(issuer).0.saturating_sub(now.0)).min();
         // One second at least: a list that cannot be made must not keep a processor busy.
         Duration::from_secs(next.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0))
             .clamp(RETRY_MIN, CLOCK_CHECK)
@@ -306,7 +318,7 @@ impl Authority {
     }
 
     fn warn_of_old_root_list(&self) {
-        let list = self.inner.publisher.newest(&self.inner.issuers.root().key_id);
+        let list = self.inner.publisher.newest(&self.inner.issuers().root().key_id);
         let left = list.map_or(0, |row| row.next_update - self.inner.clock.now().0);
         if left < ROOT_CRL_WARNING_SECONDS {
             let days_left = left.div_euclid(86_400);

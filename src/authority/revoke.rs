@@ -191,7 +191,8 @@ impl Authority {
         if issuers.is_empty() {
             return;
         }
-        let issuers = issuers.into_iter().filter_map(|issuer| self.inner.issuers.find(issuer));
+        let all = self.inner.issuers();
+        let issuers = issuers.into_iter().filter_map(|issuer| all.find(issuer));
         self.inner.publisher.nudge(issuers.map(|issuer| &issuer.key_id));
     }
 }

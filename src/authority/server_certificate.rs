@@ -153,7 +153,8 @@ impl Authority {
             }
             Err(error) => return Err(error),
         };
-        let issuer = self.inner.issuers.server_issuing();
+        let issuers = self.inner.issuers();
+        let issuer = issuers.server_issuing();
         let issuer_key_id = issuer.key_id.to_string();
         let fingerprint = key.public_key().fingerprint().to_string();
         let rows = store::certificate::find_by_key(&self.inner.store, &fingerprint).await?;
@@ -185,7 +186,7 @@ impl Authority {
             off_thread("making a key", || PrivateKey::generate(KeyAlgorithm::EcdsaP256)).await?.map_err(refused)?;
         let common_name = names.dns.first().cloned().or_else(|| names.ips.first().map(ToString::to_string));
         let order = Order {
-            signer: self.inner.issuers.server_issuing().signer()?.clone(),
+            signer: self.inner.issuers().server_issuing().signer()?.clone(),
             request: LeafRequest {
                 // For people; longer host names stand whole in the subjectAltName.
                 common_name: common_name.unwrap_or_default().chars().take(64).collect(),
@@ -199,6 +200,8 @@ impl Authority {
             scopes: None,
             networks: None,
             claim: None,
+            replaces: None,
+            enrollment_id: None,
             action: "certificate.issue-server",
         };
         let Outcome::Issued(row, certificate) = self.carry_out(&order, &Actor::local()).await? else {

@@ -220,9 +220,12 @@ impl Fixture {
             key_id: row.0.clone(),
             kind: IssuerKind::Issuing,
             state: IssuerState::Active,
+            state_since: 0,
+            tainted_at: None,
             subject: issuing.subject().into(),
             certificate: issuing.certificate_der().to_vec(),
-            key_file: None,
+            key_location: None,
+            crl_partitions: 1,
             not_after: issuing.not_after().unix_timestamp(),
             crl_number: 0,
             created_at: self.now().0,
@@ -239,6 +242,12 @@ impl Fixture {
             not_after: UnixSeconds(presented.not_after),
             scopes: scopes.map(strings),
             networks: networks.map(strings),
+            profile: "client".to_owned(),
+            key_algorithm: "ecdsa-p256".to_owned(),
+            crl_partition: 0,
+            replaces: None,
+            enrollment_id: None,
+            tbs: b"tbs".to_vec(),
         };
         certificate::insert_reserved(&mut tx, &reservation, self.now()).await.unwrap();
         let thumbprint = presented.thumbprint.to_string();

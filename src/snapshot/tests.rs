@@ -54,9 +54,12 @@ impl Fixture {
             key_id: ISSUER.into(),
             kind: IssuerKind::Issuing,
             state: IssuerState::Active,
+            state_since: 0,
+            tainted_at: None,
             subject: "CN=Issuing".into(),
             certificate: vec![1],
-            key_file: None,
+            key_location: None,
+            crl_partitions: 1,
             not_after: NOW.0 + 1000,
             crl_number: 0,
             created_at: NOW.0,
@@ -145,6 +148,12 @@ async fn reserve(tx: &mut Tx, serial: &str) {
         not_after: NOW.plus(1000),
         scopes: None,
         networks: Some(vec!["lab".into()]),
+        profile: "client".to_owned(),
+        key_algorithm: "ecdsa-p256".to_owned(),
+        crl_partition: 0,
+        replaces: None,
+        enrollment_id: None,
+        tbs: b"tbs".to_vec(),
     };
     certificate::insert_reserved(tx, &reservation, NOW).await.unwrap();
 }

@@ -23,6 +23,8 @@ stored_names! {
     CertificateKind, "certificate kind" {
         Client => "client",
         Server => "server",
+        /// The signer of an authority's OCSP answers.
+        Ocsp => "ocsp",
     }
 }
 
@@ -38,6 +40,8 @@ pub struct CertificateRow {
     #[sqlx(try_from = "String")]
     pub kind: CertificateKind,
     pub subject: String,
+    /// `ecdsa-p256`, `rsa-3072`, …; absent for those of the first release.
+    pub key_algorithm: Option<String>,
     pub spki_fingerprint: String,
     /// SHA-256 of the DER; absent until issued.
     pub thumbprint: Option<String>,
@@ -47,6 +51,12 @@ pub struct CertificateRow {
     pub scopes: Option<Vec<String>>,
     #[sqlx(json(nullable))]
     pub networks: Option<Vec<String>>,
+    /// Which of its issuer's lists a revocation of it goes on; 0 where there is one list.
+    pub crl_partition: i64,
+    /// The serial of the certificate that it renews, of the same client.
+    pub replaces: Option<String>,
+    /// The enrolment that it came by.
+    pub enrollment_id: Option<String>,
     pub created_at: i64,
     /// From `revocations`.
     pub revoked_at: Option<i64>,
@@ -61,12 +71,19 @@ pub struct Reservation {
     pub serial: String,
     pub client_id: Option<String>,
     pub kind: CertificateKind,
+    pub profile: String,
     pub subject: String,
+    pub key_algorithm: String,
     pub spki_fingerprint: String,
     pub not_before: UnixSeconds,
     pub not_after: UnixSeconds,
     pub scopes: Option<Vec<String>>,
     pub networks: Option<Vec<String>>,
+    pub crl_partition: i64,
+    pub replaces: Option<String>,
+    pub enrollment_id: Option<String>,
+    /// The octets to be signed.
+    pub tbs: Vec<u8>,
 }
 
 /// Which certificates to list, newest first. Empty: all.
@@ -103,8 +120,9 @@ pub fn change_key(issuer_key_id: &str, serial: &str) -> String {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT c.issuer_key_id, c.serial, c.state, c.client_id, c.kind, c.subject, c.spki_fingerprint, c.thumbprint, ",
-            "c.not_before, c.not_after, c.scopes, c.networks, c.created_at, r.revoked_at, r.reason AS revocation_reason ",
+            "SELECT c.issuer_key_id, c.serial, c.state, c.client_id, c.kind, c.subject, c.key_algorithm, c.spki_fingerprint, ",
+            "c.thumbprint, c.not_before, c.not_after, c.scopes, c.networks, c.crl_partition, c.replaces, c.enrollment_id, ",
+            "c.created_at, r.revoked_at, r.reason AS revocation_reason ",
             "FROM certificates c LEFT JOIN revocations r ON r.issuer_key_id = c.issuer_key_id AND r.serial = c.serial ",
             $rest
         )
@@ -201,20 +219,27 @@ pub fn stream_clients(store: &Store) -> impl Stream<Item = Result<CertificateRow
 /// A fault when the issuer has used the serial before.
 pub async fn insert_reserved(tx: &mut Tx, reservation: &Reservation, now: UnixSeconds) -> Result<(), Fault> {
     sqlx::query(
-        "INSERT INTO certificates (issuer_key_id, serial, state, client_id, kind, subject, spki_fingerprint, not_before,
-                                   not_after, scopes, networks, created_at)
-         VALUES ($1, $2, 'reserved', $3, $4, $5, $6, $7, $8, $9, $10, $11)",
+        "INSERT INTO certificates (issuer_key_id, serial, state, client_id, kind, profile, subject, key_algorithm,
+                                   spki_fingerprint, not_before, not_after, scopes, networks, crl_partition, replaces,
+                                   enrollment_id, tbs, created_at)
+         VALUES ($1, $2, 'reserved', $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16, $17)",
     )
     .bind(&reservation.issuer_key_id)
     .bind(&reservation.serial)
     .bind(&reservation.client_id)
     .bind(reservation.kind.as_str())
+    .bind(&reservation.profile)
     .bind(&reservation.subject)
+    .bind(&reservation.key_algorithm)
     .bind(&reservation.spki_fingerprint)
     .bind(reservation.not_before.0)
     .bind(reservation.not_after.0)
     .bind(reservation.scopes.as_deref().map(super::to_json_list).transpose()?)
     .bind(reservation.networks.as_deref().map(super::to_json_list).transpose()?)
+    .bind(reservation.crl_partition)
+    .bind(&reservation.replaces)
+    .bind(&reservation.enrollment_id)
+    .bind(&reservation.tbs)
     .bind(now.0)
     .execute(tx.connection())
     .await?;

@@ -18,6 +18,10 @@ stored_names! {
 stored_names! {
     /// Where in its life an issuer stands.
     IssuerState, "issuer state" {
+        /// Made, and known to nobody yet.
+        Prepared => "prepared",
+        /// Trusted and handed out, so that everybody has it before it signs.
+        Trusted => "trusted",
         /// Signs, and is trusted.
         Active => "active",
         /// Signs no more, and is still trusted for what it signed.
@@ -36,21 +40,27 @@ pub struct IssuerRow {
     pub kind: IssuerKind,
     #[sqlx(try_from = "String")]
     pub state: IssuerState,
+    pub state_since: i64,
+    /// Since then nothing that it issued is accepted.
+    pub tainted_at: Option<i64>,
     pub subject: String,
     /// DER.
     pub certificate: Vec<u8>,
-    /// Relative to the data folder; absent for an offline root.
-    pub key_file: Option<String>,
+    /// A file in the keys folder, or a `pkcs11:` URI (RFC 7512); absent when the key is kept elsewhere.
+    pub key_location: Option<String>,
     pub not_after: i64,
     /// The number of the newest CRL; 0 before the first.
     pub crl_number: i64,
+    /// Into how many lists its revocations are divided; fixed when it is made.
+    pub crl_partitions: i64,
     pub created_at: i64,
 }
 
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT key_id, kind, state, subject, certificate, key_file, not_after, crl_number, created_at FROM issuers ",
+            "SELECT key_id, kind, state, state_since, tainted_at, subject, certificate, key_location, not_after, crl_number, ",
+            "crl_partitions, created_at FROM issuers ",
             $rest
         )
     };
@@ -69,17 +79,21 @@ pub async fn list(from: impl Read) -> Result<Vec<IssuerRow>, Fault> {
 /// Adds an issuer.
 pub async fn insert(tx: &mut Tx, row: &IssuerRow, now: UnixSeconds) -> Result<(), Fault> {
     sqlx::query(
-        "INSERT INTO issuers (key_id, kind, state, subject, certificate, key_file, not_after, crl_number, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO issuers (key_id, kind, state, state_since, tainted_at, subject, certificate, key_location, not_after,
+                              crl_number, crl_partitions, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12)",
     )
     .bind(&row.key_id)
     .bind(row.kind.as_str())
     .bind(row.state.as_str())
+    .bind(row.state_since)
+    .bind(row.tainted_at)
     .bind(&row.subject)
     .bind(&row.certificate)
-    .bind(&row.key_file)
+    .bind(&row.key_location)
     .bind(row.not_after)
     .bind(row.crl_number)
+    .bind(row.crl_partitions)
     .bind(row.created_at)
     .execute(tx.connection())
     .await?;
@@ -88,9 +102,24 @@ pub async fn insert(tx: &mut Tx, row: &IssuerRow, now: UnixSeconds) -> Result<()
 
 /// Moves an issuer on in its life. `false` when there is none of that id.
 pub async fn set_state(tx: &mut Tx, key_id: &str, state: IssuerState, now: UnixSeconds) -> Result<bool, Fault> {
-    let done = sqlx::query("UPDATE issuers SET state = $2 WHERE key_id = $1")
+    let done = sqlx::query("UPDATE issuers SET state = $2, state_since = $3 WHERE key_id = $1")
         .bind(key_id)
         .bind(state.as_str())
+        .bind(now.0)
+        .execute(tx.connection())
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    tx.changed(ChangeKind::Issuer, key_id, now).await?;
+    Ok(true)
+}
+
+/// Denies everything that an issuer issued, from now on. `false` when there is none of that id, or it was tainted before.
+pub async fn taint(tx: &mut Tx, key_id: &str, now: UnixSeconds) -> Result<bool, Fault> {
+    let done = sqlx::query("UPDATE issuers SET tainted_at = $2 WHERE key_id = $1 AND tainted_at IS NULL")
+        .bind(key_id)
+        .bind(now.0)
         .execute(tx.connection())
         .await?;
     if done.rows_affected() == 0 {

@@ -252,6 +252,12 @@ async fn a_server_that_lost_its_database_to_another_hands_nothing_out() {
         not_after: UnixSeconds(NOW.0 + DAY),
         scopes: None,
         networks: None,
+        profile: "client".to_owned(),
+        key_algorithm: "ecdsa-p256".to_owned(),
+        crl_partition: 0,
+        replaces: None,
+        enrollment_id: None,
+        tbs: b"tbs".to_vec(),
     };
     let mut tx = house.store.begin().await.unwrap();
     store::certificate::insert_reserved(&mut tx, &reservation, NOW).await.unwrap();

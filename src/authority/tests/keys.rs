@@ -55,7 +55,7 @@ async fn serving_does_not_need_the_roots_key() {
     let root = &authority.issuers()[0];
     assert_eq!((root.kind, root.signs), ("root", false));
     let anchors = authority.trust_anchors();
-    assert_eq!(pki::pem_certificate(&anchors.root), authority.root_pem());
+    assert_eq!(pki::pem_certificate(&anchors.roots[0]), authority.root_pem());
     assert_eq!(anchors.issuing.len(), 1);
 }
 

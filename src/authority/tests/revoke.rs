@@ -113,6 +113,12 @@ async fn a_serial_of_two_authorities_must_be_said_with_its_issuer() {
             not_after: UnixSeconds(NOW.0 + DAY),
             scopes: None,
             networks: None,
+            profile: "client".to_owned(),
+            key_algorithm: "ecdsa-p256".to_owned(),
+            crl_partition: 0,
+            replaces: None,
+            enrollment_id: None,
+            tbs: b"tbs".to_vec(),
         };
         store::certificate::insert_reserved(&mut tx, &reservation, NOW).await.unwrap();
     }

@@ -21,6 +21,7 @@ mod issue;
 mod issuer;
 mod keys;
 mod list;
+mod ocsp;
 mod passphrase;
 mod publish;
 mod revoke;
@@ -33,6 +34,9 @@ pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, Ne
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
+pub use ocsp::{
+    OCSP_BODY_BYTES_MAX, OCSP_LIFETIME_SECONDS_MAX, OCSP_LIFETIME_SECONDS_MIN, OcspSignerView, is_ocsp,
+};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
@@ -41,6 +45,7 @@ pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
 use crash_point::CrashPoint;
 use distribute::Shelf;
 use issuer::Issuers;
+use ocsp::Responder;
 use publish::Publisher;
 
 use crate::clock::Clock;
@@ -60,6 +65,8 @@ pub struct AuthoritySettings {
     pub pki_url: Option<String>,
     /// nextUpdate − thisUpdate of the revocation lists; at least [`CRL_LIFETIME_SECONDS_MIN`].
     pub crl_lifetime_seconds: u32,
+    /// nextUpdate − now of OCSP answers: [`OCSP_LIFETIME_SECONDS_MIN`] to [`OCSP_LIFETIME_SECONDS_MAX`].
+    pub ocsp_lifetime_seconds: u32,
 }
 
 /// The certificate authority of one installation. Cheap to clone.
@@ -79,6 +86,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     publisher: Publisher,
     shelf: ArcSwap<Shelf>,
+    responder: Responder,
 }
 
 /// What the TLS verifier builds chains to.
@@ -121,6 +129,7 @@ impl Authority {
                 reloading: tokio::sync::Mutex::default(),
                 publisher,
                 shelf,
+                responder: Responder::new(),
             }),
         };
         authority.orphan_what_a_crash_left().await?;
@@ -141,6 +150,7 @@ impl Authority {
         self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&issuers)));
         self.inner.issuers.store(Arc::new(issuers));
         self.inner.publisher.nudge(self.inner.issuers().signing().filter(|id| before.find(&id.to_string()).is_none()));
+        self.inner.responder.nudge();
         Ok(())
     }
 
@@ -232,6 +242,11 @@ impl AuthoritySettings {
         if self.crl_lifetime_seconds < CRL_LIFETIME_SECONDS_MIN {
             return refuse(format!("Revocation lists must live at least {CRL_LIFETIME_SECONDS_MIN} seconds."));
         }
+        if !(OCSP_LIFETIME_SECONDS_MIN..=OCSP_LIFETIME_SECONDS_MAX).contains(&self.ocsp_lifetime_seconds) {
+            return refuse(format!(
+                "OCSP answers must live {OCSP_LIFETIME_SECONDS_MIN} to {OCSP_LIFETIME_SECONDS_MAX} seconds."
+            ));
+        }
         Ok(())
     }
 
@@ -282,6 +297,8 @@ fn refused(error: pki::Error) -> Failure {
         | E::NotAnAuthority(_)
         | E::MalformedCertificate(_)
         | E::Pkcs12(_)
+        | E::OcspNotBelieved(_)
+        | E::UnusableOcspSigner(_)
         | E::InvalidTime => Fault::new(error.to_string()).into(),
         E::OutlivesIssuer { .. } | E::IssuerNotYetValid { .. } | E::KeyReused => {
             Refusal::conflict(error.code(), sentence(&error)).into()

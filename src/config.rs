@@ -64,6 +64,8 @@ pub struct PkiSettings {
     pub public_url: Option<String>,
     /// `nextUpdate` − `thisUpdate` of our CRLs.
     pub crl_lifetime_seconds: u32,
+    /// `nextUpdate` − now of OCSP answers.
+    pub ocsp_lifetime_seconds: u32,
 }
 
 /// A rate with a burst.

@@ -207,6 +207,7 @@ fn settings() -> AuthoritySettings {
         trust_domain: "api.example.com".into(),
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
+        ocsp_lifetime_seconds: 3600,
     }
 }
 

@@ -103,7 +103,8 @@ impl Authority {
 
     async fn prepare(&self, order: &Order) -> Result<Prepared, Failure> {
         let (signer, request, serial) = (order.signer.clone(), order.request.clone(), random_serial()?);
-        let (points, now) = (self.inner.settings.distribution_points(signer.key_id()), self.now()?);
+        let (mut points, now) = (self.inner.settings.distribution_points(signer.key_id()), self.now()?);
+        points.ocsp = self.inner.settings.ocsp_url(&signer);
         let profile = Profile::builtin(request.identity.profile_kind());
         off_thread("preparing a certificate", move || {
             signer.prepare(&profile, request, serial, &points, now).map_err(refused)

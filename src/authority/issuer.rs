@@ -7,7 +7,7 @@ use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
-use super::{Authority, IssuerKind, IssuerState, KeyDirectory, TrustAnchors, instant, off_thread, refused};
+use super::{Authority, OcspSignerView, IssuerKind, IssuerState, KeyDirectory, TrustAnchors, instant, off_thread, refused};
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::store::issuer::IssuerRow;
@@ -34,6 +34,10 @@ pub struct IssuerView {
     pub signs: bool,
     /// Its newest revocation list.
     pub crl: Option<CrlView>,
+    /// Whether its certificates say that there is a responder to ask.
+    pub ocsp: bool,
+    /// The signer of its OCSP answers; absent while there is none.
+    pub ocsp_signer: Option<OcspSignerView>,
 }
 
 /// A published revocation list. Times are seconds since the Unix epoch.
@@ -67,6 +71,8 @@ impl Authority {
                     this_update: crl.this_update,
                     next_update: crl.next_update,
                 }),
+                ocsp: self.ocsp_signer(&issuer.key_id).is_some(),
+                ocsp_signer: self.ocsp_signer(&issuer.key_id).flatten(),
             })
             .collect()
     }
@@ -183,6 +189,10 @@ impl Issuers {
 
     pub(super) fn find(&self, key_id: &str) -> Option<&Issuer> {
         self.all.iter().map(|issuer| &**issuer).find(|issuer| issuer.key_id.to_string() == key_id)
+    }
+
+    pub(super) fn find_key(&self, key_id: &KeyId) -> Option<&Issuer> {
+        self.all.iter().map(|issuer| &**issuer).find(|issuer| issuer.key_id == *key_id)
     }
 
     /// Those whose key is loaded, and which so sign revocation lists here.

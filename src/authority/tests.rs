@@ -16,6 +16,7 @@ mod initialise;
 mod issue;
 mod keys;
 mod list;
+mod ocsp;
 mod publish;
 mod revoke;
 mod server;
@@ -95,6 +96,7 @@ fn settings() -> AuthoritySettings {
         trust_domain: "api.example.com".into(),
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
+        ocsp_lifetime_seconds: 3600,
     }
 }
 

@@ -1,5 +1,7 @@
 mod crl;
 mod folder;
+mod ocsp;
+mod plain_http;
 mod server;
 
 use clap::Args;

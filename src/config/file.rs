@@ -51,6 +51,8 @@ pub struct PkiFile {
     pub public_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crl_lifetime_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocsp_lifetime_seconds: Option<u32>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -197,7 +199,11 @@ impl PkiFile {
         if !(600..=864_000).contains(&crl_lifetime_seconds) {
             faults.push("pki.crl_lifetime_seconds must lie between 600 (10 minutes) and 864000 (10 days)".to_owned());
         }
-        PkiSettings { public_url: self.public_url, crl_lifetime_seconds }
+        let ocsp_lifetime_seconds = self.ocsp_lifetime_seconds.unwrap_or(3600);
+        if !(600..=604_800).contains(&ocsp_lifetime_seconds) {
+            faults.push("pki.ocsp_lifetime_seconds must lie between 600 (10 minutes) and 604800 (7 days)".to_owned());
+        }
+        PkiSettings { public_url: self.public_url, crl_lifetime_seconds, ocsp_lifetime_seconds }
     }
 }
 

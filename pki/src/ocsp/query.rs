@@ -2,6 +2,8 @@
 
 use time::{Date, Month, OffsetDateTime, Time};
 use x509_parser::asn1_rs::BitString;
+use x509_parser::extensions::{GeneralName, ParsedExtension};
+use x509_parser::oid_registry::OID_PKIX_ACCESS_DESCRIPTOR_OCSP;
 use x509_parser::prelude::FromDer;
 use x509_parser::x509::AlgorithmIdentifier;
 
@@ -49,6 +51,31 @@ impl OcspQuery {
         let serial = Serial::from_der_integer(certificate::parse(certificate)?.raw_serial())?;
         let id = CertificateId::new(&OcspIssuer::of_certificate(issuer)?, serial);
         Ok(Self { id, issuer: issuer.to_vec(), nonce: nonce.map(<[u8]>::to_vec) })
+    }
+
+    /// Where a certificate (DER) says that its responder is (authorityInfoAccess, RFC 5280 §4.2.2.1).
+    ///
+    /// # Errors
+    /// [`Error::MalformedCertificate`].
+    pub fn addresses(certificate: &[u8]) -> Result<Vec<String>, Error> {
+        let certificate = certificate::parse(certificate)?;
+        let mut addresses = Vec::new();
+        for extension in certificate.extensions() {
+            match extension.parsed_extension() {
+                ParsedExtension::AuthorityInfoAccess(access) => {
+                    for description in access.iter().filter(|one| one.access_method == OID_PKIX_ACCESS_DESCRIPTOR_OCSP) {
+                        if let GeneralName::URI(uri) = description.access_location {
+                            addresses.push(uri.to_owned());
+                        }
+                    }
+                }
+                ParsedExtension::ParseError { .. } => {
+                    return Err(Error::MalformedCertificate("an extension is damaged"));
+                }
+                _ => {}
+            }
+        }
+        Ok(addresses)
     }
 
     /// The OCSPRequest.

@@ -200,6 +200,8 @@ fn openssl_answers_are_read_and_ours_too() {
         assert_eq!((reply.status, reply.nonce_matches), (status, true));
         assert_eq!(reply.signer_not_after, house.signer.not_after());
     }
+    assert_eq!(OcspQuery::addresses(&house.leaf.der).unwrap(), ["http://pki.example.com/ocsp"]);
+    assert!(OcspQuery::addresses(house.issuer.certificate_der()).unwrap().is_empty());
     let good = house.answer(&request, OcspStatus::Good);
     for late in [present() + Duration::hours(2), present() - Duration::hours(1)] {
         assert_eq!(code(query.read(&good, late)), "ocsp_not_believed");

@@ -1,22 +1,12 @@
 //! Can others fetch our revocation lists where our certificates say they are, and are they fresh?
 
-use std::time::Duration;
-
-use bytes::Bytes;
-use http::{Request, Uri, header};
-use http_body_util::{BodyExt, Empty, Limited};
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
 use pki::RevocationList;
-use tokio::net::TcpStream;
-use tokio::time::timeout;
 
-use super::Finding;
+use super::{Finding, plain_http};
 use crate::cli::connection::Connection;
 use crate::cli::files;
 use crate::cli::moment;
 
-const FETCH_TIMEOUT: Duration = Duration::from_secs(10);
 const CRL_BYTES_MAX: usize = 64 * 1024 * 1024;
 /// Below this part of its life a list should long have had a successor.
 const LIFE_LEFT_MIN: f64 = 0.25;
@@ -32,7 +22,7 @@ pub(super) async fn look(connection: &Connection, now: i64) -> Vec<Finding> {
         let issuer = chain.iter().chain(&anchors).find(|issuer| pki::is_issued_by(certificate, issuer));
         let addresses = pki::distribution_addresses(certificate).unwrap_or_default();
         for url in addresses {
-            findings.push(match fetch(&url).await {
+            findings.push(match plain_http::get(&url, CRL_BYTES_MAX).await {
                 Ok(der) => judge(&url, &der, issuer.map(Vec::as_slice), now),
                 Err(why) => {
                     Finding::fail("crl", format!("{url}: {why}: partners that check it refuse our certificates"))
@@ -73,31 +63,4 @@ fn judge(url: &str, der: &[u8], issuer: Option<&[u8]>, now: i64) -> Finding {
         ),
         _ => Finding::ok("crl", message),
     }
-}
-
-async fn fetch(url: &str) -> Result<Bytes, String> {
-    timeout(FETCH_TIMEOUT, get(url)).await.map_err(|_| format!("no answer within {} s", FETCH_TIMEOUT.as_secs()))?
-}
-
-/// Plain HTTP, as RFC 5280 §4.2.1.13 has it: behind TLS a list could need itself.
-async fn get(url: &str) -> Result<Bytes, String> {
-    let uri: Uri = url.parse().map_err(|_| "it is not a URL".to_owned())?;
-    let (Some("http"), Some(authority)) = (uri.scheme_str(), uri.authority()) else {
-        return Err("it is not a plain http URL".to_owned());
-    };
-    let host = authority.host().trim_start_matches('[').trim_end_matches(']');
-    let stream =
-        TcpStream::connect((host, authority.port_u16().unwrap_or(80))).await.map_err(|error| error.to_string())?;
-    let (mut sender, driver) = http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
-    tokio::spawn(driver);
-    let request = Request::get(uri.path_and_query().map_or("/", |path| path.as_str()))
-        .header(header::HOST, authority.as_str())
-        .body(Empty::<Bytes>::new())
-        .map_err(|error| error.to_string())?;
-    let response = sender.send_request(request).await.map_err(|error| error.to_string())?;
-    if !response.status().is_success() {
-        return Err(format!("the server answered {}", response.status()));
-    }
-    let body = Limited::new(response.into_body(), CRL_BYTES_MAX).collect().await.map_err(|error| error.to_string())?;
-    Ok(body.to_bytes())
 }

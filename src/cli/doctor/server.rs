@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Finding, Level, crl, in_one_line};
+use super::{Finding, Level, crl, in_one_line, ocsp};
 use crate::cli::admin_api::AdminApi;
 use crate::cli::ca;
 use crate::cli::query::Query;
@@ -37,8 +37,12 @@ pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
         }
     }
     findings.extend(crl::look(api.connection(), now).await);
+    findings.extend(ocsp::look(api.connection(), now).await);
     match api.list(ca::PATH, &Query::default(), LISTED_MAX).await {
-        Ok(listing) => findings.extend(listing.items.iter().filter_map(|issuer| authority(issuer, now))),
+        Ok(listing) => {
+            findings.extend(listing.items.iter().filter_map(|issuer| authority(issuer, now)));
+            findings.extend(listing.items.iter().filter_map(|issuer| ocsp_signer(issuer, now)));
+        }
         Err(error) => findings.push(Finding::fail("authorities", in_one_line(&error))),
     }
     let query = Query::default().with("expiring_within_seconds", Some(NOTICE_SECONDS));
@@ -104,8 +108,22 @@ fn authority(issuer: &Value, now: i64) -> Option<Finding> {
     (finding.level != Level::Ok || issuer["kind"] == "root").then_some(finding)
 }
 
+/// The delegate that signs an authority's OCSP answers: the server renews it when a third of its fourteen days is left.
+fn ocsp_signer(issuer: &Value, now: i64) -> Option<Finding> {
+    let subject = table::shown(&issuer["subject"]);
+    let remedy = "it should have renewed itself: see the server's log";
+    match issuer["ocsp_signer_not_after"].as_i64() {
+        Some(end) => Some(Finding::expiry("ocsp", &format!("the OCSP signer of {subject}"), end, now, 3, remedy)),
+        None if issuer["ocsp"] == true => {
+            let message = format!("{subject} has no OCSP signer, and its certificates send others to ask: {remedy}");
+            Some(Finding::fail("ocsp", message))
+        }
+        None => None,
+    }
+}
+
 fn expiring(certificates: &[Value]) -> Finding {
-    let clients = certificates.iter().filter(|certificate| certificate["kind"] != "server").count();
+    let clients = certificates.iter().filter(|certificate| certificate["kind"] == "client").count();
     match clients {
         0 => Finding::ok("expiring", "no client certificate expires within 30 d"),
         1 => Finding::warn(
@@ -125,7 +143,7 @@ fn expiring(certificates: &[Value]) -> Finding {
 mod tests {
     use serde_json::json;
 
-    use super::{date, expiring, not_ready, of_status, skew};
+    use super::{date, expiring, not_ready, ocsp_signer, of_status, skew};
     use crate::cli::doctor::Level;
 
     #[test]
@@ -141,6 +159,17 @@ mod tests {
         {
             assert_eq!(skew(1_800_000_000 + seconds, 1_800_000_000).level, level, "{seconds}");
         }
+    }
+
+    #[test]
+    fn ocsp_signers_that_lapse_are_seen() {
+        let (now, day) = (1_800_000_000, 86_400);
+        let level = |issuer| ocsp_signer(&issuer, now).map(|finding| finding.level);
+        for (end, wanted) in [(now + 5 * day, Level::Ok), (now + 2 * day, Level::Warn), (now - 1, Level::Fail)] {
+            assert_eq!(level(json!({"subject": "CA", "ocsp": true, "ocsp_signer_not_after": end})), Some(wanted));
+        }
+        assert_eq!(level(json!({"subject": "CA", "ocsp": true, "ocsp_signer_not_after": null})), Some(Level::Fail));
+        assert_eq!(level(json!({"subject": "Root", "ocsp": false, "ocsp_signer_not_after": null})), None);
     }
 
     #[test]

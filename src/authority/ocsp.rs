@@ -98,7 +98,7 @@ impl Authority {
 
     async fn ocsp(&self, request: &OcspRequest) -> Result<Answer, OcspRefusal> {
         let delegates = self.inner.responder.delegates.current();
-        let ours = |id| delegates.iter().find(|delegate| delegate.names.issued(id));
+        let ours = |id: &CertificateId| delegates.iter().find(|delegate| delegate.names.issued(id));
         // One signature, one authority that it can speak for: the first that is ours. Of certificates of others the answer says
         // that it does not know them.
         let delegate = request.certificates.iter().find_map(ours).ok_or(OcspRefusal::Unauthorized)?;

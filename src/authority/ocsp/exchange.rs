@@ -23,11 +23,11 @@ const RESPONSE_TYPE: &str = "application/ocsp-response";
 /// What a body may have at most.
 pub const OCSP_BODY_BYTES_MAX: usize = OcspRequest::MAX_OCTETS;
 /// Where slashes may have been lost from a path, so many readings are tried at most.
-const READINGS_MAX: usize = 64;
+const READINGS_MAX: usize = 256;
 const SLASHES_LOST_MAX: usize = 3;
 
 /// With padding or without, and with whatever bits lie under the last character: nothing depends on the spelling.
-const BASE64: GeneralPurpose = GeneralPurpose::new(
+static BASE64: GeneralPurpose = GeneralPurpose::new(
     &STANDARD,
     GeneralPurposeConfig::new()
         .with_decode_padding_mode(DecodePaddingMode::Indifferent)

@@ -194,7 +194,7 @@ mod tests {
 
     /// A question in base64 that holds `//`, and one that holds a single slash.
     fn questions() -> Vec<(Vec<u8>, String)> {
-        let key = pki::PrivateKey::generate(pki::KeyAlgorithm::EcdsaP256).unwrap();
+        let key = pki::PrivateKey::generate(pki::KeyAlgorithm::EcdsaP384).unwrap();
         let now = time::OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
         let profile = pki::Profile::builtin(pki::ProfileKind::Root);
         let root = pki::Issuer::self_signed(&profile, "Root", key, pki::Serial::from_random([7; 16]), now).unwrap();

@@ -71,7 +71,7 @@ mod tests {
 
     #[test]
     fn answers_are_weighed() {
-        let key = pki::PrivateKey::generate(pki::KeyAlgorithm::EcdsaP256).unwrap();
+        let key = pki::PrivateKey::generate(pki::KeyAlgorithm::EcdsaP384).unwrap();
         let now = OffsetDateTime::from_unix_timestamp(1_800_000_000).unwrap();
         let profile = pki::Profile::builtin(pki::ProfileKind::Root);
         let serial = || pki::Serial::from_random([7; 16]);

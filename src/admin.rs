@@ -46,6 +46,7 @@ mod policy;
 mod problem;
 mod query;
 mod readiness;
+mod rotation;
 mod status;
 mod token;
 

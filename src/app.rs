@@ -6,6 +6,7 @@ mod distribution;
 mod endpoints;
 pub mod folder_lock;
 pub mod initialise;
+pub mod offline_root;
 mod readiness;
 mod tasks;
 mod tls_cells;

@@ -12,9 +12,11 @@ use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
+pub mod ceremony;
 mod certificate;
 pub mod crash_point;
 mod distribute;
+mod import_list;
 mod initialise;
 mod issuance;
 mod issue;
@@ -22,14 +24,18 @@ mod issuer;
 mod keys;
 mod list;
 mod ocsp;
+mod offline_root;
 mod passphrase;
 mod publish;
 mod revoke;
+mod rotate;
 mod server_certificate;
+mod taint;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
-pub use initialise::{Initialised, Names};
+pub use import_list::ImportedList;
+pub use initialise::{AuthorityRequest, AuthorityRequests, Certified, Initialised, Names};
 pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
@@ -40,7 +46,9 @@ pub use ocsp::{
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
+pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
+pub use taint::Tainted;
 
 use crash_point::CrashPoint;
 use distribute::Shelf;
@@ -159,9 +167,10 @@ impl Authority {
         self.inner.issuers().trust_anchors()
     }
 
-    /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs.
+    /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs. Both roots, the active
+    /// one first, while one follows the other.
     pub fn root_pem(&self) -> String {
-        pki::pem_certificate(&self.inner.issuers().root().certificate_der)
+        self.trust_anchors().roots.iter().map(|root| pki::pem_certificate(root)).collect()
     }
 
     /// The trust domain of the identities it issues.

@@ -22,6 +22,7 @@ pub use self::secret::{ApiKeyEntry, ClientSecretEntry};
 pub use crate::store::certificate::CertificateState;
 
 use self::certificate::Certificates;
+use self::issuer::DeniedIssuers;
 use self::secret::secrets_by_client;
 use crate::clock::Clock;
 use crate::failure::Fault;
@@ -30,6 +31,7 @@ use crate::store::{self, Seq, Store};
 mod apply;
 mod certificate;
 mod connections;
+mod issuer;
 mod narrowing;
 mod policy_view;
 pub(crate) mod resolve;
@@ -42,6 +44,7 @@ const FEED_BATCH: u32 = 500;
 pub struct Snapshot {
     policy: ArcSwap<PolicyView>,
     certificates: Certificates,
+    denied_issuers: DeniedIssuers,
     api_keys: papaya::HashMap<Arc<str>, Arc<ApiKeyEntry>>,
     client_secrets: papaya::HashMap<Arc<str>, Arc<[ClientSecretEntry]>>,
     no_secrets: Arc<[ClientSecretEntry]>,
@@ -80,6 +83,7 @@ impl Snapshot {
         let snapshot = Self {
             policy: ArcSwap::from_pointee(PolicyView::load(store).await?),
             certificates: Certificates::default(),
+            denied_issuers: DeniedIssuers::default(),
             api_keys: papaya::HashMap::new(),
             client_secrets: papaya::HashMap::new(),
             no_secrets: Arc::new([]),
@@ -92,6 +96,7 @@ impl Snapshot {
             confirmed_nanos: AtomicU64::new(started_nanos),
             clock: clock.clone(),
         };
+        snapshot.denied_issuers.reload(store).await?;
         snapshot.load_certificates(store).await?;
         for row in store::api_key::all(store).await? {
             snapshot.put_api_key(&row);
@@ -162,9 +167,21 @@ impl Snapshot {
         Duration::from_nanos(self.clock.monotonic_nanos().saturating_sub(confirmed))
     }
 
-    /// The row of a client certificate. `None`: we never issued it, whatever its signature says.
+    /// The row of a client certificate. `None`: we never issued it, whatever its signature says. One whose authority is tainted
+    /// or removed is shown as revoked, so that nobody who asks can overlook it.
     pub fn certificate(&self, issuer: &KeyId, serial: &Serial) -> Option<Arc<CertificateEntry>> {
-        self.certificates.get(issuer, serial)
+        let entry = self.certificates.get(issuer, serial)?;
+        match self.denied_issuers.get(issuer) {
+            Some(denied) if entry.revoked.is_none() => {
+                Some(Arc::new(CertificateEntry { revoked: Some(denied), ..CertificateEntry::clone(&entry) }))
+            }
+            _ => Some(entry),
+        }
+    }
+
+    /// Since when, and why, nothing that this authority issued is accepted: it or its root is tainted, or it is removed.
+    pub fn issuer_denied(&self, issuer: &KeyId) -> Option<RevocationFact> {
+        self.denied_issuers.get(issuer)
     }
 
     /// The key with this public part.

@@ -25,6 +25,8 @@ pub mod client;
 pub mod client_secret;
 pub mod counts;
 pub mod crl;
+pub mod cross_certificate;
+pub mod dependent;
 pub mod expiring;
 pub mod idempotency;
 pub mod issuer;

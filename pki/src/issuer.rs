@@ -1,9 +1,11 @@
 //! A certificate authority: its certificate and the key that signs for it.
 
 mod authority;
+mod cross;
 mod lint;
 mod load;
 mod prepare;
+mod request;
 mod template;
 
 use std::fmt;
@@ -24,6 +26,7 @@ use crate::signer::{self, Signer};
 use crate::thumbprint::Thumbprint;
 
 pub use prepare::Prepared;
+pub use request::authority_request;
 
 pub(crate) use authority::extended_key_usages;
 pub(crate) use prepare::whole_seconds;

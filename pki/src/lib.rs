@@ -102,7 +102,7 @@ pub use crl::{Crl, CrlRequest};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
 pub use error::Error;
-pub use issuer::{Issuer, Prepared};
+pub use issuer::{Issuer, Prepared, authority_request};
 pub use key::{KeyAlgorithm, PrivateKey, PublicKey};
 pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
@@ -111,7 +111,7 @@ pub use name::AuthorityName;
 pub use ocsp::{
     CertificateId, OcspAnswer, OcspIssuer, OcspQuery, OcspRefusal, OcspReply, OcspRequest, OcspSigner, OcspStatus,
 };
-pub use pem::{pem_certificate, pem_certificates, pem_crl};
+pub use pem::{pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
     BasicConstraintsConfig, ExtendedKeyUsage, KeyUsage, Profile, ProfileConfig, ProfileKind, ValidityConfig,

@@ -2,7 +2,9 @@
 
 use rcgen::{DistinguishedName, DnType};
 
+use crate::certificate;
 use crate::error::Error;
+use crate::key::PublicKey;
 use crate::key_id::KeyId;
 use crate::text;
 
@@ -33,6 +35,22 @@ impl From<String> for AuthorityName {
 }
 
 impl AuthorityName {
+    /// The name of the authority with this certificate (DER), without its generation: what its successor is called too.
+    ///
+    /// # Errors
+    /// [`Error::MalformedCertificate`]; [`Error::NotAnAuthority`] when it has no common name.
+    pub fn of(certificate: &[u8]) -> Result<Self, Error> {
+        let certificate = certificate::parse(certificate)?;
+        let subject = certificate.subject();
+        let common_name = subject.iter_common_name().next().and_then(|name| name.as_str().ok());
+        let common_name = common_name.ok_or_else(|| Error::NotAnAuthority("it has no common name".into()))?;
+        let key_id = PublicKey::from_spki_der(certificate.public_key().raw)?.key_id().to_string();
+        let generation = key_id.get(..GENERATION_DIGITS).unwrap_or_default();
+        let common_name = common_name.strip_suffix(generation).map_or(common_name, str::trim_end);
+        let organization = subject.iter_organization().next().and_then(|name| name.as_str().ok());
+        Ok(Self { common_name: common_name.to_owned(), organization: organization.map(str::to_owned) })
+    }
+
     /// The subject of one generation: the common name ends with the first octets of its key identifier.
     ///
     /// Two generations under one name make verifiers choose the wrong issuer or the wrong revocation list: with rustls the list

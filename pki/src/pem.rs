@@ -45,6 +45,11 @@ pub fn pem_crl(der: &[u8]) -> String {
     encode("X509 CRL", der)
 }
 
+/// Writes one request's DER as PEM (`CERTIFICATE REQUEST`, RFC 7468 §7).
+pub fn pem_request(der: &[u8]) -> String {
+    encode("CERTIFICATE REQUEST", der)
+}
+
 pub(crate) fn encode(label: &str, der: &[u8]) -> String {
     let base64 = Zeroizing::new(STANDARD.encode(der));
     // Room for all of it at once: a String that grows would leave copies of a private key behind in freed memory.

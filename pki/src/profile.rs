@@ -24,6 +24,8 @@ pub enum ProfileKind {
     Client,
     /// The signer of OCSP answers (RFC 6960 §4.2.2.2).
     Ocsp,
+    /// A root under another root, while one follows the other.
+    Cross,
 }
 
 /// A keyUsage bit (RFC 5280 §4.2.1.3) that some profile sets.
@@ -106,6 +108,7 @@ impl Profile {
             ProfileKind::Server => include_str!("../profiles/server.toml"),
             ProfileKind::Client => include_str!("../profiles/client.toml"),
             ProfileKind::Ocsp => include_str!("../profiles/ocsp.toml"),
+            ProfileKind::Cross => include_str!("../profiles/cross.toml"),
         };
         Self::from_toml(toml).expect("compiled-in profile")
     }
@@ -237,7 +240,8 @@ struct Rules {
 
 impl ProfileKind {
     /// All kinds.
-    pub const ALL: [Self; 6] = [Self::Root, Self::Issuing, Self::ServerIssuing, Self::Server, Self::Client, Self::Ocsp];
+    pub const ALL: [Self; 7] =
+        [Self::Root, Self::Issuing, Self::ServerIssuing, Self::Server, Self::Client, Self::Ocsp, Self::Cross];
 
     /// The kebab-case name.
     pub fn as_str(self) -> &'static str {
@@ -248,6 +252,7 @@ impl ProfileKind {
             Self::Server => "server",
             Self::Client => "client",
             Self::Ocsp => "ocsp",
+            Self::Cross => "cross",
         }
     }
 
@@ -256,7 +261,9 @@ impl ProfileKind {
         const SIGN_OTHERS: &[KeyUsage] = &[KeyUsage::KeyCertSign, KeyUsage::CrlSign];
         const SIGN: &[KeyUsage] = &[KeyUsage::DigitalSignature];
         let (path_length, key_usage, extended_key_usage, max_days): (_, _, &'static [_], _) = match self {
-            Self::Root => (Some(1), SIGN_OTHERS, &[], 25 * 366),
+            // One level of issuing authorities; and above them, during a change of roots, the root that follows.
+            Self::Root => (Some(2), SIGN_OTHERS, &[], 25 * 366),
+            Self::Cross => (Some(1), SIGN_OTHERS, &[], 25 * 366),
             Self::Issuing => (Some(0), SIGN_OTHERS, &[ClientAuth, OcspSigning], 10 * 366),
             Self::ServerIssuing => (Some(0), SIGN_OTHERS, &[ServerAuth, OcspSigning], 10 * 366),
             Self::Server => (None, SIGN, &[ServerAuth], 398),

@@ -19,7 +19,8 @@ use crate::error::Error;
 use crate::key_id::KeyId;
 use crate::link;
 use crate::pem;
-use crate::revocation::RevocationReason;
+use crate::revocation::{RevocationReason, RevokedEntry};
+use crate::serial::Serial;
 
 use scope::Scope;
 
@@ -38,6 +39,7 @@ pub struct RevocationList {
     issuer: String,
     issuer_der: Vec<u8>,
     authority_key_id: Option<KeyId>,
+    number: Option<u64>,
     this_update: OffsetDateTime,
     next_update: OffsetDateTime,
     scope: Scope,
@@ -107,6 +109,7 @@ impl RevocationList {
             issuer: list.issuer().to_string(),
             issuer_der: list.issuer().as_raw().to_vec(),
             authority_key_id: extensions.authority_key_id,
+            number: extensions.number,
             this_update: date(list.last_update())?,
             next_update: date(end)?,
             scope: extensions.scope,
@@ -118,6 +121,16 @@ impl RevocationList {
     /// The issuer's name, for people.
     pub fn issuer(&self) -> &str {
         &self.issuer
+    }
+
+    /// The list in DER.
+    pub fn der(&self) -> &[u8] {
+        &self.der
+    }
+
+    /// cRLNumber (§5.2.3); `None` when there is none, or one that no authority counts up to in 64 bits.
+    pub fn number(&self) -> Option<u64> {
+        self.number
     }
 
     /// When it was made.
@@ -138,6 +151,23 @@ impl RevocationList {
     /// Whether nothing is on it.
     pub fn is_empty(&self) -> bool {
         self.revoked.is_empty()
+    }
+
+    /// Everything on it, by serial number: what the authority's next list must go on saying.
+    ///
+    /// # Errors
+    /// [`Error::InvalidSerial`] for a number that none of ours has.
+    pub fn entries(&self) -> Result<Vec<RevokedEntry>, Error> {
+        let entry = |(serial, revocation): (&Box<[u8]>, &Revocation)| {
+            Ok(RevokedEntry {
+                serial: Serial::from_der_integer(serial)?,
+                revoked_at: revocation.revoked_at,
+                reason: revocation.reason,
+            })
+        };
+        let mut entries = self.revoked.iter().map(entry).collect::<Result<Vec<_>, Error>>()?;
+        entries.sort_by_key(|entry| entry.serial);
+        Ok(entries)
     }
 
     /// Whether it says that it is by the authority with this certificate (DER): the name, and the key identifier where both
@@ -211,6 +241,7 @@ pub fn distribution_addresses(certificate: &[u8]) -> Result<Vec<String>, Error> 
 #[derive(Default)]
 struct CrlExtensions {
     authority_key_id: Option<KeyId>,
+    number: Option<u64>,
     scope: Scope,
 }
 
@@ -229,7 +260,7 @@ impl CrlExtensions {
                     read.authority_key_id = id.key_identifier.as_ref().map(|id| KeyId::from_bytes(id.0)).transpose()?;
                 }
                 // §5.2.3: it must not be critical; one that is means something else.
-                ParsedExtension::CRLNumber(_) if !extension.critical => {}
+                ParsedExtension::CRLNumber(number) if !extension.critical => read.number = u64::try_from(number).ok(),
                 _ if extension.oid == OID_X509_EXT_ISSUER_DISTRIBUTION_POINT => {
                     read.scope = Scope::parse(extension.value)?
                 }

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::ProblemBody;
 use super::{
-    AdminState, api_key, audit, certificate, client, client_secret, expiring, explain, issuer, partner, policy, status,
-    token,
+    AdminState, api_key, audit, certificate, client, client_secret, expiring, explain, issuer, partner, policy,
+    rotation, status, token,
 };
 use crate::openapi;
 
@@ -74,6 +74,9 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(certificate::revoke))
         .routes(routes!(certificate::show))
         .routes(routes!(issuer::list))
+        .routes(routes!(issuer::taint))
+        .routes(routes!(rotation::rotate))
+        .routes(routes!(rotation::import_list))
         .routes(routes!(api_key::list, api_key::create))
         .routes(routes!(api_key::show))
         .routes(routes!(api_key::rotate))

@@ -8,8 +8,11 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::AdminState;
+use super::operator::Operator;
 use super::page::Listed;
-use crate::authority::IssuerView;
+use super::path_part::PathPart;
+use super::problem::Problem;
+use crate::authority::{IssuerView, Tainted};
 
 /// An authority. Times are seconds since the Unix epoch.
 #[derive(Serialize, ToSchema)]
@@ -18,8 +21,11 @@ pub(super) struct Issuer {
     id: String,
     /// `root`, `issuing` or `server-issuing`.
     kind: &'static str,
-    /// `active`, `retiring` or `removed`.
+    /// `prepared`, `trusted`, `active` or `retiring`.
     state: &'static str,
+    state_since: i64,
+    /// Since then nothing that it issued is accepted.
+    tainted_at: Option<i64>,
     subject: String,
     not_after: i64,
     created_at: i64,
@@ -53,6 +59,8 @@ impl From<IssuerView> for Issuer {
             id: view.id,
             kind: view.kind,
             state: view.state,
+            state_since: view.state_since,
+            tainted_at: view.tainted_at,
             subject: view.subject,
             not_after: view.not_after,
             created_at: view.created_at,
@@ -68,4 +76,19 @@ impl From<IssuerView> for Issuer {
     responses((status = 200, description = "Authorities", body = Listed<Issuer>)))]
 pub(super) async fn list(State(state): State<Arc<AdminState>>) -> Json<Listed<Issuer>> {
     Json(Listed::whole(state.authority.issuers().into_iter().map(Issuer::from).collect()))
+}
+
+/// Deny an authority and everything it issued
+///
+/// For good, and at once: when this answers, this node refuses its certificates, on connections that are open as well. With a root,
+/// everything below it is denied.
+#[utoipa::path(post, path = "/v1/issuers/{id}/taint", operation_id = "taint_issuer", tag = "Certificates",
+    params(("id" = String, Path, description = "Key id of the authority, hex")),
+    responses((status = 200, description = "What was denied, and how fast", body = Tainted)))]
+pub(super) async fn taint(
+    State(state): State<Arc<AdminState>>,
+    Operator(actor): Operator,
+    PathPart(id): PathPart<String>,
+) -> Result<Json<Tainted>, Problem> {
+    Ok(Json(state.authority.taint(&id, &actor).await?))
 }

@@ -154,12 +154,28 @@ pub async fn initialise(
     passphrase: Passphrase,
     endpoints: &Endpoints,
 ) -> Result<Foundation, Failure> {
-    let data = config.data.clone();
     let store = Store::open(&config.database()).await?;
     let keys = KeyDirectory::new(config.keys(), passphrase.clone());
-    let names = Names { common_name: "Portcullis".to_owned(), organization: None };
     let settings = Foundation::settings(&config, endpoints);
-    Authority::initialise(&store, &keys, &names, &settings, &Actor::local(), &clock).await?;
+    let made = Authority::initialise(&store, &keys, &names(), &settings, &Actor::local(), &clock).await;
+    store.close().await;
+    made?;
+    complete(config, clock, passphrase, endpoints).await
+}
+
+/// What the authorities of an installation are called.
+pub(super) fn names() -> Names {
+    Names { common_name: "Portcullis".to_owned(), organization: None }
+}
+
+/// Makes what an installation needs besides its authorities, where it is not there yet.
+pub(super) async fn complete(
+    config: Config,
+    clock: Clock,
+    passphrase: Passphrase,
+    endpoints: &Endpoints,
+) -> Result<Foundation, Failure> {
+    let store = Store::open(&config.database()).await?;
     // A pepper made anew would silently refuse every key and secret there is: only an empty installation gets one.
     let empty = partner::list(&store, Page { limit: 1, offset: 0 }).await?.is_empty();
     if empty {
@@ -167,13 +183,22 @@ pub async fn initialise(
     }
     store.close().await;
     let foundation = Foundation::open(config, clock, passphrase, endpoints).await?;
-    write_atomically(&data.join("ca.pem"), foundation.authority.root_pem().as_bytes(), 0o644)?;
+    write_roots(&foundation)?;
     // From its first moment on, a server answers where its certificates say that the lists are.
     if foundation.authority.issuers().iter().any(|issuer| issuer.signs && issuer.crl.is_none()) {
         foundation.authority.publish_now().await?;
     }
     administrator(&foundation).await?;
     Ok(foundation)
+}
+
+/// Lays out what verifies the gate, for the command line and for whoever is given it.
+pub(super) fn write_roots(foundation: &Foundation) -> Result<(), Fault> {
+    let (path, pem) = (foundation.config.data.join("ca.pem"), foundation.authority.root_pem());
+    match std::fs::read(&path) {
+        Ok(there) if there == pem.as_bytes() => Ok(()),
+        _ => write_atomically(&path, pem.as_bytes(), 0o644),
+    }
 }
 
 async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
@@ -200,7 +225,7 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
         registry.set_client_enabled(&actor, OPERATOR_CLIENT, true).await?;
     }
     let folder = foundation.config.data.join("admin");
-    let ends = ends_at(&folder.join("admin.crt"));
+    let ends = ends_at(foundation, &folder.join("admin.crt"));
     let lasts = ends.is_some_and(|ends| ends - foundation.clock.now().0 > ADMINISTRATOR_RENEWAL_SECONDS);
     if !folder.join("admin.key").exists() || !lasts {
         issue_into(foundation, OPERATOR_CLIENT, &folder, "admin", Some(ADMINISTRATOR_SECONDS)).await?;
@@ -208,10 +233,12 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
     Ok(())
 }
 
-/// When the certificate in this file ends. `None`: there is none that could be used.
-fn ends_at(path: &Path) -> Option<i64> {
+/// When the certificate in this file ends. `None`: there is none that could be used; its authority may have been tainted.
+fn ends_at(foundation: &Foundation, path: &Path) -> Option<i64> {
     let chain = pki::pem_certificates(&std::fs::read(path).ok()?).ok()?;
-    pki::ClientCertificate::parse(chain.first()?).ok().map(|certificate| certificate.not_after)
+    let certificate = pki::ClientCertificate::parse(chain.first()?).ok()?;
+    let entry = foundation.snapshot.certificate(certificate.issuer_key_id.as_ref()?, &certificate.serial)?;
+    entry.revoked.is_none().then_some(certificate.not_after)
 }
 
 /// Issues a certificate with a key of ours and writes `NAME.crt` (with chain), `NAME.p12`, its password, and last `NAME.key`,

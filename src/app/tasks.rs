@@ -7,8 +7,9 @@ use metrics::gauge;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::Foundation;
 use super::tls_cells::TlsCells;
+use super::{Foundation, initialise};
+use crate::failure::Failure;
 use crate::gateway::Gate;
 use crate::oauth::OAuth;
 
@@ -75,7 +76,7 @@ async fn renew_tls(foundation: Foundation, tls: Arc<TlsCells>, draining: Cancell
                 if changed.is_err() {
                     return;
                 }
-                if let Err(failure) = foundation.authority.reload_issuers().await {
+                if let Err(failure) = take_up_issuers(&foundation, &tls).await {
                     tracing::error!(%failure, "what changed among the authorities could not be taken up");
                 }
             }
@@ -85,6 +86,12 @@ async fn renew_tls(foundation: Foundation, tls: Arc<TlsCells>, draining: Cancell
             tracing::error!(%failure, "the TLS configuration could not be renewed; the old one stays in force");
         }
     }
+}
+
+async fn take_up_issuers(foundation: &Foundation, tls: &TlsCells) -> Result<(), Failure> {
+    foundation.authority.reload_issuers().await?;
+    initialise::write_roots(foundation)?;
+    tls.own().follow().await
 }
 
 /// `false` when the server drains.

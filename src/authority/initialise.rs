@@ -4,6 +4,8 @@
 //! before the first key until the rows are committed, all three in one transaction: an initialisation that broke off is resumed
 //! with the keys it made, and there is never a second set of authorities beside a first.
 
+mod adopt;
+
 use std::fs::File;
 
 use pki::{AuthorityName, CrlRequest, KeyAlgorithm, PrivateKey, Profile, ProfileKind};
@@ -23,6 +25,8 @@ use crate::registry::Actor;
 use crate::store::crl::CrlRow;
 use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store};
+
+pub use adopt::{AuthorityRequest, AuthorityRequests, Certified};
 
 const MARKER: &str = ".initialising";
 /// The root's first list; the number only grows from here.
@@ -68,6 +72,11 @@ impl Authority {
             finish(keys)?;
             return Ok(Initialised { root_pem, created: false });
         }
+        if keys.holds(adopt::AWAITING)? {
+            let message =
+                "The authorities here wait for the certificates of an offline root: go on with `init --ceremony`.";
+            return Err(Refusal::conflict("awaiting_certificates", message).into());
+        }
         begin(keys)?;
         let keys_of_all = Keys {
             root: key(keys, &lock, ROOT_KEY, KeyAlgorithm::EcdsaP384).await?,
@@ -105,20 +114,17 @@ struct Made {
 
 impl Made {
     fn new(keys: Keys, names: &Names, settings: &AuthoritySettings, now: OffsetDateTime) -> Result<Self, Failure> {
-        let name = |what: &str| AuthorityName {
-            common_name: format!("{} {what}", names.common_name),
-            organization: names.organization.clone(),
-        };
+        let name = |kind: ProfileKind| names_of(names, kind);
         let profile = Profile::builtin(ProfileKind::Root);
-        let root =
-            pki::Issuer::self_signed(&profile, name("Root CA"), keys.root, random_serial()?, now).map_err(refused)?;
+        let root = pki::Issuer::self_signed(&profile, name(ProfileKind::Root), keys.root, random_serial()?, now)
+            .map_err(refused)?;
         let points = settings.distribution_points(root.key_id());
-        let below = |kind: ProfileKind, what: &str, key: PrivateKey| -> Result<pki::Issuer, Failure> {
+        let below = |kind: ProfileKind, key: PrivateKey| -> Result<pki::Issuer, Failure> {
             let profile = Profile::builtin(kind);
-            pki::Issuer::subordinate(&root, &profile, name(what), key, random_serial()?, &points, now).map_err(refused)
+            pki::Issuer::subordinate(&root, &profile, name(kind), key, random_serial()?, &points, now).map_err(refused)
         };
-        let issuing = below(ProfileKind::Issuing, "Client CA", keys.issuing)?;
-        let server_issuing = below(ProfileKind::ServerIssuing, "Server CA", keys.server_issuing)?;
+        let issuing = below(ProfileKind::Issuing, keys.issuing)?;
+        let server_issuing = below(ProfileKind::ServerIssuing, keys.server_issuing)?;
         let root_crl = root.sign_crl(CrlRequest {
             number: FIRST_CRL.unsigned_abs(),
             this_update: now,
@@ -128,6 +134,16 @@ impl Made {
         });
         Ok(Self { root_crl: root_crl.map_err(refused)?, root, issuing, server_issuing })
     }
+}
+
+/// What an authority is called before its generation is added.
+pub(super) fn names_of(names: &Names, kind: ProfileKind) -> AuthorityName {
+    let what = match kind {
+        ProfileKind::Root => "Root CA",
+        ProfileKind::ServerIssuing => "Server CA",
+        _ => "Client CA",
+    };
+    AuthorityName { common_name: format!("{} {what}", names.common_name), organization: names.organization.clone() }
 }
 
 /// The root's PEM when the authorities stand in the database, all three.
@@ -150,6 +166,11 @@ fn begin(keys: &KeyDirectory) -> Result<(), Failure> {
         tracing::warn!("an earlier initialisation broke off: it is resumed");
         return Ok(());
     }
+    refuse_lost_keys(keys)?;
+    Ok(write_whole(keys.path(), MARKER, b"")?)
+}
+
+fn refuse_lost_keys(keys: &KeyDirectory) -> Result<(), Failure> {
     for name in [ROOT_KEY, ISSUING_KEY, SERVER_ISSUING_KEY] {
         if keys.holds(name)? {
             let message = format!(
@@ -160,7 +181,7 @@ fn begin(keys: &KeyDirectory) -> Result<(), Failure> {
             return Err(Refusal::conflict("keys_without_database", message).into());
         }
     }
-    Ok(write_whole(keys.path(), MARKER, b"")?)
+    Ok(())
 }
 
 fn finish(keys: &KeyDirectory) -> Result<(), Fault> {

@@ -128,6 +128,7 @@ impl Authority {
         if let Some(holder) = &order.holder {
             self.check_holder(&mut tx, order, holder).await?;
         }
+        self.check_may_issue(&mut tx, &issuer, order.kind).await?;
         self.check_key(&mut tx, order, now).await?;
         if store::certificate::get(&mut tx, &issuer, &serial).await?.is_some() {
             return Ok(Reserved::SerialTaken);

@@ -195,7 +195,8 @@ impl Authority {
     fn issued(&self, row: CertificateRow, der: &[u8], key: Option<IssuedKey>) -> Issued {
         let issuers = self.inner.issuers();
         let issuer = issuers.find(&row.issuer_key_id);
-        let chain_pem = issuer.map(|issuer| pki::pem_certificate(&issuer.certificate_der)).unwrap_or_default();
+        let chain = issuer.map(|issuer| issuers.chain(issuer, self.inner.clock.now())).unwrap_or_default();
+        let chain_pem: String = chain.iter().map(|der| pki::pem_certificate(der)).collect();
         let certificate_pem = pki::pem_certificate(der);
         let certificate = CertificateView { pem: Some(certificate_pem.clone()), ..self.view(row) };
         Issued { certificate, certificate_pem, chain_pem, key }

@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::{Authority, OcspSignerView, IssuerKind, IssuerState, KeyDirectory, TrustAnchors, instant, off_thread, refused};
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
+use crate::store::cross_certificate::CrossCertificateRow;
 use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store, stored};
 
@@ -22,6 +23,9 @@ pub struct IssuerView {
     pub kind: &'static str,
     /// `prepared`, `trusted`, `active` or `retiring`.
     pub state: &'static str,
+    pub state_since: i64,
+    /// Since then nothing that it issued is accepted.
+    pub tainted_at: Option<i64>,
     pub subject: String,
     pub not_after: i64,
     pub created_at: i64,
@@ -59,6 +63,8 @@ impl Authority {
                 id: issuer.key_id.to_string(),
                 kind: issuer.kind.as_str(),
                 state: issuer.state.as_str(),
+                state_since: issuer.state_since.0,
+                tainted_at: issuer.tainted_at.map(|at| at.0),
                 subject: issuer.subject.clone(),
                 not_after: issuer.not_after.0,
                 created_at: issuer.created_at.0,
@@ -83,6 +89,7 @@ pub(super) struct Issuer {
     pub(super) key_id: KeyId,
     pub(super) kind: IssuerKind,
     pub(super) state: IssuerState,
+    pub(super) state_since: UnixSeconds,
     /// Since then nothing that it issued is accepted.
     pub(super) tainted_at: Option<UnixSeconds>,
     pub(super) subject: String,
@@ -128,6 +135,8 @@ pub(super) struct Issuers {
     root: usize,
     issuing: usize,
     server_issuing: usize,
+    /// What one root says of another.
+    bridges: Vec<CrossCertificateRow>,
 }
 
 impl Issuers {
@@ -166,7 +175,8 @@ impl Issuers {
         };
         let (root, issuing) = (active(IssuerKind::Root)?, active(IssuerKind::Issuing)?);
         let server_issuing = active(IssuerKind::ServerIssuing)?;
-        Ok(Self { root, issuing, server_issuing, all })
+        let bridges = store::cross_certificate::list(store).await?;
+        Ok(Self { root, issuing, server_issuing, bridges, all })
     }
 
     pub(super) fn all(&self) -> &[Arc<Issuer>] {
@@ -198,6 +208,22 @@ impl Issuers {
     /// Those whose key is loaded, and which so sign revocation lists here.
     pub(super) fn signing(&self) -> impl Iterator<Item = &KeyId> {
         self.all.iter().filter(|issuer| issuer.signer.is_ok()).map(|issuer| &issuer.key_id)
+    }
+
+    /// What a holder of one of its certificates sends after it: the authority's own, and while one root follows another, what the
+    /// other says of its root. Who has either root installed then reaches it in one straight line.
+    pub(super) fn chain(&self, issuer: &Issuer, now: UnixSeconds) -> Vec<Vec<u8>> {
+        let is_root = |other: &&Arc<Issuer>| other.kind == IssuerKind::Root && other.is_trusted();
+        let root = self.all.iter().find(|root| {
+            root.kind == IssuerKind::Root && pki::is_issued_by(&issuer.certificate_der, &root.certificate_der)
+        });
+        let bridged = |bridge: &&CrossCertificateRow| {
+            let by = self.all.iter().filter(is_root).any(|other| other.key_id.to_string() == bridge.issuer_key_id);
+            let of = root.is_some_and(|root| root.key_id.to_string() == bridge.subject_key_id);
+            by && of && bridge.not_after > now.0
+        };
+        let bridges = self.bridges.iter().filter(bridged).map(|bridge| bridge.certificate.clone());
+        std::iter::once(issuer.certificate_der.clone()).chain(bridges).collect()
     }
 
     pub(super) fn trust_anchors(&self) -> TrustAnchors {
@@ -246,6 +272,7 @@ impl Issuer {
             key_id: stored("issuer key id", &row.key_id)?,
             kind: row.kind,
             state: row.state,
+            state_since: UnixSeconds(row.state_since),
             tainted_at: row.tainted_at.map(UnixSeconds),
             subject: row.subject,
             certificate_der: row.certificate,

@@ -53,6 +53,16 @@ impl KeyDirectory {
         Ok(self.path.join(name).try_exists()?)
     }
 
+    /// The names of the files in the folder.
+    pub(super) fn names(&self) -> Result<Vec<String>, Fault> {
+        let mut names = Vec::new();
+        for entry in std::fs::read_dir(&self.path)? {
+            names.extend(entry?.file_name().into_string().ok());
+        }
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// Makes the folder (mode 0700) where it is missing.
     pub(super) fn make(&self) -> Result<(), Fault> {
         let made = std::fs::DirBuilder::new().recursive(true).mode(0o700).create(&self.path);

@@ -112,7 +112,7 @@ impl Publisher {
         std::mem::take(&mut self.due.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn remember(&self, issuer: &KeyId, row: Arc<CrlRow>) {
+    pub(super) fn remember(&self, issuer: &KeyId, row: Arc<CrlRow>) {
         self.newest.write().unwrap_or_else(PoisonError::into_inner).insert(issuer.clone(), row);
     }
 }

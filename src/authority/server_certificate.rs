@@ -36,7 +36,7 @@ pub struct ServerNames {
 
 /// A certificate with its key, ready for TLS.
 pub struct ServerCertificate {
-    /// The certificate, then its authority's.
+    /// The certificate, then its authority's, and while one root follows another what they say of each other.
     pub chain: Vec<CertificateDer<'static>>,
     /// SHA-256 of the certificate, hex.
     pub thumbprint: String,
@@ -51,10 +51,10 @@ impl ServerCertificate {
         self.key.to_pkcs8_der()
     }
 
-    fn new(der: Vec<u8>, issuer_der: Vec<u8>, key: PrivateKey, row: &CertificateRow) -> Self {
+    fn new(der: Vec<u8>, above: Vec<Vec<u8>>, key: PrivateKey, row: &CertificateRow) -> Self {
         Self {
             thumbprint: row.thumbprint.clone().unwrap_or_default(),
-            chain: vec![der.into(), issuer_der.into()],
+            chain: std::iter::once(der).chain(above).map(CertificateDer::from).collect(),
             not_after: UnixSeconds(row.not_after),
             key,
             // When a third of its life is left.
@@ -115,6 +115,21 @@ impl ServerIdentity {
         Ok(certificate)
     }
 
+    /// Takes up what changed among the authorities: another one issues now, or one root follows another.
+    ///
+    /// # Errors
+    /// What issuing refuses; the one in use stays.
+    pub async fn follow(&self) -> Result<(), Failure> {
+        let certificate = match self.authority.standing_server_certificate(&self.names).await? {
+            Some(certificate) => certificate,
+            None => self.authority.new_server_certificate(&self.names).await?,
+        };
+        if certificate.chain != self.current().chain {
+            self.current.send_replace(Arc::new(certificate));
+        }
+        Ok(())
+    }
+
     /// Renews when a third of the certificate's life is left, until `shutdown`. Spawn it once.
     pub async fn run(self: Arc<Self>, shutdown: CancellationToken) {
         loop {
@@ -171,7 +186,7 @@ impl Authority {
         if !names_all(&der, names)? {
             return Ok(None);
         }
-        let certificate = ServerCertificate::new(der, issuer.certificate_der.clone(), key, &row);
+        let certificate = ServerCertificate::new(der, issuers.chain(issuer, self.inner.clock.now()), key, &row);
         Ok((self.inner.clock.now() < certificate.renew_at).then_some(certificate))
     }
 
@@ -210,8 +225,9 @@ impl Authority {
         // Last: until the new certificate stands, the old key file is the one that has a certificate. A crash before this line
         // leaves a certificate that nobody can use, and the next start issues another.
         let key = self.inner.keys.replace(&lock, SERVER_KEY, key).await?;
-        let issuer_der = order.signer.certificate_der().to_vec();
-        Ok(ServerCertificate::new(certificate.der, issuer_der, key, &row))
+        let issuers = self.inner.issuers();
+        let above = issuers.find(&row.issuer_key_id).map(|issuer| issuers.chain(issuer, self.inner.clock.now()));
+        Ok(ServerCertificate::new(certificate.der, above.unwrap_or_default(), key, &row))
     }
 }
 

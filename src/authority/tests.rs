@@ -11,6 +11,7 @@ use super::*;
 use crate::store::client::ClientRow;
 use crate::store::partner::PartnerRow;
 
+mod ceremony;
 mod crash;
 mod initialise;
 mod issue;
@@ -19,6 +20,7 @@ mod list;
 mod ocsp;
 mod publish;
 mod revoke;
+mod rotate;
 mod server;
 
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);

@@ -1,4 +1,9 @@
+mod ceremony;
+mod import_crl;
+mod offline;
+mod rotate;
 mod sign_crl;
+mod taint;
 
 use std::path::PathBuf;
 
@@ -10,7 +15,7 @@ use super::error::CliError;
 use super::files::{self, Readers};
 use super::moment;
 use super::query::Query;
-use super::table::Column;
+use super::table::{self, Column};
 
 pub(super) const PATH: &str = "/v1/issuers";
 /// Authorities that one installation may have come to, over its generations.
@@ -18,7 +23,10 @@ const ISSUERS_MAX: usize = 1_000;
 const COLUMNS: [Column; 7] = [
     Column::field("KEY ID", "id"),
     Column::field("KIND", "kind"),
-    Column::field("STATE", "state"),
+    Column::made("STATE", |issuer, _| match issuer["tainted_at"].as_i64() {
+        Some(_) => format!("{}, TAINTED", table::shown(&issuer["state"])),
+        None => table::shown(&issuer["state"]),
+    }),
     Column::field("SUBJECT", "subject"),
     Column::time("EXPIRES", "not_after", "-"),
     Column::made("CRL", |issuer, now| match (crl(issuer, "number"), crl(issuer, "next_update")) {
@@ -65,17 +73,30 @@ enum Verb {
         after_help = "EXAMPLE:\n  systemctl stop portcullis\n  cp /media/offline/root.key /var/lib/portcullis/keys/\n  portcullis --data /var/lib/portcullis ca sign-crl\n  shred -u /var/lib/portcullis/keys/root.key\n  systemctl start portcullis"
     )]
     SignCrl,
+    Ceremony(ceremony::CeremonyArgs),
+    Rotate(rotate::RotateArgs),
+    Taint(taint::TaintArgs),
+    /// Publish the root's revocation list that a ceremony signed
+    #[command(name = "import-crl", after_help = "EXAMPLE:\n  portcullis ca import-crl stick/root.crl")]
+    ImportCrl {
+        /// PEM or DER
+        list: PathBuf,
+        /// Key id of the root, where there are two [default: the one that signed the list]
+        #[arg(long, value_name = "HEX")]
+        issuer: Option<String>,
+    },
 }
 
 pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliError> {
-    if matches!(args.verb, Verb::SignCrl) {
-        return sign_crl::run(context).await;
-    }
-    let issuers = context.api()?.list(PATH, &Query::default(), ISSUERS_MAX).await?.items;
     match args.verb {
-        Verb::SignCrl => {}
-        Verb::Show => context.output.items(&issuers, &COLUMNS)?,
+        Verb::SignCrl => return sign_crl::run(context).await,
+        Verb::Ceremony(args) => return ceremony::run(args, context).await,
+        Verb::Rotate(args) => return rotate::run(args, context).await,
+        Verb::ImportCrl { list, issuer } => return import_crl::run(&list, issuer, context).await,
+        Verb::Taint(args) => return taint::run(args, context).await,
+        Verb::Show => context.output.items(&issuers(context).await?, &COLUMNS)?,
         Verb::Export { which, out, force } => {
+            let issuers = issuers(context).await?;
             let wanted = which.replace(':', "").to_ascii_lowercase();
             let chosen: Vec<Value> = issuers
                 .into_iter()
@@ -99,6 +120,10 @@ pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliE
         }
     }
     Ok(Outcome::Done)
+}
+
+async fn issuers(context: &Context) -> Result<Vec<Value>, CliError> {
+    Ok(context.api()?.list(PATH, &Query::default(), ISSUERS_MAX).await?.items)
 }
 
 /// A fact of an authority's revocation list: `number`, `this_update`, `next_update`.

@@ -11,6 +11,7 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::app::folder_lock::FolderLock;
 use crate::app::initialise::{self, NewInstallation};
+use crate::app::offline_root::{self, Step};
 use crate::app::{App, Endpoints, Foundation, Sockets, demo, find_passphrase, is_initialised};
 use crate::clock::Clock;
 use crate::config::{Config, Serves};
@@ -47,7 +48,7 @@ pub(super) struct DemoArgs {
 /// Make a data folder: configuration, CA and the first administrator
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com \\\n    --pki-url http://pki.example.com\n  portcullis --data /var/lib/portcullis serve"
+    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com \\\n    --pki-url http://pki.example.com\n  portcullis --data /var/lib/portcullis serve\n\nWith the root's key on another machine (see `portcullis ca ceremony --help`):\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --ceremony /media/stick"
 )]
 pub(super) struct InitArgs {
     /// Name or address by which clients reach the gateway; repeat for more. The first one is written into certificates
@@ -80,6 +81,10 @@ pub(super) struct InitArgs {
     /// `iss` of the access tokens [default: the first hostname and gateway port]
     #[arg(long, value_name = "URL")]
     pub(super) issuer: Option<String>,
+    /// The root's key stays elsewhere: put the requests of our authorities into this folder, or take up the certificates that
+    /// `ca ceremony sign-issuing` has put there
+    #[arg(long, value_name = "DIR")]
+    pub(super) ceremony: Option<PathBuf>,
 }
 
 /// A checked address, as text: clap wants one type for all options of one name, and `--admin` elsewhere takes a URL.
@@ -172,7 +177,19 @@ pub(super) async fn init(data: &Path, args: &InitArgs) -> Result<(), Failure> {
     };
     let passphrase = find_passphrase(&config)?;
     let endpoints = Endpoints::configured(&config);
-    let foundation = initialise::initialise(config, Clock::system(), passphrase, &endpoints).await?;
+    let foundation = match &args.ceremony {
+        None => initialise::initialise(config, Clock::system(), passphrase, &endpoints).await?,
+        Some(folder) => {
+            let pki_url = config.pki.public_url.clone().unwrap_or_else(|| endpoints.pki.clone());
+            match offline_root::step(config, Clock::system(), passphrase, &endpoints, folder).await? {
+                Step::Whole(foundation) => *foundation,
+                Step::Requested(requests) => {
+                    announce::requested(data, folder, &requests, &pki_url);
+                    return Ok(());
+                }
+            }
+        }
+    };
     announce::initialised(data, &foundation);
     foundation.store.close().await;
     Ok(())

@@ -56,7 +56,13 @@ impl Snapshot {
                 Some(row) => _ = self.revoked_tokens.pin().insert(row.jti.into()),
                 None => _ = self.revoked_tokens.pin().remove(key),
             },
-            ChangeKind::Issuer => self.issuers.send_modify(|count| *count += 1),
+            ChangeKind::Issuer => {
+                // Denied first, the connections then: whoever registers in between finds the denial when it looks itself up.
+                let denied = self.denied_issuers.reload(store).await?;
+                let connections_closed = denied.iter().map(|issuer| self.connections.close_issuer(issuer)).sum();
+                self.issuers.send_modify(|count| *count += 1);
+                return Ok(Outcome { connections_closed, ..Outcome::default() });
+            }
             ChangeKind::SigningKey => self.signing_keys.send_modify(|count| *count += 1),
         }
         Ok(Outcome::default())

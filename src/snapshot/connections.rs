@@ -45,6 +45,21 @@ impl Connections {
         closed.len()
     }
 
+    /// Cancels the tokens of every connection whose certificate this authority issued; returns how many.
+    pub(crate) fn close_issuer(&self, issuer: &KeyId) -> usize {
+        let mut closed = Vec::new();
+        self.lock().by_certificate.retain(|(of, _), connections| {
+            if of == issuer {
+                closed.extend(std::mem::take(connections).into_values());
+            }
+            of != issuer
+        });
+        for token in &closed {
+            token.cancel();
+        }
+        closed.len()
+    }
+
     fn lock(&self) -> std::sync::MutexGuard<'_, Live> {
         // Nothing is half done when a holder panics: every change here is one map operation.
         self.live.lock().unwrap_or_else(PoisonError::into_inner)

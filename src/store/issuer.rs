@@ -115,6 +115,28 @@ pub async fn set_state(tx: &mut Tx, key_id: &str, state: IssuerState, now: UnixS
     Ok(true)
 }
 
+/// Moves an issuer from one state to another. `false` when it does not stand there: somebody else was faster.
+pub async fn move_on(
+    tx: &mut Tx,
+    key_id: &str,
+    from: IssuerState,
+    to: IssuerState,
+    now: UnixSeconds,
+) -> Result<bool, Fault> {
+    let done = sqlx::query("UPDATE issuers SET state = $3, state_since = $4 WHERE key_id = $1 AND state = $2")
+        .bind(key_id)
+        .bind(from.as_str())
+        .bind(to.as_str())
+        .bind(now.0)
+        .execute(tx.connection())
+        .await?;
+    if done.rows_affected() == 0 {
+        return Ok(false);
+    }
+    tx.changed(ChangeKind::Issuer, key_id, now).await?;
+    Ok(true)
+}
+
 /// Denies everything that an issuer issued, from now on. `false` when there is none of that id, or it was tainted before.
 pub async fn taint(tx: &mut Tx, key_id: &str, now: UnixSeconds) -> Result<bool, Fault> {
     let done = sqlx::query("UPDATE issuers SET tainted_at = $2 WHERE key_id = $1 AND tainted_at IS NULL")
@@ -136,4 +158,14 @@ pub async fn next_crl_number(tx: &mut Tx, key_id: &str) -> Result<i64, Fault> {
         .fetch_optional(tx.connection())
         .await?
         .ok_or_else(|| Fault::new(format!("no issuer {key_id} to number a CRL for")))
+}
+
+/// Takes over the number of a list that was signed elsewhere.
+pub async fn set_crl_number(tx: &mut Tx, key_id: &str, number: i64, now: UnixSeconds) -> Result<(), Fault> {
+    sqlx::query("UPDATE issuers SET crl_number = $2 WHERE key_id = $1 AND crl_number < $2")
+        .bind(key_id)
+        .bind(number)
+        .execute(tx.connection())
+        .await?;
+    tx.changed(ChangeKind::Issuer, key_id, now).await
 }

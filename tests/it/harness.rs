@@ -2,6 +2,7 @@
 
 mod external_issuer;
 mod gateway;
+mod hints;
 mod journal;
 mod partner;
 pub(crate) mod policy;
@@ -11,6 +12,7 @@ mod upstream;
 
 pub(crate) use external_issuer::{ExternalIssuer, SigningKey};
 pub(crate) use gateway::{Gateway, GatewayOptions};
+pub(crate) use hints::Hints;
 pub(crate) use journal::logged;
 pub(crate) use partner::{Method, Partner, borrowed, new_certificate};
 pub(crate) use raw::RawConnection;

@@ -36,5 +36,7 @@ mod policy;
 mod proxy;
 /// Cut off means cut off.
 mod revocation;
+/// One authority after another.
+mod rotation;
 /// What they may, and how it is said that they may not.
 mod scopes;

@@ -137,7 +137,7 @@ impl Issuer {
 }
 
 impl Facts {
-    fn read(certificate: &X509Certificate<'_>, public: &PublicKey) -> Result<Self, Error> {
+    pub(super) fn read(certificate: &X509Certificate<'_>, public: &PublicKey) -> Result<Self, Error> {
         let refuse = |why: &str| Error::NotAnAuthority(why.into());
         let extensions = certificate.extensions_map().map_err(|_| refuse("an extension stands in it twice"))?;
         if extensions.values().any(|extension| extension.parsed_extension().error().is_some()) {

@@ -163,6 +163,14 @@ impl Issuer {
         })
     }
 
+    /// Whether its own certificate lets it issue certificates of this profile.
+    ///
+    /// # Errors
+    /// [`Error::IssuerNotPermitted`].
+    pub fn may_issue(&self, profile: &Profile) -> Result<(), Error> {
+        self.check_permitted(profile)
+    }
+
     /// Path length and extended key usage of the authority must cover the certificate: verifiers would refuse it otherwise, but
     /// not all of them, and not in the same way.
     pub(super) fn check_permitted(&self, profile: &Profile) -> Result<(), Error> {

@@ -107,7 +107,7 @@ fn an_ocsp_signer_has_nocheck_and_no_addresses() {
 fn authorities_say_what_they_may_issue() {
     let (hierarchy, openssl) = (Hierarchy::new(), Openssl::new());
     let root = openssl.x509_text(hierarchy.root.certificate_der());
-    assert_eq!(extension(&root, "X509v3 Basic Constraints"), "critical CA:TRUE, pathlen:1");
+    assert_eq!(extension(&root, "X509v3 Basic Constraints"), "critical CA:TRUE, pathlen:2");
     assert_eq!(extension(&root, "X509v3 Key Usage"), "critical Certificate Sign, CRL Sign");
     assert!(!root.contains("Extended Key Usage"));
     assert!(root.contains("Signature Algorithm: ecdsa-with-SHA384"));

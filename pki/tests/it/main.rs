@@ -7,6 +7,8 @@
 mod authorities;
 /// Revocation lists as OpenSSL sees them.
 mod crl;
+/// One root under another, while one follows the other.
+mod cross;
 /// Requests made by OpenSSL: which are accepted, and what becomes of them.
 mod csr;
 /// What every test needs: authorities, a time, and OpenSSL.

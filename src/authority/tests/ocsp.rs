@@ -278,6 +278,25 @@ async fn a_signer_that_cannot_be_had_is_told_and_tried_again() {
     assert!(house.issuing().ocsp_signer.is_some());
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn questions_beyond_the_bound_are_told_to_come_back() {
+    let house = House::answering().await;
+    let issued = house.issue().await;
+    let query = house.query(&issued.certificate_pem, Some(&[5; 32]));
+    let (mut signed, mut later) = (0, 0);
+    let questions = (0..600).map(|_| house.post(query.der()));
+    for answer in futures_util::future::join_all(questions).await {
+        match answer.body().as_ref() {
+            [0x30, 3, 0x0a, 1, 3] => later += 1,
+            body => {
+                assert_eq!(query.read(body, house.authority.now().unwrap()).unwrap().status, OcspStatus::Good);
+                signed += 1;
+            }
+        }
+    }
+    assert!(signed >= 256 && later > 0, "{signed} signed, {later} told to come back");
+}
+
 #[tokio::test]
 async fn nothing_of_a_tainted_authority_is_good() {
     let house = House::answering().await;

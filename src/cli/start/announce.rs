@@ -6,6 +6,9 @@ use std::path::Path;
 use crate::app::Foundation;
 use crate::app::demo::Demo;
 use crate::app::initialise::OPERATOR_CLIENT;
+use crate::app::offline_root::{ISSUING_REQUEST, SERVER_ISSUING_REQUEST};
+use crate::authority::AuthorityRequests;
+use crate::authority::ceremony::{ROOT_CERTIFICATE, ROOT_LIST};
 
 pub(super) fn making(data: &Path) {
     say(&format!("Making a CA, a policy and credentials in {} …", data.display()));
@@ -15,15 +18,48 @@ pub(super) fn already(data: &Path) {
     say(&format!("{} is initialised already; what was missing is added.", data.display()));
 }
 
+/// The requests are out; how to go on.
+pub(super) fn requested(data: &Path, folder: &Path, requests: &AuthorityRequests, pki_url: &str) {
+    let (data, stick) = (data.display(), folder.display());
+    let sign = |kind: &str| {
+        format!(
+            "  portcullis ca ceremony sign-issuing --root ROOT --passphrase-file FILE --kind {kind} \\\n    --request \
+             {stick}/{kind}.csr --out {stick}/{kind}.pem --pki-url {pki_url}"
+        )
+    };
+    say(&format!(
+        "\
+The authorities of {data} wait for certificates. Their requests:
+  {stick}/{ISSUING_REQUEST}          SHA-256 of the key {issuing}
+  {stick}/{SERVER_ISSUING_REQUEST}   SHA-256 of the key {server_issuing}
+
+Carry the folder to the machine of the root and let it sign (compare the hashes):
+{sign_issuing}
+{sign_server}
+  cp ROOT/{ROOT_CERTIFICATE} ROOT/{ROOT_LIST} {stick}/
+
+Then here again: portcullis --data {data} init --ceremony {stick}",
+        issuing = requests.issuing.spki_sha256,
+        server_issuing = requests.server_issuing.spki_sha256,
+        sign_issuing = sign("issuing"),
+        sign_server = sign("server-issuing"),
+    ));
+}
+
 pub(super) fn initialised(data: &Path, foundation: &Foundation) {
+    let root = foundation.authority.issuers().into_iter().find(|issuer| issuer.kind == "root");
     let data = data.display();
+    let root_key = match root.and_then(|root| root.key_location) {
+        Some(file) => format!("{data}/keys/{file}, encrypted: move it and a copy of the passphrase offline"),
+        None => "elsewhere: it signs a new list every year (`portcullis ca ceremony sign-crl`)".to_owned(),
+    };
     say(&format!(
         "\
 Initialised {data}.
   configuration   {data}/portcullis.toml
   CA certificate  {data}/ca.pem
   administrator   {OPERATOR_CLIENT}: {data}/admin/admin.crt, admin.key (for browsers: admin.p12, password in admin.p12.password)
-  root key        {data}/keys/root.key, encrypted: move it and a copy of the passphrase offline
+  root key        {root_key}
 "
     ));
     if let Some(passphrase) = &foundation.config.passphrase_file {

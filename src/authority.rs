@@ -40,9 +40,7 @@ pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, Ne
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
-pub use ocsp::{
-    OCSP_BODY_BYTES_MAX, OCSP_LIFETIME_SECONDS_MAX, OCSP_LIFETIME_SECONDS_MIN, OcspSignerView, is_ocsp,
-};
+pub use ocsp::{OCSP_BODY_BYTES_MAX, OCSP_LIFETIME_SECONDS_MAX, OCSP_LIFETIME_SECONDS_MIN, OcspSignerView, is_ocsp};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
 pub use revoke::{Revoked, RevokedCertificate, Selector};

@@ -7,7 +7,9 @@ use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
-use super::{Authority, OcspSignerView, IssuerKind, IssuerState, KeyDirectory, TrustAnchors, instant, off_thread, refused};
+use super::{
+    Authority, IssuerKind, IssuerState, KeyDirectory, OcspSignerView, TrustAnchors, instant, off_thread, refused,
+};
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::store::cross_certificate::CrossCertificateRow;
@@ -199,10 +201,6 @@ impl Issuers {
 
     pub(super) fn find(&self, key_id: &str) -> Option<&Issuer> {
         self.all.iter().map(|issuer| &**issuer).find(|issuer| issuer.key_id.to_string() == key_id)
-    }
-
-    pub(super) fn find_key(&self, key_id: &KeyId) -> Option<&Issuer> {
-        self.all.iter().map(|issuer| &**issuer).find(|issuer| issuer.key_id == *key_id)
     }
 
     /// Those whose key is loaded, and which so sign revocation lists here.

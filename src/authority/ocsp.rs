@@ -178,20 +178,21 @@ impl Authority {
     /// What the register says of a certificate of this authority, now.
     async fn ocsp_status(&self, delegate: &Delegate, serial: Serial) -> Result<OcspStatus, Fault> {
         let (issuer, snapshot) = (&delegate.key_id, &self.inner.snapshot);
-        if let Some(at) = self.inner.issuers().find_key(issuer).and_then(|issuer| issuer.tainted_at) {
-            return revoked(at, RevocationReason::CaCompromise);
-        }
         if snapshot.age() > STALENESS_MAX {
             snapshot.catch_up(&self.inner.store).await?;
         }
-        match snapshot.certificate(issuer, &serial) {
+        let status = match snapshot.certificate(issuer, &serial) {
             Some(entry) => entry.revoked.map_or(Ok(OcspStatus::Good), |fact| revoked(fact.at, fact.reason)),
             // The snapshot has client certificates only, and those of another process a moment later.
             None => {
-                let row =
-                    store::certificate::get(&self.inner.store, &issuer.to_string(), &serial.to_string()).await?;
+                let row = store::certificate::get(&self.inner.store, &issuer.to_string(), &serial.to_string()).await?;
                 row.map_or(Ok(OcspStatus::NotIssued), |row| status_of(&row))
             }
+        };
+        // Nothing of a tainted authority is good, whatever its row says.
+        match (status?, snapshot.issuer_denied(issuer)) {
+            (OcspStatus::Good | OcspStatus::NotIssued, Some(fact)) => revoked(fact.at, fact.reason),
+            (status, _) => Ok(status),
         }
     }
 }

@@ -65,11 +65,7 @@ async fn a_revocation_is_told_the_moment_it_returns() {
     assert_eq!(read(&gateway, &plain, &get(&gateway, &path).await).status, revoked);
     // Another process that revokes is heard of by the feed.
     let beside = gateway.foundation_beside().await;
-    let other = beside
-        .authority
-        .issue(new_certificate(&acme.client_id), &Actor::local())
-        .await
-        .unwrap();
+    let other = beside.authority.issue(new_certificate(&acme.client_id), &Actor::local()).await.unwrap();
     let der = pki::pem_certificates(other.certificate_pem.as_bytes()).unwrap().remove(0);
     let about = OcspQuery::new(&der, &acme.identity.chain[1], None).unwrap();
     assert_eq!(read(&gateway, &about, &post(&gateway, &about.der()).await).status, OcspStatus::Good);
@@ -85,7 +81,8 @@ async fn every_road_to_the_responder_leads_there() {
     assert!(text.contains("//"));
     let encoded = text.replace('/', "%2F").replace('+', "%2B").replace('=', "%3D");
     let bare = text.trim_end_matches('=').to_owned();
-    for path in [format!("/ocsp/{encoded}"), format!("/ocsp/{text}"), format!("/ocsp//{encoded}"), format!("/ocsp/{bare}")]
+    for path in
+        [format!("/ocsp/{encoded}"), format!("/ocsp/{text}"), format!("/ocsp//{encoded}"), format!("/ocsp/{bare}")]
     {
         let reply = read(&gateway, &asked, &get(&gateway, &path).await);
         assert!(reply.status == OcspStatus::Good && reply.nonce_matches, "{path}");

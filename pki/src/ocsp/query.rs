@@ -63,7 +63,8 @@ impl OcspQuery {
         for extension in certificate.extensions() {
             match extension.parsed_extension() {
                 ParsedExtension::AuthorityInfoAccess(access) => {
-                    for description in access.iter().filter(|one| one.access_method == OID_PKIX_ACCESS_DESCRIPTOR_OCSP) {
+                    for description in access.iter().filter(|one| one.access_method == OID_PKIX_ACCESS_DESCRIPTOR_OCSP)
+                    {
                         if let GeneralName::URI(uri) = description.access_location {
                             addresses.push(uri.to_owned());
                         }
@@ -109,10 +110,8 @@ impl OcspQuery {
             }
             let (nonce, extended_revoke) = data.extensions()?;
             let nonce_matches = self.nonce.is_some() && nonce == self.nonce;
-            let never = OcspStatus::Revoked {
-                at: OffsetDateTime::UNIX_EPOCH,
-                reason: RevocationReason::CertificateHold,
-            };
+            let never =
+                OcspStatus::Revoked { at: OffsetDateTime::UNIX_EPOCH, reason: RevocationReason::CertificateHold };
             return Ok(OcspReply {
                 status: if extended_revoke && single.status == never { OcspStatus::NotIssued } else { single.status },
                 this_update: single.this_update,

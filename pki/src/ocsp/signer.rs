@@ -119,7 +119,8 @@ impl OcspSigner {
         let backdated = now.checked_sub(BACKDATE).ok_or(Error::InvalidTime)?;
         let this_update = whole_seconds(revoked.max().unwrap_or(backdated).max(backdated).min(now))?;
         let next_update = now.checked_add(lifetime).ok_or(Error::InvalidTime)?;
-        let window = Window { produced_at: now, this_update, next_update: whole_seconds(next_update)?.min(self.not_after) };
+        let window =
+            Window { produced_at: now, this_update, next_update: whole_seconds(next_update)?.min(self.not_after) };
         let data = response::response_data(&self.key_hash, answers, nonce, window)?;
         // A computing fault while signing with RSA gives the key away, so nobody sees a signature that is not one.
         let signature = match self.key.algorithm().is_rsa() {

@@ -1,6 +1,6 @@
 use pki::{
-    DistributionPoints, Identity, IssuedCertificate, Issuer, KeyAlgorithm, LeafRequest, OcspIssuer, OcspQuery, OcspRefusal,
-    OcspRequest, OcspSigner, OcspStatus, Profile, ProfileKind, RevocationReason,
+    DistributionPoints, Identity, IssuedCertificate, Issuer, KeyAlgorithm, LeafRequest, OcspIssuer, OcspQuery,
+    OcspRefusal, OcspRequest, OcspSigner, OcspStatus, Profile, ProfileKind, RevocationReason,
 };
 use time::{Duration, OffsetDateTime};
 
@@ -266,7 +266,9 @@ fn questions_that_cannot_be_read_are_refused() {
     house.openssl.must("ocsp -sha384 -issuer issuer.pem -cert leaf.pem -reqout request.der");
     assert_eq!(code(OcspRequest::parse(&house.openssl.read("request.der"))), "malformed_ocsp");
     house.openssl.must("req -x509 -newkey rsa:2048 -nodes -subj /CN=asker -keyout asker.key -out asker.pem");
-    house.openssl.must("ocsp -issuer issuer.pem -cert leaf.pem -signer asker.pem -signkey asker.key -reqout request.der");
+    house
+        .openssl
+        .must("ocsp -issuer issuer.pem -cert leaf.pem -signer asker.pem -signkey asker.key -reqout request.der");
     let signed = OcspRequest::parse(&house.openssl.read("request.der")).unwrap();
     assert_eq!(signed.certificates[0].serial(), house.leaf.serial);
 }

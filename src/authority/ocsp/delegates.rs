@@ -72,7 +72,8 @@ impl Authority {
         let mut all = true;
         for issuer in issuers.all() {
             // What is to come has issued nothing yet, and what has ended can have no delegate that anybody would believe.
-            if issuer.state == IssuerState::Prepared || issuer.not_after <= now {
+            let issued = matches!(issuer.state, IssuerState::Active | IssuerState::Retiring);
+            if !issued || issuer.not_after <= now {
                 continue;
             }
             let Ok(authority) = issuer.signer() else { continue };
@@ -136,7 +137,8 @@ impl Authority {
     }
 
     async fn make_ocsp_signer(&self, authority: Arc<pki::Issuer>) -> Result<OcspSigner, Failure> {
-        let key = off_thread("making a key", || PrivateKey::generate(KeyAlgorithm::EcdsaP256)).await?.map_err(refused)?;
+        let key =
+            off_thread("making a key", || PrivateKey::generate(KeyAlgorithm::EcdsaP256)).await?.map_err(refused)?;
         let generation: String = authority.key_id().to_string().chars().take(GENERATION_DIGITS).collect();
         let order = Order {
             signer: authority.clone(),

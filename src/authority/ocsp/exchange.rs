@@ -264,7 +264,9 @@ mod tests {
 
     #[test]
     fn paths_of_the_responder() {
-        for (path, ours) in [("/ocsp", true), ("/ocsp/", true), ("/ocsp//MEI", true), ("/ocspx", false), ("/crl/ocsp", false)] {
+        for (path, ours) in
+            [("/ocsp", true), ("/ocsp/", true), ("/ocsp//MEI", true), ("/ocspx", false), ("/crl/ocsp", false)]
+        {
             assert_eq!(is_ocsp(path), ours, "{path}");
         }
     }

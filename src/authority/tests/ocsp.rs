@@ -67,7 +67,8 @@ async fn a_revocation_is_in_the_answer_the_moment_it_returns() {
     for certificate in [&issued, &other] {
         assert_eq!(house.status(certificate).await, OcspStatus::Good);
     }
-    let (query, nonce) = (house.query(&issued.certificate_pem, None), house.query(&issued.certificate_pem, Some(&[1; 32])));
+    let (query, nonce) =
+        (house.query(&issued.certificate_pem, None), house.query(&issued.certificate_pem, Some(&[1; 32])));
     house.revoke(&issued, "key-compromise").await;
     let revoked = OcspStatus::Revoked { at: at(NOW.0), reason: RevocationReason::KeyCompromise };
     // What was signed and kept while it was good is not given out any more, and nothing had to be published for that.
@@ -306,9 +307,41 @@ async fn nothing_of_a_tainted_authority_is_good() {
     let mut tx = house.store.begin().await.unwrap();
     assert!(store::issuer::taint(&mut tx, &house.issuing().id, house.clock.now()).await.unwrap());
     tx.commit().await.unwrap();
-    house.authority.reload_issuers().await.unwrap();
+    house.snapshot.catch_up(&house.store).await.unwrap();
     let compromised = OcspStatus::Revoked { at: at(NOW.0 + 60), reason: RevocationReason::CaCompromise };
     assert_eq!(house.status(&issued).await, compromised);
+}
+
+#[tokio::test]
+async fn each_generation_of_an_authority_answers_for_its_own() {
+    use crate::store::issuer::{IssuerKind, IssuerState};
+    let house = House::answering().await;
+    let old = house.issue().await;
+    let order = Rotate {
+        kind: IssuerKind::Issuing,
+        to: Some(IssuerState::Active),
+        dry_run: false,
+        force: false,
+        brought: Brought::default(),
+    };
+    house.authority.rotate(order, &admin()).await.unwrap();
+    let new = house.issue().await;
+    assert_ne!(new.certificate.issuer, old.certificate.issuer);
+    assert!(house.authority.renew_ocsp_signers().await);
+    let about = |issued: &Issued| {
+        let leaf = pki::pem_certificates(issued.certificate_pem.as_bytes()).unwrap().remove(0);
+        let issuer = pki::pem_certificates(issued.chain_pem.as_bytes()).unwrap().remove(0);
+        OcspQuery::new(&leaf, &issuer, None).unwrap()
+    };
+    for issued in [&old, &new] {
+        assert_eq!(house.ask(&about(issued)).await.status, OcspStatus::Good);
+    }
+    // The one that retires needs a new signer too, and still tells of what it issued.
+    house.clock.advance(Duration::from_secs(13 * 86_400));
+    assert!(house.authority.renew_ocsp_signers().await);
+    house.revoke(&old, "superseded").await;
+    assert!(matches!(house.ask(&about(&old)).await.status, OcspStatus::Revoked { .. }));
+    assert_eq!(house.ask(&about(&new)).await.status, OcspStatus::Good);
 }
 
 #[tokio::test]

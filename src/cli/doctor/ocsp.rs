@@ -27,7 +27,9 @@ pub(super) async fn look(connection: &Connection, now: i64) -> Vec<Finding> {
         for url in OcspQuery::addresses(certificate).unwrap_or_default() {
             let finding = match ask(&url, certificate, issuer, now).await {
                 Ok(reply) => judge(&url, &reply, now),
-                Err(why) => Finding::fail("ocsp", format!("{url}: {why}: partners that ask it refuse our certificates")),
+                Err(why) => {
+                    Finding::fail("ocsp", format!("{url}: {why}: partners that ask it refuse our certificates"))
+                }
             };
             findings.push(finding);
         }

@@ -15,7 +15,7 @@ use tokio::sync::{Mutex, Notify};
 use tokio_util::sync::CancellationToken;
 
 use crate::authority::issuance::{Order, Outcome};
-use crate::authority::{Authority, IssuerState, off_thread, refused, to_the_end};
+use crate::authority::{Authority, IssuerState, crash_point, off_thread, refused, to_the_end};
 use crate::failure::{Failure, Fault};
 use crate::registry::Actor;
 use crate::store::certificate::CertificateKind;
@@ -158,7 +158,8 @@ impl Authority {
             enrollment_id: None,
             action: "certificate.issue-ocsp",
         };
-        let Outcome::Issued(_, certificate) = self.carry_out(&order, &Actor::local()).await? else {
+        let Outcome::Issued(_, certificate) = crash_point::spared(self.carry_out(&order, &Actor::local())).await?
+        else {
             return Err(Fault::new("an OCSP signer was answered from an earlier request").into());
         };
         OcspSigner::new(&authority, certificate.der, key).map_err(refused)

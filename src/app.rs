@@ -30,6 +30,7 @@ use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
 use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
+use crate::inventory::Sightings;
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
 use crate::oauth::{OAuth, OAuthConfig};
@@ -119,6 +120,7 @@ pub struct App {
     pub gate: Arc<Gate>,
     pub oauth: Arc<OAuth>,
     pub audit: Audit,
+    pub sightings: Sightings,
     tls: Arc<TlsCells>,
     draining: CancellationToken,
     connections: TaskTracker,
@@ -175,6 +177,7 @@ impl App {
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
         });
+        let sightings = Sightings::new(foundation.store.clone(), foundation.clock.clone());
         let gate = Arc::new(Gate::new(GateParts {
             snapshot: Arc::clone(&foundation.snapshot),
             oauth: Arc::clone(&oauth),
@@ -185,6 +188,7 @@ impl App {
             addresses: AddressLimits::new(&config.limits, &foundation.clock),
             throttles: ClientThrottles::new(foundation.clock.clone()),
             quotas: Quotas::new(foundation.store.clone()),
+            sightings: sightings.clone(),
             upstreams: Upstreams::new(),
             services: Services::default().with(admin_routes::SERVICE, admin),
             admin_routes: admin_routes::table()?,
@@ -223,8 +227,21 @@ impl App {
             tracing::info!(listener = %name, url = %url, "listening");
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
+        background.spawn(sightings.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
-        Ok(Self { endpoints, foundation, gate, oauth, audit, tls, draining, connections, background, audit_writer })
+        Ok(Self {
+            endpoints,
+            foundation,
+            gate,
+            oauth,
+            audit,
+            sightings,
+            tls,
+            draining,
+            connections,
+            background,
+            audit_writer,
+        })
     }
 
     /// Reads certificates again and makes new TLS configurations. Open connections stay.
@@ -234,7 +251,19 @@ impl App {
 
     /// Stops accepting, lets open requests finish within the drain timeout, and writes what is still in memory.
     pub async fn drain(self) {
-        let Self { foundation, gate, audit, draining, connections, background, audit_writer, oauth, tls, .. } = self;
+        let Self {
+            foundation,
+            gate,
+            audit,
+            sightings,
+            draining,
+            connections,
+            background,
+            audit_writer,
+            oauth,
+            tls,
+            ..
+        } = self;
         tracing::info!("draining");
         draining.cancel();
         connections.close();
@@ -246,6 +275,9 @@ impl App {
         let _ = tokio::time::timeout(timeout, background.wait()).await;
         if let Err(fault) = gate.quotas().give_back().await {
             tracing::warn!(fault = fault.inside(), "unused quota could not be given back");
+        }
+        if let Err(fault) = sightings.flush().await {
+            tracing::warn!(fault = fault.inside(), "the last sightings of credentials could not be written");
         }
         if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
             tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");

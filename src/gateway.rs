@@ -17,6 +17,7 @@ mod meters;
 mod path;
 mod respond;
 mod services;
+mod sight;
 mod stop;
 mod target;
 mod trail;
@@ -40,6 +41,7 @@ pub use services::{Caller, Services};
 use crate::audit::Audit;
 use crate::clock::Clock;
 use crate::config::Serves;
+use crate::inventory::Sightings;
 use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
 use crate::registry::Pepper;
@@ -62,6 +64,8 @@ pub struct GateParts {
     pub addresses: AddressLimits,
     pub throttles: ClientThrottles,
     pub quotas: Quotas,
+    /// When each credential last let somebody in.
+    pub sightings: Sightings,
     pub upstreams: Upstreams,
     pub services: Services,
     /// The control plane's own routes: not in any document, so no document can open them.
@@ -134,6 +138,9 @@ impl Gate {
             trail.principal(&principal);
             authorize::authorize(self, principal, route, connection.source, now, &mut ()).await?
         };
+        if let Some(principal) = permit.principal() {
+            sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
+        }
         let decision_id = trail.decision_id();
         let scene = Scene {
             connection,

@@ -8,8 +8,8 @@
 //! ```
 //!
 //! A module imports only what stands below it in this list; `scripts/check` holds it:
-//! `cli · app · admin · openapi · compare · gateway · oauth · listen · authority · registry · audit · snapshot · store ·
-//! telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
+//! `cli · app · admin · openapi · compare · gateway · oauth · listen · inventory · authority · registry · audit · snapshot ·
+//! store · telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
 pub mod admin;
 pub mod app;
@@ -21,6 +21,7 @@ pub mod compare;
 pub mod config;
 pub mod failure;
 pub mod gateway;
+pub mod inventory;
 pub mod listen;
 pub mod oauth;
 pub mod openapi;

@@ -35,6 +35,7 @@ pub mod policy;
 pub mod quota;
 pub mod revocation;
 pub mod revoked_token;
+pub mod sighting;
 pub mod signing_key;
 
 /// An enum that rests in a TEXT column under the names given here.

@@ -49,6 +49,9 @@ fn describe() {
     describe_counter!("portcullis_handshakes_failed_total", "TLS handshakes that failed, by listener");
     describe_counter!("portcullis_connections_refused_total", "Connections closed before TLS, by listener and reason");
     describe_gauge!("portcullis_connections_open", "Open connections, by listener");
+    describe_gauge!("portcullis_sightings_held", "Credentials whose last use is in memory");
+    describe_counter!("portcullis_sightings_written_total", "Sightings of credentials written to the database");
+    describe_counter!("portcullis_sightings_dropped_total", "Sightings lost because too many credentials were held");
     describe_gauge!("portcullis_audit_queue", "Audit records waiting to be written");
     describe_counter!("portcullis_audit_dropped_total", "Audit records lost because the queue was full");
     describe_counter!("portcullis_audit_write_failures_total", "Failed attempts to write audit records");

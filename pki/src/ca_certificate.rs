@@ -19,26 +19,34 @@ pub struct CaCertificate {
     pub not_before: i64,
     /// Seconds since 1970.
     pub not_after: i64,
+    /// How many authorities may stand between it and a leaf (pathLenConstraint); `None`: any number.
+    pub path_length: Option<u32>,
 }
 
 impl CaCertificate {
     /// Reads the DER.
     ///
     /// # Errors
-    /// [`Error::MalformedCertificate`]; [`Error::NotAnAuthority`]: basicConstraints or keyUsage (RFC 5280 §4.2.1.3, §4.2.1.9)
-    /// do not let it sign certificates. TLS libraries take such an anchor without a word.
+    /// [`Error::MalformedCertificate`]; [`Error::NotAnAuthority`]: basicConstraints, keyUsage or extendedKeyUsage (RFC 5280
+    /// §4.2.1.9, §4.2.1.3, §4.2.1.12) do not let it sign certificates of clients. TLS libraries take such an anchor without a word.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
         let certificate = certificate::parse(der)?;
         let not_an_authority = |why: &str| Error::NotAnAuthority(format!("{}: {why}", certificate.subject()));
-        match certificate.basic_constraints() {
-            Ok(Some(basic)) if basic.value.ca => {}
+        let path_length = match certificate.basic_constraints() {
+            Ok(Some(basic)) if basic.value.ca => basic.value.path_len_constraint,
             Ok(_) => return Err(not_an_authority("it is not a CA certificate (basicConstraints)")),
             Err(_) => return Err(Error::MalformedCertificate("its basicConstraints are damaged")),
-        }
+        };
         match certificate.key_usage() {
             Ok(Some(usage)) if usage.value.key_cert_sign() => {}
             Ok(_) => return Err(not_an_authority("its keyUsage lacks keyCertSign")),
             Err(_) => return Err(Error::MalformedCertificate("its keyUsage is damaged")),
+        }
+        match certificate.extended_key_usage() {
+            Ok(None) => {}
+            Ok(Some(usage)) if usage.value.any || usage.value.client_auth => {}
+            Ok(Some(_)) => return Err(not_an_authority("its extendedKeyUsage lacks clientAuth")),
+            Err(_) => return Err(Error::MalformedCertificate("its extendedKeyUsage is damaged")),
         }
         let mut key_id = None;
         for extension in certificate.extensions() {
@@ -52,6 +60,7 @@ impl CaCertificate {
             thumbprint: Thumbprint::of(der),
             not_before: certificate.validity().not_before.timestamp(),
             not_after: certificate.validity().not_after.timestamp(),
+            path_length,
         })
     }
 

@@ -3,14 +3,16 @@
 use x509_parser::certificate::X509CertificateParser;
 use x509_parser::error::X509Error;
 use x509_parser::extensions::{
-    AuthorityKeyIdentifier, BasicConstraints, GeneralName, SubjectAlternativeName, X509Extension,
+    AuthorityKeyIdentifier, BasicConstraints, GeneralName, KeyUsage, SubjectAlternativeName, X509Extension,
 };
 use x509_parser::nom::Parser as _;
 use x509_parser::oid_registry::{
     OID_X509_EXT_AUTHORITY_KEY_IDENTIFIER, OID_X509_EXT_BASIC_CONSTRAINTS, OID_X509_EXT_EXTENDED_KEY_USAGE,
-    OID_X509_EXT_SUBJECT_ALT_NAME,
+    OID_X509_EXT_KEY_USAGE, OID_X509_EXT_SUBJECT_ALT_NAME,
 };
 use x509_parser::prelude::FromDer;
+use x509_parser::public_key::PublicKey;
+use x509_parser::x509::SubjectPublicKeyInfo;
 
 use crate::der::is_canonical_envelope;
 use crate::error::Error;
@@ -21,6 +23,9 @@ use crate::profile::ExtendedKeyUsage;
 use crate::serial::Serial;
 use crate::spiffe_id::SpiffeId;
 use crate::thumbprint::{SpkiFingerprint, Thumbprint};
+
+/// Shorter RSA keys are within reach of whoever wants in.
+const RSA_BITS_MIN: usize = 2048;
 
 /// A peer's leaf certificate, read but not believed: TLS has verified its chain, the register decides what it is worth.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -47,6 +52,10 @@ pub struct ClientCertificate {
     pub is_ca: bool,
     /// `None`: the extension is absent.
     pub extended_key_usage: Option<Vec<ExtendedKeyUsage>>,
+    /// Whether its keyUsage, if there is one, has digitalSignature.
+    may_sign: bool,
+    /// Of an RSA key.
+    modulus_bits: Option<usize>,
 }
 
 impl ClientCertificate {
@@ -76,6 +85,8 @@ impl ClientCertificate {
             key_algorithm: key::kind_of(certificate.public_key()),
             is_ca: false,
             extended_key_usage: None,
+            may_sign: true,
+            modulus_bits: modulus_bits(certificate.public_key()),
         };
         let mut common_names = certificate.subject().iter_common_name();
         if let (Some(name), None) = (common_names.next(), common_names.next()) {
@@ -97,6 +108,8 @@ impl ClientCertificate {
             self.issuer_key_id = id.key_identifier.map(|id| KeyId::from_bytes(id.0)).transpose()?;
         } else if extension.oid == OID_X509_EXT_BASIC_CONSTRAINTS {
             self.is_ca = whole::<BasicConstraints>(extension.value)?.ca;
+        } else if extension.oid == OID_X509_EXT_KEY_USAGE {
+            self.may_sign = whole::<KeyUsage>(extension.value)?.digital_signature();
         } else if extension.oid == OID_X509_EXT_EXTENDED_KEY_USAGE {
             self.extended_key_usage = Some(issuer::extended_key_usages(&whole(extension.value)?));
         } else if extension.oid == OID_X509_EXT_SUBJECT_ALT_NAME {
@@ -113,9 +126,34 @@ impl ClientCertificate {
         Ok(())
     }
 
+    /// Whether its key may sign a handshake and is long enough to. TLS libraries do not ask when they verify a chain.
+    ///
+    /// # Errors
+    /// A sentence: keyUsage without digitalSignature (RFC 8446 §4.4.2.2), or RSA shorter than 2048 bits.
+    pub fn check_use(&self) -> Result<(), &'static str> {
+        if !self.may_sign {
+            return Err("the certificate's keyUsage lacks digitalSignature");
+        }
+        match self.modulus_bits {
+            Some(bits) if bits < RSA_BITS_MIN => Err("the certificate's RSA key is shorter than 2048 bits"),
+            _ => Ok(()),
+        }
+    }
+
     /// Whether the extended key usages are exactly clientAuth, as in everything issued here.
     pub fn is_client_only(&self) -> bool {
         self.extended_key_usage.as_deref() == Some(&[ExtendedKeyUsage::ClientAuth])
+    }
+}
+
+fn modulus_bits(key: &SubjectPublicKeyInfo<'_>) -> Option<usize> {
+    match key.parsed() {
+        Ok(PublicKey::RSA(key)) => {
+            let modulus = key.modulus.iter().position(|octet| *octet != 0).map(|start| &key.modulus[start..])?;
+            let spare = modulus.first()?.leading_zeros() as usize;
+            Some(modulus.len() * 8 - spare)
+        }
+        _ => None,
     }
 }
 

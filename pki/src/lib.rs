@@ -106,7 +106,7 @@ pub use issuer::{Issuer, Prepared, authority_request};
 pub use key::{KeyAlgorithm, PrivateKey, PublicKey};
 pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
-pub use link::{is_issued_by, issuer_name, may_sign_certificates};
+pub use link::{is_issued_by, issuer_name, may_sign_certificates, raw_names};
 pub use name::AuthorityName;
 pub use ocsp::{
     CertificateId, OcspAnswer, OcspIssuer, OcspQuery, OcspRefusal, OcspReply, OcspRequest, OcspSigner, OcspStatus,

@@ -34,6 +34,12 @@ pub fn may_sign_certificates(certificate: &[u8]) -> bool {
     })
 }
 
+/// Subject and issuer of a certificate (DER), as their octets; `None` when it cannot be read.
+pub fn raw_names(certificate: &[u8]) -> Option<(Vec<u8>, Vec<u8>)> {
+    let certificate = certificate::parse(certificate).ok()?;
+    Some((certificate.subject().as_raw().to_vec(), certificate.issuer().as_raw().to_vec()))
+}
+
 /// The name of a certificate's issuer, for people.
 ///
 /// # Errors

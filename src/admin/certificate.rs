@@ -1,5 +1,6 @@
 //! Client certificates.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use axum::Json;
@@ -7,7 +8,9 @@ use axum::extract::State;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use http::HeaderMap;
-use pki::{KeyAlgorithm, RevocationReason};
+use ipnet::IpNet;
+use pki::{KeyAlgorithm, KeyId, RevocationReason};
+use policies::UnixSeconds;
 use secrecy::ExposeSecret as _;
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
@@ -23,6 +26,7 @@ use crate::authority::{
     CertificateName, CertificateQuery, CertificateView, Issued, NewCertificate, NewSignature, Revoked, Selector,
 };
 use crate::failure::Refusal;
+use crate::store::certificate::CertificateKind;
 
 /// A request that is sent again under the same value is not done again (draft-ietf-httpapi-idempotency-key-header).
 const IDEMPOTENCY_KEY: &str = "idempotency-key";
@@ -139,8 +143,27 @@ pub(super) struct ListQuery {
     partner: Option<String>,
     /// `issued` (good now), `revoked`, `expired`, `reserved` or `orphaned`.
     state: Option<String>,
-    /// Good ones that expire within so many seconds from now.
+    /// `client`, or what else is issued here: `server`, `ocsp`.
+    kind: Option<String>,
+    /// The key id of the authority that issued it, hex.
+    issuer: Option<String>,
+    /// `ecdsa-p256`, `rsa-2048`, …
+    #[param(value_type = Option<String>)]
+    key_type: Option<KeyAlgorithm>,
+    /// Good ones that expire within so many seconds from now, the next first.
     expiring_within_seconds: Option<u32>,
+    /// Those that end before this instant, whatever their state; what ends next comes first.
+    expires_before: Option<i64>,
+    /// Those that end at or after this instant.
+    expires_after: Option<i64>,
+    /// Those that last let somebody in before this instant; alone, what was not seen for longest comes first.
+    last_seen_before: Option<i64>,
+    /// Those that last let somebody in at or after this instant; what was seen last comes first.
+    last_seen_after: Option<i64>,
+    /// Those that were last seen from this address or network.
+    source: Option<String>,
+    /// Those that never let anybody in.
+    never_seen: Option<bool>,
     /// 1 to 1000; 100 when absent.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -148,7 +171,10 @@ pub(super) struct ListQuery {
     after: Option<String>,
 }
 
-/// List certificates, newest first
+/// List certificates, newest first unless another order is asked for
+///
+/// A part of the list may hold fewer than `limit`, even none, and still have a `next`: each part looks at 5000 certificates at
+/// most. Sightings are to the minute and some seconds late.
 #[utoipa::path(get, path = "/v1/certificates", operation_id = "list_certificates", tag = "Certificates", params(ListQuery),
     responses((status = 200, description = "Certificates", body = Listed<CertificateView>)))]
 pub(super) async fn list(
@@ -160,7 +186,16 @@ pub(super) async fn list(
         client: query.client,
         partner: query.partner,
         state: query.state.as_deref().map(str::parse).transpose()?,
+        kind: query.kind.as_deref().map(kind).transpose()?,
+        issuer: query.issuer.as_deref().map(issuer).transpose()?,
+        key_algorithm: query.key_type,
         expiring_within_seconds: query.expiring_within_seconds,
+        expires_before: query.expires_before.map(UnixSeconds),
+        expires_after: query.expires_after.map(UnixSeconds),
+        last_seen_before: query.last_seen_before.map(UnixSeconds),
+        last_seen_after: query.last_seen_after.map(UnixSeconds),
+        source: query.source.as_deref().map(network).transpose()?,
+        never_seen: query.never_seen.unwrap_or(false),
         limit: Some(limit),
         after: query.after,
     };
@@ -240,6 +275,20 @@ pub(super) async fn revoke(
 ) -> Result<Json<Revoked>, Problem> {
     let reason = revocation.reason.unwrap_or(RevocationReason::Unspecified);
     Ok(Json(state.authority.revoke(revocation.selector()?, reason, &actor).await?))
+}
+
+fn kind(text: &str) -> Result<CertificateKind, Refusal> {
+    CertificateKind::try_from(text.to_owned())
+        .map_err(|_| Refusal::invalid("unknown_kind", "There is no such kind of certificate; most are client."))
+}
+
+fn issuer(text: &str) -> Result<KeyId, Refusal> {
+    text.parse().map_err(|_| Refusal::invalid("invalid_issuer", "Name an authority by its key id, in hex."))
+}
+
+fn network(text: &str) -> Result<IpNet, Refusal> {
+    let network = text.parse::<IpNet>().or_else(|_| text.parse::<IpAddr>().map(IpNet::from));
+    network.map_err(|_| Refusal::invalid("invalid_source", "The source is an address or a CIDR, like 203.0.113.0/24."))
 }
 
 fn idempotency_key(headers: &HeaderMap) -> Result<Option<String>, Problem> {

@@ -12,6 +12,7 @@ use super::Authority;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::store;
 use crate::store::certificate::{CertificateRow, CertificateState};
+use crate::store::sighting::{SightingKind, SightingRow};
 
 /// A certificate, as it is shown. Times are seconds since the Unix epoch, ids are lower-case hex.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -27,6 +28,8 @@ pub struct CertificateView {
     pub partner: Option<String>,
     /// For people: the row decides whom a certificate stands for.
     pub subject: String,
+    /// `ecdsa-p256`, `rsa-3072`, …; absent where it was not written down.
+    pub key_algorithm: Option<String>,
     pub state: CertificateStatus,
     /// The first second of validity.
     pub not_before: i64,
@@ -39,6 +42,12 @@ pub struct CertificateView {
     pub scopes: Option<Vec<String>>,
     /// Where it may be used; absent: wherever its client may be.
     pub networks: Option<Vec<String>>,
+    /// When it last let somebody in, to the minute; absent: it never did.
+    pub last_seen_at: Option<i64>,
+    /// From which address.
+    pub last_seen_source: Option<String>,
+    /// On which route.
+    pub last_seen_route: Option<String>,
     pub revoked_at: Option<i64>,
     /// RFC 5280 §5.3.1, kebab-case.
     pub reason: Option<String>,
@@ -139,7 +148,9 @@ impl Authority {
     pub async fn show(&self, name: &CertificateName) -> Result<CertificateView, Failure> {
         let row = one(self.find(&self.inner.store, name).await?)?;
         let der = store::certificate::der(&self.inner.store, &row.issuer_key_id, &row.serial).await?;
-        Ok(CertificateView { pem: der.as_deref().map(pki::pem_certificate), ..self.view(row) })
+        let id = store::certificate::change_key(&row.issuer_key_id, &row.serial);
+        let seen = store::sighting::get(&self.inner.store, SightingKind::Certificate, &id).await?;
+        Ok(CertificateView { pem: der.as_deref().map(pki::pem_certificate), ..self.view(row).last_seen(seen) })
     }
 
     /// Every certificate of that name.
@@ -173,16 +184,31 @@ impl Authority {
             partner: client.map(|entry| entry.client.partner.to_string()),
             client: row.client_id,
             subject: row.subject,
+            key_algorithm: row.key_algorithm,
             not_before: row.not_before,
             not_after: row.not_after,
             created_at: row.created_at,
             thumbprint: row.thumbprint,
             scopes: row.scopes,
             networks: row.networks,
+            last_seen_at: None,
+            last_seen_source: None,
+            last_seen_route: None,
             revoked_at: row.revoked_at,
             reason: row.revocation_reason,
             pem: None,
         }
+    }
+}
+
+impl CertificateView {
+    pub(super) fn last_seen(mut self, seen: Option<SightingRow>) -> Self {
+        if let Some(seen) = seen {
+            self.last_seen_at = Some(seen.last_seen_at);
+            self.last_seen_source = Some(seen.source);
+            self.last_seen_route = seen.route;
+        }
+        self
     }
 }
 

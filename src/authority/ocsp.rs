@@ -11,7 +11,7 @@ mod exchange;
 use bytes::Bytes;
 use http::Response;
 use http::request::Parts;
-use pki::{CertificateId, OcspRefusal, OcspRequest, OcspStatus, ProfileKind, RevocationReason, Serial};
+use pki::{CertificateId, OcspRefusal, OcspRequest, OcspStatus, Profile, ProfileKind, RevocationReason, Serial};
 use policies::UnixSeconds;
 use tokio::sync::Semaphore;
 
@@ -65,7 +65,7 @@ impl Responder {
 impl AuthoritySettings {
     /// Where the responder of this authority is asked; `None` when it may not have a delegate to answer for it.
     pub(super) fn ocsp_url(&self, authority: &pki::Issuer) -> Option<String> {
-        let url = self.pki_url.as_ref().filter(|_| authority.may_issue(ProfileKind::Ocsp))?;
+        let url = self.pki_url.as_ref().filter(|_| may_delegate(authority))?;
         Some(format!("{url}{}", exchange::PATH))
     }
 }
@@ -195,6 +195,11 @@ impl Authority {
             (status, _) => Ok(status),
         }
     }
+}
+
+/// Whether an authority may have a signer of OCSP answers: imported ones, and those of the first release for servers, may not.
+fn may_delegate(authority: &pki::Issuer) -> bool {
+    authority.may_issue(&Profile::builtin(ProfileKind::Ocsp)).is_ok()
 }
 
 /// What was never finished was given to nobody, and counts as revoked: what a crash left behind may have been signed.

@@ -92,11 +92,11 @@ impl AdminApi {
                     "the server's answer to {path} is not a list: it is of another version than this program"
                 )));
             };
-            let is_empty = page.is_empty();
             items.extend(page);
+            // A part may be empty and still not the last.
             after = answer.get("next").and_then(Value::as_str).map(str::to_owned);
             let is_full = items.len() >= limit;
-            if after.is_none() || is_full || is_empty {
+            if after.is_none() || is_full {
                 let has_more = is_full && (after.is_some() || items.len() > limit);
                 items.truncate(limit);
                 return Ok(Listing { items, has_more });

@@ -1,5 +1,6 @@
 mod bundle;
 mod export;
+mod inventory;
 mod issue;
 mod judge;
 mod revoke;
@@ -11,16 +12,16 @@ use super::context::{Context, Outcome};
 use super::error::CliError;
 use super::listing::{self, Limit};
 use super::query::{self, Query};
-use super::span::Span;
 use super::table::Column;
 
 const PATH: &str = "/v1/certificates";
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::field("SERIAL", "id"),
     Column::field("CLIENT", "client"),
     Column::field("PARTNER", "partner"),
     Column::field("STATE", "state"),
     Column::time("EXPIRES", "not_after", "-"),
+    Column::time("LAST SEEN", "last_seen_at", "never"),
     Column::time("CREATED", "created_at", "-"),
 ];
 
@@ -38,9 +39,9 @@ pub(super) struct CertificateArgs {
 enum Verb {
     Issue(issue::IssueArgs),
     Sign(issue::SignArgs),
-    /// List certificates, newest first
+    /// List certificates, newest first; by their end or their last use where that is asked about
     #[command(
-        after_help = "EXAMPLES:\n  portcullis certificate list --partner acme\n  portcullis certificate list --expiring-within 30d --output json"
+        after_help = "EXAMPLES:\n  portcullis certificate list --partner acme\n  portcullis certificate list --expiring-within 30d --output json\n  portcullis certificate list --state issued --last-seen-before 90d\n  portcullis certificate list --key-type rsa-2048 --source 203.0.113.0/24"
     )]
     List {
         /// Only this client's
@@ -52,9 +53,8 @@ enum Verb {
         /// `issued`, `expired`, `revoked`, `reserved` or `orphaned`
         #[arg(long)]
         state: Option<String>,
-        /// Only good ones that expire within this time
-        #[arg(long, value_name = "TIME")]
-        expiring_within: Option<Span>,
+        #[command(flatten)]
+        inventory: inventory::InventoryFilter,
         #[command(flatten)]
         limit: Limit,
     },
@@ -73,12 +73,9 @@ pub(super) async fn run(args: CertificateArgs, context: &Context) -> Result<Outc
     match args.verb {
         Verb::Issue(args) => issue::issue(args, context).await,
         Verb::Sign(args) => issue::sign(args, context).await,
-        Verb::List { client, partner, state, expiring_within, limit } => {
-            let query = Query::default()
-                .with("client", client)
-                .with("partner", partner)
-                .with("state", state)
-                .with("expiring_within_seconds", expiring_within.map(Span::seconds));
+        Verb::List { client, partner, state, inventory, limit } => {
+            let query = Query::default().with("client", client).with("partner", partner).with("state", state);
+            let query = inventory.on(query, context.now());
             listing::print(context, PATH, &query, limit, &COLUMNS).await
         }
         Verb::Show { serial } => {

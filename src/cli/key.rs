@@ -10,13 +10,14 @@ use super::span::Span;
 use super::table::Column;
 
 const PATH: &str = "/v1/api-keys";
-const COLUMNS: [Column; 7] = [
+const COLUMNS: [Column; 8] = [
     Column::field("ID", "id"),
     Column::field("CLIENT", "client"),
     Column::field("NAME", "name"),
     Column::field("KEY", "prefix"),
     Column::field("STATUS", "status"),
     Column::time("EXPIRES", "expires_at", "never"),
+    Column::time("LAST SEEN", "last_seen_at", "never"),
     Column::time("CREATED", "created_at", "-"),
 ];
 

@@ -13,12 +13,13 @@ use super::table::Column;
 const PATH: &str = "/v1/client-secrets";
 /// Cognito's longest secret, and a line end.
 const VALUE_BYTES_MAX: u64 = 66;
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::field("ID", "id"),
     Column::field("CLIENT", "client"),
     Column::field("NAME", "name"),
     Column::field("STATUS", "status"),
     Column::time("EXPIRES", "expires_at", "never"),
+    Column::time("LAST SEEN", "last_seen_at", "never"),
     Column::time("CREATED", "created_at", "-"),
 ];
 

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use super::Gate;
+use super::sight;
 use super::stop::{Malformed, Stop};
 use super::target::Target;
 use super::trail::Trail;
@@ -68,12 +69,16 @@ impl Endpoint {
                     }
                 })?;
                 let peer = connection.certificate.as_ref().map(|peer| &peer.certificate);
+                let path = parts.uri.path().to_owned();
                 let request = Request::from_parts(parts, bytes.to_bytes());
                 let answer = gate.oauth.handle(request, connection.source, peer).await;
+                let status = answer.status();
                 if let Some(caller) = answer.extensions().get::<Authenticated>() {
                     trail.client(caller.client.as_str());
+                    if status.is_success() {
+                        sight::secret(gate, connection, &caller.secret, &path);
+                    }
                 }
-                let status = answer.status();
                 if let Some(failed) = answer.extensions().get::<AuthenticationFailed>() {
                     let counted = gate.addresses.failure(connection.source);
                     if let Some(client) = &failed.client {

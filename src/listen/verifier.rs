@@ -1,8 +1,11 @@
 //! The client-certificate verifier of the listeners, and of `certificate verify`: rustls' path building over our anchors,
-//! plus what it lets pass (an expired anchor, an anchor that may not sign certificates).
+//! plus what it lets pass: an anchor that has expired, that may not sign certificates, or none for clients, or not so far from the
+//! leaf; an authority in the chain without keyCertSign; a leaf whose key may not sign, or is too short.
 //!
 //! It judges the chain alone. Whether the certificate is one of ours and still good is asked on every request; CRLs are
 //! not consulted here, since inside rustls they are hashed anew at every handshake.
+
+mod paths;
 
 use std::fmt;
 use std::sync::Arc;
@@ -16,6 +19,7 @@ use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::{ClientCertVerified, ClientCertVerifier};
 use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCertStore, SignatureScheme};
 
+use self::paths::Paths;
 use crate::failure::Fault;
 
 /// Certificates in a chain that a client may send.
@@ -68,6 +72,7 @@ impl TrustAnchors {
 /// See the module.
 pub struct ClientVerifier {
     inner: Arc<dyn ClientCertVerifier>,
+    paths: Paths,
     anchors: TrustAnchors,
     /// When the earliest of the anchors ends or the latest begins: outside, the slow path filters.
     anchors_valid: (i64, i64),
@@ -78,6 +83,7 @@ pub struct ClientVerifier {
 impl ClientVerifier {
     /// `mandatory`: a handshake without a certificate fails.
     pub fn new(anchors: TrustAnchors, mandatory: bool, provider: Arc<CryptoProvider>) -> Result<Self, Fault> {
+        let paths = Paths::new(&anchors.certificates, &provider)?;
         let inner = WebPkiClientVerifier::builder_with_provider(Arc::new(anchors.root_store()?), provider)
             .build()
             .map_err(|error| Fault::new(format!("client verifier: {error}")))?;
@@ -88,6 +94,7 @@ impl ClientVerifier {
         }
         Ok(Self {
             inner,
+            paths,
             anchors,
             anchors_valid: valid,
             mandatory,
@@ -113,6 +120,9 @@ impl ClientVerifier {
         if seconds < parsed.not_before {
             return Err(CertificateError::NotValidYet.into());
         }
+        if let Err(why) = parsed.check_use() {
+            return Err(rustls::Error::General(why.to_owned()));
+        }
         if !(self.anchors_valid.0..=self.anchors_valid.1).contains(&seconds) {
             return self.verify_with_live_anchors(leaf, &signers(intermediates), now);
         }
@@ -120,7 +130,7 @@ impl ClientVerifier {
         if intermediates_outlive(intermediates, seconds) && self.verified.contains_key(&key) {
             return Ok(());
         }
-        self.inner.verify_client_cert(leaf, &signers(intermediates), now)?;
+        self.paths.verify(leaf, &signers(intermediates), now)?;
         self.verified.insert(key, ());
         Ok(())
     }
@@ -131,14 +141,13 @@ impl ClientVerifier {
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
     ) -> Result<(), rustls::Error> {
-        let live = TrustAnchors::new(self.anchors.live(now))
-            .and_then(|anchors| anchors.root_store())
-            .map_err(|_| rustls::Error::General("every trust anchor has expired".to_owned()))?;
+        let live = self.anchors.live(now);
+        if live.is_empty() {
+            return Err(rustls::Error::General("every trust anchor has expired, or is not valid yet".to_owned()));
+        }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(live), provider)
-            .build()
-            .map_err(|error| rustls::Error::General(error.to_string()))?;
-        verifier.verify_client_cert(leaf, intermediates, now).map(|_| ())
+        let paths = Paths::new(&live, &provider).map_err(|fault| rustls::Error::General(fault.inside().to_owned()))?;
+        paths.verify(leaf, intermediates, now)
     }
 }
 

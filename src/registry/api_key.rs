@@ -1,5 +1,7 @@
 //! API keys: made once, shown once, narrowed, rotated with a grace period, revoked.
 
+use std::collections::HashMap;
+
 use policies::UnixSeconds;
 use secrecy::SecretString;
 use serde::Serialize;
@@ -13,6 +15,7 @@ use super::{Actor, Expiry, Registry, bounds, check_narrowing, client};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::store::Read;
 use crate::store::api_key::{self, ApiKeyFilter, ApiKeyRow};
+use crate::store::sighting::{self, SightingKind, SightingRow};
 
 mod presented;
 
@@ -51,6 +54,10 @@ pub struct ApiKeyView {
     pub networks: Option<Vec<String>>,
     pub created_at: i64,
     pub expires_at: Option<i64>,
+    /// When it last let somebody in, to the minute; absent: it never did.
+    pub last_seen_at: Option<i64>,
+    /// From which address.
+    pub last_seen_source: Option<String>,
     pub revoked_at: Option<i64>,
     pub revocation_reason: Option<String>,
     pub replaced_by: Option<String>,
@@ -85,10 +92,20 @@ impl ApiKeyView {
             networks: row.networks,
             created_at: row.created_at,
             expires_at: row.expires_at,
+            last_seen_at: None,
+            last_seen_source: None,
             revoked_at: row.revoked_at,
             revocation_reason: row.revocation_reason,
             replaced_by: row.replaced_by,
         }
+    }
+
+    fn last_seen(mut self, seen: &mut HashMap<String, SightingRow>) -> Self {
+        if let Some(seen) = seen.remove(&self.id) {
+            self.last_seen_at = Some(seen.last_seen_at);
+            self.last_seen_source = Some(seen.source);
+        }
+        self
     }
 }
 
@@ -134,12 +151,18 @@ impl Registry {
     /// Keys, newest first.
     pub async fn api_keys(&self, filter: &ApiKeyFilter) -> Result<Vec<ApiKeyView>, Failure> {
         let now = self.clock.now();
-        Ok(api_key::list(&self.store, filter).await?.into_iter().map(|row| ApiKeyView::new(row, now)).collect())
+        let rows = api_key::list(&self.store, filter).await?;
+        let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+        let mut seen = sighting::of(&self.store, SightingKind::ApiKey, &ids).await?;
+        let views = rows.into_iter().map(|row| ApiKeyView::new(row, now));
+        Ok(views.map(|view| view.last_seen(&mut seen)).collect())
     }
 
     /// The key with the public part `id`.
     pub async fn api_key(&self, id: &str) -> Result<ApiKeyView, Failure> {
-        Ok(ApiKeyView::new(found(&self.store, id).await?, self.clock.now()))
+        let view = ApiKeyView::new(found(&self.store, id).await?, self.clock.now());
+        let mut seen = sighting::of(&self.store, SightingKind::ApiKey, &[view.id.clone()]).await?;
+        Ok(view.last_seen(&mut seen))
     }
 
     /// Makes a successor with the same name, narrowing and length of life. The old key goes on for `grace_seconds` (0 to

@@ -8,9 +8,10 @@ use serde_json::json;
 use utoipa::ToSchema;
 
 use super::{Actor, Expiry, Pepper, Registry, base62, bounds, client};
-use crate::failure::{Failure, Refusal};
+use crate::failure::{Failure, Fault, Refusal};
 use crate::store::Page;
 use crate::store::client_secret::{self, ClientSecretRow};
+use crate::store::sighting::{self, SightingKind};
 
 /// Live secrets of one client.
 pub const LIVE_SECRETS_MAX: usize = 2;
@@ -52,6 +53,10 @@ pub struct ClientSecretView {
     pub status: &'static str,
     pub created_at: i64,
     pub expires_at: Option<i64>,
+    /// When the token endpoint last took it, to the minute; absent: it never did.
+    pub last_seen_at: Option<i64>,
+    /// From which address.
+    pub last_seen_source: Option<String>,
     pub revoked_at: Option<i64>,
     pub revocation_reason: Option<String>,
 }
@@ -78,6 +83,8 @@ impl ClientSecretView {
             status,
             created_at: row.created_at,
             expires_at: row.expires_at,
+            last_seen_at: None,
+            last_seen_source: None,
             revoked_at: row.revoked_at,
             revocation_reason: row.revocation_reason,
         }
@@ -137,14 +144,32 @@ impl Registry {
         let now = self.clock.now();
         let client = client::found(&self.store, client).await?;
         let rows = client_secret::of_client(&self.store, &client.id).await?;
-        Ok(rows.into_iter().map(|row| ClientSecretView::new(row, now)).collect())
+        Ok(self.secrets_shown(rows, now).await?)
     }
 
     /// Secrets of all clients, newest first.
     pub async fn all_client_secrets(&self, page: Page) -> Result<Vec<ClientSecretView>, Failure> {
         let now = self.clock.now();
         let rows = client_secret::list(&self.store, page).await?;
-        Ok(rows.into_iter().map(|row| ClientSecretView::new(row, now)).collect())
+        Ok(self.secrets_shown(rows, now).await?)
+    }
+
+    async fn secrets_shown(
+        &self,
+        rows: Vec<ClientSecretRow>,
+        now: UnixSeconds,
+    ) -> Result<Vec<ClientSecretView>, Fault> {
+        let ids: Vec<String> = rows.iter().map(|row| row.id.clone()).collect();
+        let mut seen = sighting::of(&self.store, SightingKind::ClientSecret, &ids).await?;
+        let show = |row| {
+            let mut view = ClientSecretView::new(row, now);
+            if let Some(seen) = seen.remove(&view.id) {
+                view.last_seen_at = Some(seen.last_seen_at);
+                view.last_seen_source = Some(seen.source);
+            }
+            view
+        };
+        Ok(rows.into_iter().map(show).collect())
     }
 
     /// Ends a secret now. Again: nothing, the first instant and reason stand.

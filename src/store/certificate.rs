@@ -117,17 +117,28 @@ pub fn change_key(issuer_key_id: &str, serial: &str) -> String {
     format!("{issuer_key_id}/{serial}")
 }
 
+macro_rules! columns {
+    () => {
+        concat!(
+            "c.issuer_key_id, c.serial, c.state, c.client_id, c.kind, c.subject, c.key_algorithm, c.spki_fingerprint, ",
+            "c.thumbprint, c.not_before, c.not_after, c.scopes, c.networks, c.crl_partition, c.replaces, c.enrollment_id, ",
+            "c.created_at, r.revoked_at, r.reason AS revocation_reason"
+        )
+    };
+}
+
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT c.issuer_key_id, c.serial, c.state, c.client_id, c.kind, c.subject, c.key_algorithm, c.spki_fingerprint, ",
-            "c.thumbprint, c.not_before, c.not_after, c.scopes, c.networks, c.crl_partition, c.replaces, c.enrollment_id, ",
-            "c.created_at, r.revoked_at, r.reason AS revocation_reason ",
-            "FROM certificates c LEFT JOIN revocations r ON r.issuer_key_id = c.issuer_key_id AND r.serial = c.serial ",
+            "SELECT ",
+            columns!(),
+            " FROM certificates c LEFT JOIN revocations r ON r.issuer_key_id = c.issuer_key_id AND r.serial = c.serial ",
             $rest
         )
     };
 }
+
+pub mod search;
 
 /// The certificate with this issuer and serial.
 pub async fn get(from: impl Read, issuer_key_id: &str, serial: &str) -> Result<Option<CertificateRow>, Fault> {

@@ -24,6 +24,8 @@ mod drain;
 mod explain;
 /// Bytes that two parsers read differently.
 mod framing;
+/// What is known of the credentials that are out.
+mod inventory;
 /// What bites, and whom.
 mod limits;
 /// Tokens: ours, bound ones, and those of other issuers.

@@ -121,11 +121,6 @@ impl Issuer {
         )
     }
 
-    /// Whether its own certificate lets it issue certificates of this kind.
-    pub fn may_issue(&self, kind: ProfileKind) -> bool {
-        self.check_permitted(&Profile::builtin(kind)).is_ok()
-    }
-
     pub(super) fn lay_out(
         &self,
         profile: &Profile,

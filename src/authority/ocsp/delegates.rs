@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use pki::{Identity, KeyAlgorithm, KeyId, LeafRequest, OcspIssuer, OcspSigner, PrivateKey, ProfileKind};
+use pki::{Identity, KeyAlgorithm, KeyId, LeafRequest, OcspIssuer, OcspSigner, PrivateKey};
 use policies::UnixSeconds;
 use serde::Serialize;
 use tokio::sync::{Mutex, Notify};
@@ -78,8 +78,7 @@ impl Authority {
             }
             let Ok(authority) = issuer.signer() else { continue };
             let known = before.iter().find(|known| known.key_id == issuer.key_id);
-            if !authority.may_issue(ProfileKind::Ocsp) {
-                // An imported authority, or one of the first release.
+            if !super::may_delegate(authority) {
                 tracing::debug!(issuer = issuer.subject, "this authority may not issue a signer of OCSP answers");
                 continue;
             }

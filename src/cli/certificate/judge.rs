@@ -59,12 +59,19 @@ fn path(anchors: &[Vec<u8>], chain: &[Vec<u8>], at: i64) -> ChainVerdict {
 /// What rustls says in one word, for people; its word stays, for search engines.
 fn in_words(why: &str) -> String {
     let why = why.strip_prefix("invalid peer certificate: ").unwrap_or(why);
+    let why = why.strip_prefix("unexpected error: ").unwrap_or(why);
     let words = match why {
         "Expired" => "the certificate has expired",
         "NotValidYet" => "the certificate is not valid yet",
         "UnknownIssuer" => "no trusted authority issued it, directly or through the chain",
         "BadSignature" => "a signature in the chain does not verify",
         "BadEncoding" => "the certificate cannot be read",
+        _ if why.contains("NameConstraintViolation") => "an authority in the chain may not issue for this name",
+        _ if why.contains("CriticalExtension") => "a certificate in the chain has an unknown critical extension",
+        _ if why.contains("xtended key usage") || why.contains("InvalidPurpose") => {
+            "a certificate in the chain is not for clients (extendedKeyUsage)"
+        }
+        _ if why.contains("SignatureAlgorithm") => "a signature in the chain is by a weak or unknown algorithm",
         _ if why.contains("EndEntityUsedAsCa") => "a certificate in the chain is no authority's, but issued another",
         _ if why.contains("CaUsedAsEndEntity") => "it is an authority's certificate, not a client's",
         _ if why.starts_with("certificate expired") => "a certificate in the chain has expired",

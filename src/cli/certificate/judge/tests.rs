@@ -1,5 +1,7 @@
 //! Chains by our own CA and by openssl.
 
+mod bad_chains;
+
 use std::path::PathBuf;
 use std::process::Command;
 

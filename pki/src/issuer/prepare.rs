@@ -14,7 +14,7 @@ use crate::key::PublicKey;
 use crate::key_id::KeyId;
 use crate::leaf_request::{Identity, LeafRequest};
 use crate::name;
-use crate::profile::{ExtendedKeyUsage, KeyUsage, Profile, ProfileKind};
+use crate::profile::{ExtendedKeyUsage, KeyUsage, Profile};
 use crate::serial::Serial;
 use crate::thumbprint::{SpkiFingerprint, Thumbprint};
 

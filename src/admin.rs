@@ -12,6 +12,7 @@ use axum::Router;
 use axum::middleware;
 use axum::routing::get;
 
+pub use self::enrollment::EnrollmentPlace;
 pub use self::listener::ListedListener;
 pub use self::readiness::{Check, Probe};
 
@@ -31,6 +32,7 @@ mod certificate;
 mod client;
 mod client_secret;
 mod document;
+mod enrollment;
 mod expiring;
 mod explain;
 mod guard;
@@ -71,6 +73,8 @@ pub struct AdminState {
     pub readiness: Probe,
     pub metrics: RenderMetrics,
     pub endpoints: Vec<ListedListener>,
+    /// What partners are told when they are invited.
+    pub enrollment: EnrollmentPlace,
 }
 
 /// The router of the admin listener. The gate calls it with a [`crate::gateway::Caller`] in the request's extensions.

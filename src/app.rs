@@ -176,11 +176,13 @@ impl App {
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
+            enrollment: endpoints.enrollment(&config),
         });
         let sightings = Sightings::new(foundation.store.clone(), foundation.clock.clone());
         let gate = Arc::new(Gate::new(GateParts {
             snapshot: Arc::clone(&foundation.snapshot),
             oauth: Arc::clone(&oauth),
+            authority: foundation.authority.clone(),
             pepper: Arc::clone(&foundation.pepper),
             clock: foundation.clock.clone(),
             audit: audit.clone(),

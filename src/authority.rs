@@ -16,6 +16,7 @@ pub mod ceremony;
 mod certificate;
 pub mod crash_point;
 mod distribute;
+mod enroll;
 mod import_list;
 mod initialise;
 mod issuance;
@@ -34,6 +35,7 @@ mod taint;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
+pub use enroll::{Enrolled, PENDING_RETRY_SECONDS};
 pub use import_list::ImportedList;
 pub use initialise::{AuthorityRequest, AuthorityRequests, Certified, Initialised, Names};
 pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};

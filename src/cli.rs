@@ -13,6 +13,7 @@ mod compare;
 mod connection;
 mod context;
 mod doctor;
+mod enrollment;
 mod error;
 mod files;
 mod global;
@@ -68,6 +69,7 @@ enum Command {
     Partner(partner::PartnerArgs),
     Client(client::ClientArgs),
     Certificate(certificate::CertificateArgs),
+    Enrollment(enrollment::EnrollmentArgs),
     Key(key::KeyArgs),
     Secret(secret::SecretArgs),
     Token(token::TokenArgs),
@@ -123,6 +125,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliErr
         Command::Partner(args) => return partner::run(args, context).await,
         Command::Client(args) => return client::run(args, context).await,
         Command::Certificate(args) => return certificate::run(args, context).await,
+        Command::Enrollment(args) => return enrollment::run(args, context).await,
         Command::Key(args) => return key::run(args, context).await,
         Command::Secret(args) => return secret::run(args, context).await,
         Command::Token(args) => return token::run(args, context).await,

@@ -76,6 +76,8 @@ pub enum RefusalKind {
     Conflict,
     /// Managed elsewhere, or not allowed (403).
     Forbidden,
+    /// A credential that is shown here and nowhere else is not good (401): the token of an enrolment.
+    Unauthorized,
 }
 
 /// The caller asked for something that cannot be done. Nothing was changed.
@@ -109,6 +111,10 @@ impl Refusal {
 
     pub fn forbidden(code: &'static str, message: impl Into<String>) -> Self {
         Self::new(RefusalKind::Forbidden, code, message)
+    }
+
+    pub fn unauthorized(code: &'static str, message: impl Into<String>) -> Self {
+        Self::new(RefusalKind::Unauthorized, code, message)
     }
 
     #[must_use]

@@ -10,6 +10,7 @@ mod authenticate;
 mod authorize;
 mod decision_id;
 mod endpoints;
+mod enroll;
 mod explain;
 mod identity_headers;
 pub mod limits;
@@ -34,13 +35,16 @@ use policies::{Denial, Route, RouteTable, Stage, Trace};
 pub use act::Upstreams;
 pub use decision_id::DecisionIds;
 pub use endpoints::Pages;
+pub use enroll::PATH as ENROLLMENT_PATH;
 pub use explain::{ExplainAnswer, ExplainRequest, explain};
 pub use meters::Meters;
 pub use services::{Caller, Services};
 
 use crate::audit::Audit;
+use crate::authority::Authority;
 use crate::clock::Clock;
 use crate::config::Serves;
+use crate::failure::RefusalKind;
 use crate::inventory::Sightings;
 use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
@@ -57,6 +61,8 @@ use trail::Trail;
 pub struct GateParts {
     pub snapshot: Arc<Snapshot>,
     pub oauth: Arc<OAuth>,
+    /// For what partners do with certificates themselves: enrolment.
+    pub authority: Authority,
     pub pepper: Arc<Pepper>,
     pub clock: Clock,
     pub audit: Audit,
@@ -201,8 +207,7 @@ impl Handler for Gate {
             Err(mut stop) => {
                 // The audit says what was wrong, whatever the caller is told.
                 trail.stopped(&stop);
-                if let Stop::Denied(denial) = &stop
-                    && counts_as_failure(denial)
+                if counts_as_failure(&stop)
                     && let Err(retry_after) = self.addresses.failure(connection.source)
                 {
                     stop = Stop::AddressLimited { retry_after };
@@ -224,13 +229,17 @@ impl Handler for Gate {
 
 /// Whether the address showed something that is not good. Showing nothing is not a failure, and neither is a good
 /// credential that may not do this.
-fn counts_as_failure(denial: &Denial) -> bool {
-    matches!(
-        denial,
-        Denial::CredentialUnknown { .. }
-            | Denial::CredentialExpired { .. }
-            | Denial::CredentialRevoked { .. }
-            | Denial::CredentialMismatch { .. }
-            | Denial::InvalidToken { .. }
-    )
+fn counts_as_failure(stop: &Stop) -> bool {
+    match stop {
+        Stop::Denied(denial) => matches!(
+            denial,
+            Denial::CredentialUnknown { .. }
+                | Denial::CredentialExpired { .. }
+                | Denial::CredentialRevoked { .. }
+                | Denial::CredentialMismatch { .. }
+                | Denial::InvalidToken { .. }
+        ),
+        Stop::Refused(refusal) => refusal.kind == RefusalKind::Unauthorized && refusal.code != enroll::NO_TOKEN,
+        _ => false,
+    }
 }

@@ -27,6 +27,7 @@ pub mod counts;
 pub mod crl;
 pub mod cross_certificate;
 pub mod dependent;
+pub mod enrollment;
 pub mod expiring;
 pub mod idempotency;
 pub mod issuer;

@@ -85,14 +85,15 @@ impl VerifiedRequest {
         &self.der
     }
 
-    /// Refuses a request that asks for another identity than the one it was sent for.
+    /// Refuses a request that asks for another name than the one it was sent for.
     ///
-    /// A request need not name its identity: then it gets the expected one. But a request that names somebody else is a mistake
-    /// or an attack, and must not end in a certificate that looks as if it were granted. DNS names, addresses and the like are
-    /// not identities here and are left out of the certificate without a word, since common tools add them unasked.
+    /// A request need not name its identity: then it gets the expected one. But a request that asks for any other name is a
+    /// mistake or an attack, and must not end in a certificate that looks as if it were granted: whoever asked for `DNS:` goes
+    /// on to use it.
     ///
     /// # Errors
-    /// [`Error::IdentityMismatch`] when a URI name, or a common name that is a `spiffe:` URI, is not exactly `expected`.
+    /// [`Error::IdentityMismatch`] when a URI name, or a common name that is a `spiffe:` URI, is not exactly `expected`;
+    /// [`Error::NameNotAllowed`] for a DNS name, an address and every other kind.
     pub fn check_identity(&self, expected: &SpiffeId) -> Result<(), Error> {
         let expected = expected.to_string();
         let uris = self.requested_names.iter().filter_map(|name| match name {
@@ -100,8 +101,11 @@ impl VerifiedRequest {
             _ => None,
         });
         let spiffe = |name: &&str| name.get(..7).is_some_and(|scheme| scheme.eq_ignore_ascii_case("spiffe:"));
-        match uris.chain(self.common_name().filter(spiffe)).find(|asked| *asked != expected) {
-            Some(asked) => Err(Error::IdentityMismatch { asked: text::shown(asked), expected }),
+        if let Some(asked) = uris.chain(self.common_name().filter(spiffe)).find(|asked| *asked != expected) {
+            return Err(Error::IdentityMismatch { asked: text::shown(asked), expected });
+        }
+        match self.requested_names.iter().find(|name| !matches!(name, RequestedName::Uri(_))) {
+            Some(name) => Err(Error::NameNotAllowed { asked: name.to_string(), expected }),
             None => Ok(()),
         }
     }

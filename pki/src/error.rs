@@ -73,6 +73,10 @@ pub enum Error {
     CaRequested(&'static str),
     #[error("the request asks for `{asked}`, but it is for {expected}: send no URI name, or exactly that one")]
     IdentityMismatch { asked: String, expected: String },
+    #[error(
+        "the request asks for `{asked}`, which is not granted: leave the subjectAltName out, or name exactly {expected}"
+    )]
+    NameNotAllowed { asked: String, expected: String },
 
     #[error("the profile is for {profile} certificates, the request is for a {request} certificate")]
     ProfileMismatch { profile: &'static str, request: &'static str },
@@ -146,6 +150,7 @@ impl Error {
             Self::WeakSignature(_) => "weak_signature",
             Self::CaRequested(_) => "ca_requested",
             Self::IdentityMismatch { .. } => "identity_mismatch",
+            Self::NameNotAllowed { .. } => "name_not_allowed",
             Self::ProfileMismatch { .. } => "profile_mismatch",
             Self::LifetimeTooLong { .. } => "lifetime_too_long",
             Self::InvalidLifetime => "invalid_lifetime",

@@ -244,7 +244,7 @@ impl ProfileKind {
         [Self::Root, Self::Issuing, Self::ServerIssuing, Self::Server, Self::Client, Self::Ocsp, Self::Cross];
 
     /// The kebab-case name.
-    pub fn as_str(self) -> &'static str {
+    pub const fn as_str(self) -> &'static str {
         match self {
             Self::Root => "root",
             Self::Issuing => "issuing",

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::ProblemBody;
 use super::{
-    AdminState, api_key, audit, certificate, client, client_secret, expiring, explain, issuer, partner, policy,
-    rotation, status, token,
+    AdminState, api_key, audit, certificate, client, client_secret, enrollment, expiring, explain, issuer, partner,
+    policy, rotation, status, token,
 };
 use crate::openapi;
 
@@ -46,6 +46,7 @@ const QUESTIONS: [&str; 4] = ["/v1/explain", "/v1/policies/check", "/v1/policies
         (name = "Partners", description = "The companies"),
         (name = "Clients", description = "The machines of a partner, the same under every method (RFC 6749 §2.2)"),
         (name = "Certificates", description = "Client certificates and the authorities that issue them"),
+        (name = "Enrolments", description = "One-time tokens for certificate requests: the key never leaves the partner"),
         (name = "API keys", description = "Keys for the `x-api-key` header"),
         (name = "Client secrets", description = "Secrets for the token endpoint"),
         (name = "Tokens", description = "Access tokens"),
@@ -77,6 +78,11 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(issuer::taint))
         .routes(routes!(rotation::rotate))
         .routes(routes!(rotation::import_list))
+        .routes(routes!(enrollment::list, enrollment::create))
+        .routes(routes!(enrollment::show))
+        .routes(routes!(enrollment::approve))
+        .routes(routes!(enrollment::deny))
+        .routes(routes!(enrollment::cancel))
         .routes(routes!(api_key::list, api_key::create))
         .routes(routes!(api_key::show))
         .routes(routes!(api_key::rotate))

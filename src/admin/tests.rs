@@ -108,6 +108,10 @@ impl Server {
                 url: "https://gate.example.com".into(),
                 client_certificates: ClientCertificates::Optional,
             }],
+            enrollment: EnrollmentPlace {
+                url: "https://gate.example.com/v1/enroll".into(),
+                own_server_certificate: true,
+            },
         };
         Self { router: router(state.clone()), state, ready, _folder: folder }
     }

@@ -2,7 +2,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::admin::ListedListener;
+use crate::admin::{EnrollmentPlace, ListedListener};
 use crate::config::{ClientCertificates, Config, Serves};
 use crate::failure::Fault;
 use crate::listen::Listener;
@@ -70,6 +70,17 @@ impl Endpoints {
     /// Name, URL and mode of each listener, for `/v1/status`.
     pub fn listed(&self) -> Vec<ListedListener> {
         self.listeners.clone()
+    }
+
+    /// Where partners enrol: on the first gateway listener that lets them in without a certificate.
+    pub(super) fn enrollment(&self, config: &Config) -> EnrollmentPlace {
+        let open = config.listeners.iter().find(|listener| {
+            listener.serves == Serves::Gateway && listener.client_certificates != ClientCertificates::Required
+        });
+        EnrollmentPlace {
+            url: format!("{}{}", self.gateway, crate::gateway::ENROLLMENT_PATH),
+            own_server_certificate: open.is_none_or(|listener| listener.certificate.is_none()),
+        }
     }
 
     pub(super) fn write(&self, data: &Path) -> Result<(), Fault> {

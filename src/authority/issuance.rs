@@ -9,6 +9,7 @@ use pki::{IssuedCertificate, LeafRequest, Prepared, Profile, RevocationReason};
 use policies::UnixSeconds;
 
 use super::crash_point::CrashPoint;
+use super::enroll::EnrollmentUse;
 use super::{Authority, off_thread, random_serial, refused};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::{self, Actor};
@@ -33,8 +34,8 @@ pub(super) struct Order {
     pub(super) claim: Option<Claim>,
     /// The serial of the certificate that this one renews.
     pub(super) replaces: Option<String>,
-    /// The enrolment that it came by.
-    pub(super) enrollment_id: Option<String>,
+    /// The enrolment that this is issued for.
+    pub(super) enrollment: Option<EnrollmentUse>,
     /// For the audit: `certificate.issue`.
     pub(super) action: &'static str,
 }
@@ -125,11 +126,13 @@ impl Authority {
                 Earlier::Issued(row) => return Ok(Reserved::Before(row)),
             }
         }
-        if let Some(holder) = &order.holder {
-            self.check_holder(&mut tx, order, holder).await?;
+        if let Some(used) = &order.enrollment
+            && let Earlier::Issued(row) = used.earlier(&mut tx, now).await?
+        {
+            return Ok(Reserved::Before(row));
         }
         self.check_may_issue(&mut tx, &issuer, order.kind).await?;
-        self.check_key(&mut tx, order, now).await?;
+        self.check_order(&mut tx, order, now).await?;
         if store::certificate::get(&mut tx, &issuer, &serial).await?.is_some() {
             return Ok(Reserved::SerialTaken);
         }
@@ -148,10 +151,13 @@ impl Authority {
             networks: order.networks.clone(),
             crl_partition: 0,
             replaces: order.replaces.clone(),
-            enrollment_id: order.enrollment_id.clone(),
+            enrollment_id: order.enrollment.as_ref().map(|used| used.id().to_owned()),
             tbs: prepared.tbs_der().to_vec(),
         };
         store::certificate::insert_reserved(&mut tx, &reservation, now).await?;
+        if let Some(used) = &order.enrollment {
+            used.reserve(&mut tx, &issuer, &serial, now).await?;
+        }
         if let Some(Claim { key, request }) = &order.claim {
             let row = IdempotencyRow {
                 key: key.clone(),
@@ -192,6 +198,9 @@ impl Authority {
             let message = "The certificate was revoked while it was being issued.";
             return Err(Refusal::conflict("revoked_meanwhile", message).into());
         }
+        if let Some(used) = &order.enrollment {
+            used.finish(&mut tx, &serial).await?;
+        }
         let detail = serde_json::json!({
             "issuer": issuer, "client": row.client_id, "not_after": row.not_after, "thumbprint": thumbprint,
             "scopes": row.scopes, "networks": row.networks,
@@ -221,6 +230,14 @@ impl Authority {
             Err(error) => tracing::error!(serial, %error, "a failed issuance could not be closed"),
         }
         self.inner.publisher.nudge(self.inner.issuers().find(issuer).map(|issuer| &issuer.key_id));
+    }
+
+    /// What another writer could upset, checked inside the transaction that depends on it.
+    pub(super) async fn check_order(&self, tx: &mut Tx, order: &Order, now: UnixSeconds) -> Result<(), Failure> {
+        if let Some(holder) = &order.holder {
+            self.check_holder(tx, order, holder).await?;
+        }
+        self.check_key(tx, order, now).await
     }
 
     /// The client must be there and in force at the instant of reservation, and the narrowing must narrow.
@@ -277,7 +294,8 @@ impl Authority {
     }
 }
 
-enum Earlier {
+/// What became of an earlier request for the same.
+pub(super) enum Earlier {
     None,
     /// A crash or a fault ended it: nobody has that certificate.
     CameToNothing,
@@ -291,11 +309,15 @@ async fn earlier(tx: &mut Tx, claim: &Claim) -> Result<Earlier, Failure> {
         let message = "This idempotency key was used for another request. Use a new one for each request.";
         return Err(Refusal::conflict("idempotency_key_reused", message).into());
     }
-    let certificate = match row.answer.split_once('/') {
-        Some((issuer, serial)) => store::certificate::get(&mut *tx, issuer, serial).await?,
-        None => None,
-    };
-    match certificate {
+    match row.answer.split_once('/') {
+        Some((issuer, serial)) => became(tx, issuer, serial).await,
+        None => Ok(Earlier::CameToNothing),
+    }
+}
+
+/// What became of a serial that was reserved before.
+pub(super) async fn became(tx: &mut Tx, issuer: &str, serial: &str) -> Result<Earlier, Failure> {
+    match store::certificate::get(tx, issuer, serial).await? {
         Some(certificate) if certificate.state == CertificateState::Issued => Ok(Earlier::Issued(certificate)),
         Some(certificate) if certificate.state == CertificateState::Reserved => {
             let message = "The same request is being worked on. Ask again in a moment.";

@@ -64,6 +64,8 @@ pub struct Issued {
     pub certificate_pem: String,
     /// The authorities between the certificate and the root, nearest first: what a client sends after its own.
     pub chain_pem: String,
+    /// The certificate, and after it the authorities of `chain_pem`, in DER.
+    pub chain_der: Vec<Vec<u8>>,
     /// Only when the key was made here. It is shown once and kept nowhere.
     pub key: Option<IssuedKey>,
 }
@@ -135,7 +137,7 @@ impl Authority {
             networks: new.networks,
             claim,
             replaces: None,
-            enrollment_id: None,
+            enrollment: None,
             action: "certificate.issue",
         };
         let (row, der) = match self.carry_out(&order, actor).await? {
@@ -177,36 +179,40 @@ impl Authority {
             networks: new.networks,
             claim,
             replaces: None,
-            enrollment_id: None,
+            enrollment: None,
             action: "certificate.sign",
         };
         let (row, der) = match self.carry_out(&order, actor).await? {
             Outcome::Issued(row, certificate) => (row, certificate.der),
-            Outcome::Before(row) => {
-                let der = store::certificate::der(&self.inner.store, &row.issuer_key_id, &row.serial).await?;
-                let der =
-                    der.ok_or_else(|| Fault::new(format!("the issued certificate {} has no bytes", row.serial)))?;
-                (row, der)
-            }
+            Outcome::Before(row) => return self.issued_before(row).await,
         };
         Ok(self.issued(row, &der, None))
     }
 
-    fn issued(&self, row: CertificateRow, der: &[u8], key: Option<IssuedKey>) -> Issued {
+    /// The bytes of a certificate that was issued before.
+    pub(super) async fn issued_before(&self, row: CertificateRow) -> Result<Issued, Failure> {
+        let der = store::certificate::der(&self.inner.store, &row.issuer_key_id, &row.serial).await?;
+        let der = der.ok_or_else(|| Fault::new(format!("the issued certificate {} has no bytes", row.serial)))?;
+        Ok(self.issued(row, &der, None))
+    }
+
+    pub(super) fn issued(&self, row: CertificateRow, der: &[u8], key: Option<IssuedKey>) -> Issued {
         let issuers = self.inner.issuers();
         let issuer = issuers.find(&row.issuer_key_id);
         let chain = issuer.map(|issuer| issuers.chain(issuer, self.inner.clock.now())).unwrap_or_default();
         let chain_pem: String = chain.iter().map(|der| pki::pem_certificate(der)).collect();
         let certificate_pem = pki::pem_certificate(der);
         let certificate = CertificateView { pem: Some(certificate_pem.clone()), ..self.view(row) };
-        Issued { certificate, certificate_pem, chain_pem, key }
+        let chain_der =
+            std::iter::once(der.to_vec()).chain(issuer.map(|issuer| issuer.certificate_der.to_vec())).collect();
+        Issued { certificate, certificate_pem, chain_pem, chain_der, key }
     }
 
-    fn identity(&self, holder: &Holder) -> Result<SpiffeId, Failure> {
+    pub(super) fn identity(&self, holder: &Holder) -> Result<SpiffeId, Failure> {
         SpiffeId::new(&self.inner.settings.trust_domain, &holder.partner.id, &holder.client.id).map_err(refused)
     }
 
-    fn leaf_request(
+    pub(super) fn leaf_request(
         &self,
         holder: &Holder,
         public_key: PublicKey,

@@ -216,7 +216,7 @@ impl Authority {
             networks: None,
             claim: None,
             replaces: None,
-            enrollment_id: None,
+            enrollment: None,
             action: "certificate.issue-server",
         };
         let Outcome::Issued(row, certificate) = self.carry_out(&order, &Actor::local()).await? else {

@@ -13,6 +13,7 @@ use crate::store::partner::PartnerRow;
 
 mod ceremony;
 mod crash;
+mod enroll;
 mod initialise;
 mod issue;
 mod keys;

@@ -13,6 +13,7 @@ use hyper::body::Incoming;
 use hyper::{Request, Response};
 
 use super::Gate;
+use super::enroll;
 use super::sight;
 use super::stop::{Malformed, Stop};
 use super::target::Target;
@@ -23,8 +24,8 @@ use crate::snapshot::PolicyView;
 
 /// RFC 6749 says nothing of sizes; a client-credentials request is a few hundred bytes.
 const FORM_BYTES_MAX: usize = 16 * 1024;
-/// Whoever dribbles a form byte by byte holds a connection that costs us more than it costs them.
-const FORM_TIMEOUT: Duration = Duration::from_secs(10);
+/// Whoever dribbles a body byte by byte holds a connection that costs us more than it costs them.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// The pages for people: given the policy in force, the listener's name, the path and the request's headers, an answer or
 /// nothing.
@@ -34,6 +35,7 @@ pub type Pages = Arc<dyn Fn(&PolicyView, &str, &str, &HeaderMap) -> Option<Respo
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Endpoint {
     OAuth,
+    Enroll,
     Page,
 }
 
@@ -42,6 +44,9 @@ pub(super) fn find(oauth: &OAuth, target: &Target<'_>) -> Option<Endpoint> {
     let path = target.path.as_str();
     if oauth.serves(path) {
         return Some(Endpoint::OAuth);
+    }
+    if path == enroll::PATH {
+        return Some(Endpoint::Enroll);
     }
     let page = path == "/docs" || path.starts_with("/docs/") || path == "/openapi.json";
     let reading = matches!(target.method.as_str(), "GET" | "HEAD");
@@ -60,17 +65,10 @@ impl Endpoint {
     ) -> Result<Response<Body>, Stop> {
         match self {
             Self::OAuth => {
-                let read = tokio::time::timeout(FORM_TIMEOUT, Limited::new(body, FORM_BYTES_MAX).collect());
-                let bytes = read.await.map_err(|_| Malformed::BodyTooSlow)?.map_err(|error| {
-                    if error.is::<http_body_util::LengthLimitError>() {
-                        Malformed::BodyTooLarge { bytes_max: FORM_BYTES_MAX as u64 }
-                    } else {
-                        Malformed::BodyUnreadable
-                    }
-                })?;
+                let bytes = read_body(body, FORM_BYTES_MAX).await?;
                 let peer = connection.certificate.as_ref().map(|peer| &peer.certificate);
                 let path = parts.uri.path().to_owned();
-                let request = Request::from_parts(parts, bytes.to_bytes());
+                let request = Request::from_parts(parts, bytes);
                 let answer = gate.oauth.handle(request, connection.source, peer).await;
                 let status = answer.status();
                 if let Some(caller) = answer.extensions().get::<Authenticated>() {
@@ -93,6 +91,7 @@ impl Endpoint {
                 }
                 Ok(answer.map(Body::from))
             }
+            Self::Enroll => enroll::answer(gate, connection.source, &parts, body, trail).await,
             Self::Page => {
                 let path = parts.uri.path();
                 let page = (gate.pages)(view, &connection.listener.config.name, path, &parts.headers);
@@ -101,4 +100,17 @@ impl Endpoint {
             }
         }
     }
+}
+
+/// A body of an endpoint of ours, whole.
+pub(super) async fn read_body(body: Incoming, bytes_max: usize) -> Result<Bytes, Malformed> {
+    let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, bytes_max).collect());
+    let bytes = read.await.map_err(|_| Malformed::BodyTooSlow)?.map_err(|error| {
+        if error.is::<http_body_util::LengthLimitError>() {
+            Malformed::BodyTooLarge { bytes_max: bytes_max as u64 }
+        } else {
+            Malformed::BodyUnreadable
+        }
+    })?;
+    Ok(bytes.to_bytes())
 }

@@ -14,6 +14,7 @@ use policies::{AuthMethod, AuthMethodSet, Denial, ErrorStyle, Route, ScopeRequir
 use serde_json::json;
 
 use super::stop::{Malformed, Stop, UpstreamFault};
+use crate::failure::{self, RefusalKind};
 
 const DECISION_ID: HeaderName = HeaderName::from_static("x-portcullis-decision-id");
 const REALM: &str = "portcullis";
@@ -89,6 +90,7 @@ pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decisio
             refusal
         }
         Stop::Upstream(fault) => of_upstream(fault),
+        Stop::Refused(refused) => of_refused(refused),
         Stop::Fault(fault) => {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal Server Error", fault.outside())
         }
@@ -105,9 +107,10 @@ pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decisio
 
 fn of_malformed(malformed: &Malformed) -> Refusal {
     let (status, message) = match malformed {
-        Malformed::Method(_) => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
+        Malformed::Method(_) | Malformed::NotAllowed { .. } => (StatusCode::METHOD_NOT_ALLOWED, "Method Not Allowed"),
         Malformed::Misdirected => (StatusCode::MISDIRECTED_REQUEST, "Misdirected Request"),
         Malformed::BodyTooLarge { .. } => (StatusCode::PAYLOAD_TOO_LARGE, "Content Too Large"),
+        Malformed::MediaType { .. } => (StatusCode::UNSUPPORTED_MEDIA_TYPE, "Unsupported Media Type"),
         Malformed::BodyTooSlow => (StatusCode::REQUEST_TIMEOUT, "Request Timeout"),
         Malformed::Framing(crate::listen::Violation::TooLarge) => {
             (StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE, "Request Header Fields Too Large")
@@ -115,9 +118,11 @@ fn of_malformed(malformed: &Malformed) -> Refusal {
         _ => (StatusCode::BAD_REQUEST, "Bad Request"),
     };
     let mut refusal = Refusal::new(status, malformed.code(), message, malformed.to_string());
-    if matches!(malformed, Malformed::Method(_)) {
-        refusal.allow = Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS");
-    }
+    refusal.allow = match malformed {
+        Malformed::Method(_) => Some("GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"),
+        Malformed::NotAllowed { allow, .. } => Some(allow),
+        _ => None,
+    };
     refusal.close =
         matches!(malformed, Malformed::Framing(_) | Malformed::BodyTooLarge { .. } | Malformed::BodyTooSlow);
     refusal
@@ -227,6 +232,23 @@ fn of_upstream(fault: &UpstreamFault) -> Refusal {
             "The service behind this route broke off its answer.",
         ),
     }
+}
+
+/// What `registry` and `authority` refuse to a partner: said as they say it, since the partner must act on it.
+fn of_refused(refused: &failure::Refusal) -> Refusal {
+    let (status, message) = match refused.kind {
+        RefusalKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "Unprocessable Content"),
+        RefusalKind::NotFound => (StatusCode::NOT_FOUND, "Not Found"),
+        RefusalKind::Conflict => (StatusCode::CONFLICT, "Conflict"),
+        RefusalKind::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
+        RefusalKind::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+    };
+    let lines = std::iter::once(&refused.message).chain(&refused.details).map(String::as_str);
+    let mut refusal = Refusal::new(status, refused.code, message, lines.collect::<Vec<_>>().join(" "));
+    if refused.kind == RefusalKind::Unauthorized {
+        refusal.challenges = vec![format!("Bearer realm=\"{REALM}\"")];
+    }
+    refusal
 }
 
 fn problem(refusal: &Refusal, asked: &Asked, decision_id: &str) -> Response<Body> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use policies::Denial;
 
 use super::path::PathFault;
-use crate::failure::Fault;
+use crate::failure::{Failure, Fault, Refusal};
 use crate::listen::Violation;
 
 /// The first step that failed.
@@ -19,6 +19,8 @@ pub(super) enum Stop {
     AddressLimited { retry_after: Duration },
     /// The upstream failed.
     Upstream(UpstreamFault),
+    /// An operation of ours that partners may call said no.
+    Refused(Refusal),
     /// We failed.
     Fault(Fault),
 }
@@ -32,6 +34,12 @@ pub(super) enum Malformed {
     Path(PathFault),
     #[error("the method {0} is not allowed here")]
     Method(String),
+    #[error("{method} is not allowed here; allowed is {allow}")]
+    NotAllowed { method: String, allow: &'static str },
+    #[error("the body has a type that is not read here; send {expected}")]
+    MediaType { expected: &'static str },
+    #[error("the body cannot be read: {0}")]
+    Body(String),
     #[error("this server does not answer for that host name")]
     Misdirected,
     #[error("the Host header and the request target name different hosts")]
@@ -57,7 +65,9 @@ impl Malformed {
             Self::Framing(Violation::TooLarge) => "head_too_large",
             Self::Framing(_) => "malformed_request",
             Self::Path(_) => "malformed_path",
-            Self::Method(_) => "method_not_allowed",
+            Self::Method(_) | Self::NotAllowed { .. } => "method_not_allowed",
+            Self::MediaType { .. } => "unsupported_media_type",
+            Self::Body(_) => "malformed_body",
             Self::Misdirected => "misdirected_request",
             Self::HostMismatch => "malformed_request",
             Self::DuplicateCredential(_) => "duplicate_credential",
@@ -99,6 +109,15 @@ impl From<UpstreamFault> for Stop {
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        match failure {
+            Failure::Refused(refusal) => Self::Refused(refusal),
+            Failure::Fault(fault) => Self::Fault(fault),
+        }
     }
 }
 

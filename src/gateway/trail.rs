@@ -118,6 +118,7 @@ impl<'a> Trail<'a> {
             Stop::Upstream(UpstreamFault::Timeout { upstream, timeout }) => {
                 ("upstream_timeout", format!("{upstream}: no answer in {} s", timeout.as_secs()))
             }
+            Stop::Refused(refusal) => (refusal.code, refusal.message.clone()),
             Stop::Fault(fault) => ("internal_error", fault.inside().to_owned()),
         };
         match stop {

@@ -10,6 +10,8 @@ use utoipa::ToSchema;
 
 pub use self::presented::PresentedApiKey;
 
+pub(super) use self::presented::is_environment;
+
 use self::presented::MintedApiKey;
 use super::{Actor, Expiry, Registry, bounds, check_narrowing, client};
 use crate::failure::{Failure, Fault, Refusal};
@@ -236,7 +238,7 @@ async fn found(from: impl Read, id: &str) -> Result<ApiKeyRow, Failure> {
 /// # Errors
 /// A fault that says so, for the configuration to report at start.
 pub fn check_environment(text: &str) -> Result<(), Fault> {
-    if presented::is_environment(text) {
+    if is_environment(text) {
         return Ok(());
     }
     Err(Fault::new(format!("the environment {text:?} must be 1 to 16 lower-case letters and digits")))

@@ -20,6 +20,8 @@ mod compare;
 mod distribution;
 /// Going away and coming back; new certificates without either.
 mod drain;
+/// A token and a request in, a certificate out.
+mod enrollment;
 /// Why a request would pass, or not.
 mod explain;
 /// Bytes that two parsers read differently.

@@ -4,8 +4,11 @@ use x509_parser::num_bigint::BigUint;
 use x509_parser::prelude::FromDer;
 use x509_parser::public_key::RSAPublicKey;
 
+use self::known::Origin;
 use super::KeyAlgorithm;
 use crate::error::Error;
+
+mod known;
 
 /// BR §6.1.1.3 asks for 100 rounds.
 const FERMAT_ROUNDS: u32 = 100;
@@ -50,7 +53,23 @@ pub(super) fn check(der: &[u8]) -> Result<(KeyAlgorithm, u64), Error> {
         );
     }
     if has_close_primes(&modulus) {
-        return weak("its two primes are so close that it can be factored (CVE-2022-26320): make a new key".into());
+        return weak(
+            "its two primes are so close that it can be factored (Fermat's method, CVE-2022-26320): make a new key"
+                .into(),
+        );
+    }
+    match known::origin(&modulus) {
+        Some(Origin::Debian) => {
+            return weak(
+                "it is one of the few keys that Debian's broken OpenSSL could make (CVE-2008-0166), and everybody has it: \
+                 make a new key"
+                    .into(),
+            );
+        }
+        Some(Origin::Published) => {
+            return weak("its private key was published, so that everybody has it: make a new key".into());
+        }
+        None => {}
     }
     Ok((kind(bits), bits))
 }

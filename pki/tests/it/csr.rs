@@ -153,10 +153,9 @@ fn a_request_for_somebody_else_is_refused_loudly() {
     let id = client_id();
     let with = |names: &str| parse_csr(&openssl.csr(&format!("{P256} -addext subjectAltName={names}"))).unwrap();
     with(&format!("URI:{id}")).check_identity(&id).unwrap();
-    let tolerated = with("DNS:acme.example,email:ops@acme.example,IP:192.0.2.1,otherName:1.2.3.4;UTF8:x");
-    tolerated.check_identity(&id).unwrap();
+    let others = "DNS:acme.example,email:ops@acme.example,IP:192.0.2.1,otherName:1.2.3.4;UTF8:x";
     assert_eq!(
-        tolerated.requested_names(),
+        with(others).requested_names(),
         [
             RequestedName::Dns("acme.example".into()),
             RequestedName::Email("ops@acme.example".into()),
@@ -164,6 +163,13 @@ fn a_request_for_somebody_else_is_refused_loudly() {
             RequestedName::Other,
         ]
     );
+    for name in others.split(',') {
+        for names in [name.to_owned(), format!("URI:{id},{name}")] {
+            let refused = with(&names).check_identity(&id).unwrap_err();
+            assert_eq!(refused.code(), "name_not_allowed", "{names}");
+            assert!(refused.to_string().contains(&id.to_string()), "{refused}");
+        }
+    }
     for names in [
         "URI:spiffe://api.example.com/partner/bank/client/bank-payments".to_owned(),
         format!("URI:{id},URI:spiffe://api.example.com/partner/bank/client/bank-payments"),

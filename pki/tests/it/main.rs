@@ -25,3 +25,5 @@ mod ocsp;
 mod properties;
 /// Revocation lists read back: OpenSSL's, ours, and damaged ones.
 mod revocation_list;
+/// Keys that others have too, or can compute.
+mod weak_keys;

@@ -79,7 +79,7 @@ impl std::fmt::Debug for PresentedApiKey<'_> {
 }
 
 /// `[a-z0-9]{1,16}`.
-pub(super) fn is_environment(text: &str) -> bool {
+pub(in crate::registry) fn is_environment(text: &str) -> bool {
     (1..=ENVIRONMENT_CHARS_MAX).contains(&text.len())
         && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit())
 }

@@ -30,6 +30,7 @@ mod audit;
 mod body;
 mod certificate;
 mod client;
+mod client_renewal;
 mod client_secret;
 mod document;
 mod enrollment;

@@ -28,9 +28,12 @@ mod ocsp;
 mod offline_root;
 mod passphrase;
 mod publish;
+mod renew;
+mod renewal_window;
 mod revoke;
 mod rotate;
 mod server_certificate;
+mod supersede;
 mod taint;
 
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
@@ -45,6 +48,8 @@ pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use ocsp::{OCSP_BODY_BYTES_MAX, OCSP_LIFETIME_SECONDS_MAX, OCSP_LIFETIME_SECONDS_MIN, OcspSignerView, is_ocsp};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::CRL_LIFETIME_SECONDS_MIN;
+pub use renew::Renewal;
+pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
@@ -165,6 +170,11 @@ impl Authority {
     /// What a verifier of client certificates needs.
     pub fn trust_anchors(&self) -> TrustAnchors {
         self.inner.issuers().trust_anchors()
+    }
+
+    /// The authorities that partners should know (DER): what EST calls the CA certificates.
+    pub fn ca_certificates(&self) -> Vec<Vec<u8>> {
+        self.inner.issuers().ca_certificates(self.inner.clock.now())
     }
 
     /// The root's certificate in PEM: what partners install to verify the gate, and what verifies theirs. Both roots, the active

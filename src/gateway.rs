@@ -11,15 +11,18 @@ mod authorize;
 mod decision_id;
 mod endpoints;
 mod enroll;
+mod est;
 mod explain;
 mod identity_headers;
 pub mod limits;
 mod meters;
 mod path;
+mod renewal;
 mod respond;
 mod services;
 mod sight;
 mod stop;
+mod submission;
 mod target;
 mod trail;
 
@@ -61,7 +64,7 @@ use trail::Trail;
 pub struct GateParts {
     pub snapshot: Arc<Snapshot>,
     pub oauth: Arc<OAuth>,
-    /// For what partners do with certificates themselves: enrolment.
+    /// For what partners do with certificates themselves: enrolment and renewal.
     pub authority: Authority,
     pub pepper: Arc<Pepper>,
     pub clock: Clock,
@@ -128,9 +131,7 @@ impl Gate {
         let now = self.clock.now();
         let target = Target::read(connection, &parts)?;
         let view = self.snapshot.policy();
-        if connection.listener.config.serves == Serves::Gateway
-            && let Some(endpoint) = endpoints::find(&self.oauth, &target)
-        {
+        if let Some(endpoint) = endpoints::find(&self.oauth, connection.listener.config.serves, &target) {
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
         let route = self.route(&view, connection, &target, &mut ())?;

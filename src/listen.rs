@@ -21,7 +21,7 @@ pub use accept::{ListenLimits, Listener, Listening, Serving};
 pub use connection::{Connection, PeerCertificate, Protocol};
 pub use framing::{HEADERS_MAX, StrictHttp1, Verdicts, Violation};
 pub use tls::{ServerIdentity, TlsSettings, server_config};
-pub use verifier::{ChainVerdict, ClientVerifier, TrustAnchors, verify_chain};
+pub use verifier::{ChainVerdict, ClientVerifier, Grace, TrustAnchors, verify_chain};
 
 /// What answers the requests of a connection.
 pub trait Handler: Send + Sync + 'static {

@@ -6,6 +6,7 @@
 pub use self::asset::Asset;
 pub use self::docs::GatewayDocs;
 pub use self::document::{PublishedListener, Site, gateway_document};
+pub use self::renewal::{SERVED_BY_GATE, renewal_paths};
 pub use self::security_schemes::security_schemes;
 pub use self::swagger::SwaggerUi;
 
@@ -13,6 +14,7 @@ mod asset;
 mod docs;
 mod document;
 mod operation;
+mod renewal;
 mod responses;
 mod security_schemes;
 mod swagger;

@@ -15,6 +15,7 @@ pub use self::narrowing::check_narrowing;
 pub use self::partner::PartnerView;
 pub use self::pepper::Pepper;
 pub use self::policy::{AppliedPolicy, Effect, PolicyPlan, PolicyVersionView, check_policy};
+pub use self::renewal::{NewRenewalTerms, RenewalTerms};
 
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault};
@@ -34,6 +35,7 @@ pub mod narrowing;
 pub mod partner;
 pub mod pepper;
 pub mod policy;
+pub mod renewal;
 
 /// The administrator's side of partners, clients, keys, secrets and policies.
 #[derive(Clone, Debug)]

@@ -22,6 +22,7 @@ pub use self::secret::{ApiKeyEntry, ClientSecretEntry};
 pub use crate::store::certificate::CertificateState;
 
 use self::certificate::Certificates;
+use self::grace::Graces;
 use self::issuer::DeniedIssuers;
 use self::secret::secrets_by_client;
 use crate::clock::Clock;
@@ -31,6 +32,7 @@ use crate::store::{self, Seq, Store};
 mod apply;
 mod certificate;
 mod connections;
+mod grace;
 mod issuer;
 mod narrowing;
 mod policy_view;
@@ -49,6 +51,7 @@ pub struct Snapshot {
     client_secrets: papaya::HashMap<Arc<str>, Arc<[ClientSecretEntry]>>,
     no_secrets: Arc<[ClientSecretEntry]>,
     revoked_tokens: papaya::HashSet<Arc<str>>,
+    graces: Graces,
     connections: Connections,
     issuers: watch::Sender<u64>,
     signing_keys: watch::Sender<u64>,
@@ -88,6 +91,7 @@ impl Snapshot {
             client_secrets: papaya::HashMap::new(),
             no_secrets: Arc::new([]),
             revoked_tokens: papaya::HashSet::new(),
+            graces: Graces::load(store).await?,
             connections: Connections::default(),
             issuers: watch::Sender::new(0),
             signing_keys: watch::Sender::new(0),
@@ -197,6 +201,16 @@ impl Snapshot {
     /// Whether this token was revoked by its `jti`. Its client's [`ClientEntry::tokens_not_before`] must be asked too.
     pub fn token_revoked(&self, jti: &str) -> bool {
         self.revoked_tokens.pin().contains(jti)
+    }
+
+    /// For how many seconds after its end a certificate of this client still renews itself; 0 for most.
+    pub fn renewal_grace_seconds(&self, client: &str) -> i64 {
+        self.graces.of(client)
+    }
+
+    /// The longest grace of all clients: what TLS lets through at most, for the gate to judge.
+    pub fn renewal_grace_seconds_max(&self) -> i64 {
+        self.graces.longest()
     }
 
     /// The live connections, by client certificate.

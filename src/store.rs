@@ -34,6 +34,7 @@ pub mod issuer;
 pub mod partner;
 pub mod policy;
 pub mod quota;
+pub mod renewal_terms;
 pub mod revocation;
 pub mod revoked_token;
 pub mod sighting;

@@ -166,7 +166,7 @@ fn read_extension(extension: &X509Extension<'_>, names: &mut Vec<RequestedName>)
 }
 
 impl RequestedName {
-    fn read(name: &GeneralName<'_>) -> Self {
+    pub(crate) fn read(name: &GeneralName<'_>) -> Self {
         match name {
             GeneralName::URI(uri) => Self::Uri((*uri).into()),
             GeneralName::DNSName(name) => Self::Dns((*name).into()),

@@ -74,6 +74,10 @@ pub enum Error {
     #[error("the request asks for `{asked}`, but it is for {expected}: send no URI name, or exactly that one")]
     IdentityMismatch { asked: String, expected: String },
     #[error(
+        "the request's {what} is `{asked}`, the certificate's is `{current}`: a renewal repeats both (RFC 7030 §4.2.2)"
+    )]
+    NamesDiffer { what: &'static str, asked: String, current: String },
+    #[error(
         "the request asks for `{asked}`, which is not granted: leave the subjectAltName out, or name exactly {expected}"
     )]
     NameNotAllowed { asked: String, expected: String },
@@ -150,6 +154,7 @@ impl Error {
             Self::WeakSignature(_) => "weak_signature",
             Self::CaRequested(_) => "ca_requested",
             Self::IdentityMismatch { .. } => "identity_mismatch",
+            Self::NamesDiffer { .. } => "names_differ",
             Self::NameNotAllowed { .. } => "name_not_allowed",
             Self::ProfileMismatch { .. } => "profile_mismatch",
             Self::LifetimeTooLong { .. } => "lifetime_too_long",

@@ -71,6 +71,7 @@
 mod ca_certificate;
 mod certificate;
 mod client_certificate;
+mod cms;
 mod crl;
 mod csr;
 mod der;
@@ -86,8 +87,10 @@ mod ocsp;
 mod pem;
 mod pkcs12;
 mod profile;
+mod renewal_request;
 mod revocation;
 mod revocation_list;
+mod same_names;
 mod serial;
 mod signature;
 mod signer;
@@ -98,6 +101,7 @@ mod thumbprint;
 pub use ca_certificate::CaCertificate;
 pub use certificate::IssuedCertificate;
 pub use client_certificate::ClientCertificate;
+pub use cms::{certs_only_cms, csr_attributes};
 pub use crl::{Crl, CrlRequest};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
@@ -114,10 +118,13 @@ pub use ocsp::{
 pub use pem::{pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
-    BasicConstraintsConfig, ExtendedKeyUsage, KeyUsage, Profile, ProfileConfig, ProfileKind, ValidityConfig,
+    BasicConstraintsConfig, ExtendedKeyUsage, KeyChange, KeyUsage, Profile, ProfileConfig, ProfileKind, RenewalConfig,
+    ValidityConfig,
 };
+pub use renewal_request::renewal_request;
 pub use revocation::{RevocationReason, RevokedEntry};
 pub use revocation_list::{Revocation, RevocationList, distribution_addresses};
+pub use same_names::check_same_names;
 pub use serial::Serial;
 pub use signer::Signer;
 pub use spiffe_id::SpiffeId;

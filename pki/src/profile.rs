@@ -62,6 +62,37 @@ pub struct ProfileConfig {
     pub extended_key_usage: Vec<ExtendedKeyUsage>,
     /// The kinds of keys that may be certified.
     pub key_algorithms: Vec<KeyAlgorithm>,
+    #[serde(default)]
+    pub renewal: RenewalConfig,
+}
+
+/// How a certificate of this kind is renewed with itself.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RenewalConfig {
+    #[serde(default)]
+    pub key_change: KeyChange,
+}
+
+/// Whether a renewed certificate may be for the key of the one before.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum KeyChange {
+    /// A new key each time: then a key that leaked unnoticed ends with its certificate.
+    #[default]
+    Required,
+    /// The old key will do: for key stores that cannot make a second one.
+    Allowed,
+}
+
+impl KeyChange {
+    /// The kebab-case name.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Required => "required",
+            Self::Allowed => "allowed",
+        }
+    }
 }
 
 /// How long certificates live, in whole seconds.
@@ -198,6 +229,11 @@ impl Profile {
     /// The kinds of keys that may be certified.
     pub fn key_algorithms(&self) -> &[KeyAlgorithm] {
         &self.0.key_algorithms
+    }
+
+    /// Whether a renewal must bring a new key.
+    pub fn key_change(&self) -> KeyChange {
+        self.0.renewal.key_change
     }
 
     /// The text that was read.

@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::ProblemBody;
 use super::{
-    AdminState, api_key, audit, certificate, client, client_secret, enrollment, expiring, explain, issuer, partner,
-    policy, rotation, status, token,
+    AdminState, api_key, audit, certificate, client, client_renewal, client_secret, enrollment, expiring, explain,
+    issuer, partner, policy, rotation, status, token,
 };
 use crate::openapi;
 
@@ -70,6 +70,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(client::show))
         .routes(routes!(client::disable))
         .routes(routes!(client::enable))
+        .routes(routes!(client_renewal::show, client_renewal::set))
         .routes(routes!(certificate::list, certificate::issue))
         .routes(routes!(certificate::sign))
         .routes(routes!(certificate::revoke))
@@ -110,8 +111,15 @@ pub(super) fn finish(document: Document, token_url: &str) -> Value {
     let scopes = [(ADMIN_READ, "Read everything"), (ADMIN_WRITE, "Change everything")];
     let scopes: Map<String, Value> = scopes.into_iter().map(|(name, text)| (name.to_owned(), text.into())).collect();
     document["components"]["securitySchemes"] = openapi::security_schemes(token_url, scopes);
+    if let Some(paths) = document["paths"].as_object_mut() {
+        paths.extend(openapi::renewal_paths());
+    }
     for (path, item) in document["paths"].as_object_mut().into_iter().flatten() {
         for (method, operation) in item.as_object_mut().into_iter().flatten() {
+            // That says itself who may ask, and how it refuses.
+            if operation.get(openapi::SERVED_BY_GATE).is_some() {
+                continue;
+            }
             let reads = method == "get" || QUESTIONS.contains(&path.as_str());
             operation["security"] = security(if reads { ADMIN_READ } else { ADMIN_WRITE });
             let refusals = REFUSALS.iter().chain(if method == "get" { &[][..] } else { &WRITE_REFUSALS[..] });

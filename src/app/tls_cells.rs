@@ -101,6 +101,10 @@ fn make(
         mode: config.client_certificates,
         identity: &identity,
         anchors: &TrustAnchors::new(anchors)?,
+        grace: {
+            let snapshot = Arc::clone(&foundation.snapshot);
+            Arc::new(move || snapshot.renewal_grace_seconds_max())
+        },
         clock: &foundation.clock,
     })?)
 }

@@ -61,6 +61,14 @@ impl Authority {
         to_the_end(async move { authority.enroll_now(row, request, source).await }).await
     }
 
+    /// The client that a token is for, whatever has become of it.
+    ///
+    /// # Errors
+    /// `invalid_enrollment_token` (401).
+    pub async fn enrollment_client(&self, pepper: &Pepper, token: &str) -> Result<String, Failure> {
+        Ok(self.enrollment_of(pepper, token).await?.client_id)
+    }
+
     /// Agrees to a waiting request, and issues the certificate: the partner has it when it asks next.
     ///
     /// # Errors
@@ -166,7 +174,7 @@ impl Authority {
             scopes: row.scopes.clone(),
             networks: row.networks.clone(),
             claim: None,
-            replaces: None,
+            predecessor: None,
             enrollment: Some(used),
             action: "certificate.enroll",
         })

@@ -10,6 +10,7 @@ use policies::UnixSeconds;
 
 use super::crash_point::CrashPoint;
 use super::enroll::EnrollmentUse;
+use super::renew::Predecessor;
 use super::{Authority, off_thread, random_serial, refused};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::{self, Actor};
@@ -32,8 +33,8 @@ pub(super) struct Order {
     pub(super) scopes: Option<Vec<String>>,
     pub(super) networks: Option<Vec<String>>,
     pub(super) claim: Option<Claim>,
-    /// The serial of the certificate that this one renews.
-    pub(super) replaces: Option<String>,
+    /// The certificate that this one renews.
+    pub(super) predecessor: Option<Predecessor>,
     /// The enrolment that this is issued for.
     pub(super) enrollment: Option<EnrollmentUse>,
     /// For the audit: `certificate.issue`.
@@ -133,6 +134,9 @@ impl Authority {
         }
         self.check_may_issue(&mut tx, &issuer, order.kind).await?;
         self.check_order(&mut tx, order, now).await?;
+        if let Some(predecessor) = &order.predecessor {
+            predecessor.check(&mut tx, now).await?;
+        }
         if store::certificate::get(&mut tx, &issuer, &serial).await?.is_some() {
             return Ok(Reserved::SerialTaken);
         }
@@ -150,7 +154,7 @@ impl Authority {
             scopes: order.scopes.clone(),
             networks: order.networks.clone(),
             crl_partition: 0,
-            replaces: order.replaces.clone(),
+            replaces: order.predecessor.as_ref().map(|predecessor| predecessor.serial().to_owned()),
             enrollment_id: order.enrollment.as_ref().map(|used| used.id().to_owned()),
             tbs: prepared.tbs_der().to_vec(),
         };
@@ -198,12 +202,15 @@ impl Authority {
             let message = "The certificate was revoked while it was being issued.";
             return Err(Refusal::conflict("revoked_meanwhile", message).into());
         }
+        if let Some(predecessor) = &order.predecessor {
+            predecessor.supersede(&mut tx, now).await?;
+        }
         if let Some(used) = &order.enrollment {
             used.finish(&mut tx, &serial).await?;
         }
         let detail = serde_json::json!({
             "issuer": issuer, "client": row.client_id, "not_after": row.not_after, "thumbprint": thumbprint,
-            "scopes": row.scopes, "networks": row.networks,
+            "scopes": row.scopes, "networks": row.networks, "replaces": row.replaces,
         });
         actor.record(&mut tx, &self.inner.clock, order.action, &serial, &detail).await?;
         tx.commit().await?;

@@ -136,7 +136,7 @@ impl Authority {
             scopes: new.scopes,
             networks: new.networks,
             claim,
-            replaces: None,
+            predecessor: None,
             enrollment: None,
             action: "certificate.issue",
         };
@@ -178,7 +178,7 @@ impl Authority {
             scopes: new.scopes,
             networks: new.networks,
             claim,
-            replaces: None,
+            predecessor: None,
             enrollment: None,
             action: "certificate.sign",
         };

@@ -224,6 +224,18 @@ impl Issuers {
         std::iter::once(issuer.certificate_der.clone()).chain(bridges).collect()
     }
 
+    /// What EST hands out as the CA certificates: the roots and those that issue to clients now or soon, and while one root follows
+    /// another, what each says of the other (RFC 7030 §4.1.3: OldWithNew and NewWithOld).
+    pub(super) fn ca_certificates(&self, now: UnixSeconds) -> Vec<Vec<u8>> {
+        let anchors = self.trust_anchors();
+        let trusted = |id: &str| self.find(id).is_some_and(Issuer::is_trusted);
+        let stands = |bridge: &&CrossCertificateRow| {
+            bridge.not_after > now.0 && trusted(&bridge.subject_key_id) && trusted(&bridge.issuer_key_id)
+        };
+        let bridges = self.bridges.iter().filter(stands).map(|bridge| bridge.certificate.clone());
+        anchors.roots.iter().chain(&anchors.issuing).map(|der| der.to_vec()).chain(bridges).collect()
+    }
+
     pub(super) fn trust_anchors(&self) -> TrustAnchors {
         let of = |kind: IssuerKind| self.all.iter().filter(move |issuer| issuer.kind == kind && issuer.is_trusted());
         let der = |issuer: &Arc<Issuer>| CertificateDer::from(issuer.certificate_der.clone());

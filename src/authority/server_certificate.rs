@@ -215,7 +215,7 @@ impl Authority {
             scopes: None,
             networks: None,
             claim: None,
-            replaces: None,
+            predecessor: None,
             enrollment: None,
             action: "certificate.issue-server",
         };

@@ -199,7 +199,9 @@ fn json(answer: Answer) -> Result<Value, CliError> {
 fn problem(status: StatusCode, body: Option<Value>) -> CliError {
     let body = body.unwrap_or_default();
     let text = |member: &str| body.get(member).and_then(Value::as_str);
-    let sentence = text("message").or_else(|| text("detail")).or_else(|| text("title"));
+    // The gate's own refusals have only the name of the status in `message`.
+    let message = text("message").filter(|message| Some(*message) != text("title"));
+    let sentence = message.or_else(|| text("detail")).or_else(|| text("message")).or_else(|| text("title"));
     let sentence = sentence.map_or_else(|| format!("the server answered {status}"), super::table::plain);
     let hint = match status {
         StatusCode::UNAUTHORIZED => {

@@ -3,6 +3,7 @@ mod export;
 mod inventory;
 mod issue;
 mod judge;
+mod renew;
 mod revoke;
 mod verify;
 
@@ -64,6 +65,7 @@ enum Verb {
         /// Serial number or SHA-256 thumbprint, in hex
         serial: String,
     },
+    Renew(renew::RenewArgs),
     Revoke(revoke::RevokeArgs),
     Verify(verify::VerifyArgs),
     Export(export::ExportArgs),
@@ -83,6 +85,7 @@ pub(super) async fn run(args: CertificateArgs, context: &Context) -> Result<Outc
             context.output.object(&answer)?;
             Ok(Outcome::Done)
         }
+        Verb::Renew(args) => renew::run(args, context).await,
         Verb::Revoke(args) => revoke::run(args, context).await,
         Verb::Verify(args) => verify::run(args, context),
         Verb::Export(args) => export::run(args, context).await,

@@ -1,3 +1,5 @@
+mod renewal;
+
 use clap::{Args, Subcommand};
 use serde_json::json;
 
@@ -77,6 +79,7 @@ enum Verb {
         /// Its id
         id: String,
     },
+    Renewal(renewal::RenewalArgs),
     /// Let a disabled client in again
     #[command(after_help = "EXAMPLE:\n  portcullis client enable acme-orders")]
     Enable {
@@ -87,6 +90,7 @@ enum Verb {
 
 pub(super) async fn run(args: ClientArgs, context: &Context) -> Result<Outcome, CliError> {
     let answer = match args.verb {
+        Verb::Renewal(args) => return renewal::run(args, context).await,
         Verb::List { partner, limit } => {
             let query = Query::default().with("partner", partner);
             return listing::print(context, PATH, &query, limit, &COLUMNS).await;

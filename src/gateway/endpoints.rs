@@ -12,12 +12,11 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use super::Gate;
-use super::enroll;
-use super::sight;
 use super::stop::{Malformed, Stop};
 use super::target::Target;
 use super::trail::Trail;
+use super::{Gate, enroll, est, renewal, sight};
+use crate::config::Serves;
 use crate::listen::Connection;
 use crate::oauth::{Authenticated, AuthenticationFailed, OAuth};
 use crate::snapshot::PolicyView;
@@ -37,11 +36,23 @@ pub(super) enum Endpoint {
     OAuth,
     Enroll,
     Page,
+    Renewal,
+    Est,
 }
 
 /// Whether the path is one of ours.
-pub(super) fn find(oauth: &OAuth, target: &Target<'_>) -> Option<Endpoint> {
+pub(super) fn find(oauth: &OAuth, serves: Serves, target: &Target<'_>) -> Option<Endpoint> {
     let path = target.path.as_str();
+    // The administrators' certificates are renewed like all others.
+    if renewal::find(path).is_some() {
+        return Some(Endpoint::Renewal);
+    }
+    if serves != Serves::Gateway {
+        return None;
+    }
+    if path.starts_with(est::PREFIX) {
+        return Some(Endpoint::Est);
+    }
     if oauth.serves(path) {
         return Some(Endpoint::OAuth);
     }
@@ -92,6 +103,8 @@ impl Endpoint {
                 Ok(answer.map(Body::from))
             }
             Self::Enroll => enroll::answer(gate, connection.source, &parts, body, trail).await,
+            Self::Renewal => renewal::answer(gate, connection, view, parts, body, trail).await,
+            Self::Est => est::answer(gate, connection, view, parts, body, trail).await,
             Self::Page => {
                 let path = parts.uri.path();
                 let page = (gate.pages)(view, &connection.listener.config.name, path, &parts.headers);

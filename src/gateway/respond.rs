@@ -24,6 +24,7 @@ pub(super) struct Asked {
     head: bool,
     bearer: bool,
     api_key: bool,
+    est: bool,
 }
 
 impl Asked {
@@ -32,6 +33,7 @@ impl Asked {
             head: parts.method == Method::HEAD,
             bearer: parts.headers.contains_key(http::header::AUTHORIZATION),
             api_key: parts.headers.contains_key("x-api-key"),
+            est: parts.uri.path().starts_with(super::est::PREFIX),
         }
     }
 }
@@ -90,7 +92,10 @@ pub(super) fn respond(stop: &Stop, asked: &Asked, route: Option<&Route>, decisio
             refusal
         }
         Stop::Upstream(fault) => of_upstream(fault),
-        Stop::Refused(refused) => of_refused(refused),
+        Stop::Refused(refused) => of_refused(refused, asked),
+        Stop::NotOffered(offered) => {
+            Refusal::new(StatusCode::NOT_IMPLEMENTED, "not_offered", "Not Implemented", *offered)
+        }
         Stop::Fault(fault) => {
             Refusal::new(StatusCode::INTERNAL_SERVER_ERROR, "internal_error", "Internal Server Error", fault.outside())
         }
@@ -235,7 +240,7 @@ fn of_upstream(fault: &UpstreamFault) -> Refusal {
 }
 
 /// What `registry` and `authority` refuse to a partner: said as they say it, since the partner must act on it.
-fn of_refused(refused: &failure::Refusal) -> Refusal {
+fn of_refused(refused: &failure::Refusal, asked: &Asked) -> Refusal {
     let (status, message) = match refused.kind {
         RefusalKind::Invalid => (StatusCode::UNPROCESSABLE_ENTITY, "Unprocessable Content"),
         RefusalKind::NotFound => (StatusCode::NOT_FOUND, "Not Found"),
@@ -246,7 +251,9 @@ fn of_refused(refused: &failure::Refusal) -> Refusal {
     let lines = std::iter::once(&refused.message).chain(&refused.details).map(String::as_str);
     let mut refusal = Refusal::new(status, refused.code, message, lines.collect::<Vec<_>>().join(" "));
     if refused.kind == RefusalKind::Unauthorized {
-        refusal.challenges = vec![format!("Bearer realm=\"{REALM}\"")];
+        // RFC 7030 §3.2.3: clients of EST know Basic.
+        let schemes = if asked.est { &["Basic", "Bearer"][..] } else { &["Bearer"] };
+        refusal.challenges = schemes.iter().map(|scheme| format!("{scheme} realm=\"{REALM}\"")).collect();
     }
     refusal
 }

@@ -21,6 +21,8 @@ pub(super) enum Stop {
     Upstream(UpstreamFault),
     /// An operation of ours that partners may call said no.
     Refused(Refusal),
+    /// An operation of a protocol that is not offered. The sentence says what is.
+    NotOffered(&'static str),
     /// We failed.
     Fault(Fault),
 }
@@ -109,6 +111,12 @@ impl From<UpstreamFault> for Stop {
 impl From<Fault> for Stop {
     fn from(fault: Fault) -> Self {
         Self::Fault(fault)
+    }
+}
+
+impl From<Refusal> for Stop {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
     }
 }
 

@@ -108,6 +108,8 @@ impl<'a> Trail<'a> {
         let (outcome, detail) = match stop {
             Stop::Malformed(malformed) => (malformed.code(), malformed.to_string()),
             Stop::Denied(denial) => (denial.code(), denial.to_string()),
+            Stop::Refused(refusal) => (refusal.code, refusal.message.clone()),
+            Stop::NotOffered(offered) => ("not_offered", (*offered).to_owned()),
             Stop::AddressLimited { .. } => ("throttled", "the limit of the source address".to_owned()),
             Stop::Upstream(UpstreamFault::Unreachable { upstream, reason }) => {
                 ("upstream_unreachable", format!("{upstream}: {reason}"))
@@ -118,7 +120,6 @@ impl<'a> Trail<'a> {
             Stop::Upstream(UpstreamFault::Timeout { upstream, timeout }) => {
                 ("upstream_timeout", format!("{upstream}: no answer in {} s", timeout.as_secs()))
             }
-            Stop::Refused(refusal) => (refusal.code, refusal.message.clone()),
             Stop::Fault(fault) => ("internal_error", fault.inside().to_owned()),
         };
         match stop {

@@ -10,7 +10,7 @@ use rustls::time_provider::TimeProvider;
 use rustls::{ServerConfig, sign::CertifiedKey};
 use zeroize::Zeroizing;
 
-use super::verifier::{ClientVerifier, TrustAnchors};
+use super::verifier::{ClientVerifier, Grace, TrustAnchors};
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
 use crate::failure::Fault;
@@ -27,6 +27,8 @@ pub struct TlsSettings<'a> {
     pub mode: ClientCertificates,
     pub identity: &'a ServerIdentity,
     pub anchors: &'a TrustAnchors,
+    /// How long after its end a certificate may come to renew itself.
+    pub grace: Grace,
     pub clock: &'a Clock,
 }
 
@@ -42,11 +44,11 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     let mut config = match settings.mode {
         ClientCertificates::None => builder.with_no_client_auth().with_cert_resolver(resolver),
         ClientCertificates::Optional => {
-            let verifier = ClientVerifier::new(settings.anchors.clone(), false, provider)?;
+            let verifier = verifier(settings, false, provider)?;
             builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
         }
         ClientCertificates::Required => {
-            let verifier = ClientVerifier::new(settings.anchors.clone(), true, provider)?;
+            let verifier = verifier(settings, true, provider)?;
             builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
         }
     };
@@ -59,6 +61,15 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     // 0-RTT data can be replayed.
     config.max_early_data_size = 0;
     Ok(config)
+}
+
+fn verifier(
+    settings: &TlsSettings<'_>,
+    mandatory: bool,
+    provider: Arc<CryptoProvider>,
+) -> Result<ClientVerifier, Fault> {
+    let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
+    Ok(verifier.with_grace(Arc::clone(&settings.grace)))
 }
 
 fn certified_key(identity: &ServerIdentity, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {

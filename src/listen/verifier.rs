@@ -69,6 +69,9 @@ impl TrustAnchors {
     }
 }
 
+/// For how many seconds after its end a certificate is let through, for the gate to judge: it may still renew itself.
+pub type Grace = Arc<dyn Fn() -> i64 + Send + Sync>;
+
 /// See the module.
 pub struct ClientVerifier {
     inner: Arc<dyn ClientCertVerifier>,
@@ -77,6 +80,7 @@ pub struct ClientVerifier {
     /// When the earliest of the anchors ends or the latest begins: outside, the slow path filters.
     anchors_valid: (i64, i64),
     mandatory: bool,
+    grace: Grace,
     verified: Cache<[u8; 32], ()>,
 }
 
@@ -98,8 +102,16 @@ impl ClientVerifier {
             anchors,
             anchors_valid: valid,
             mandatory,
+            grace: Arc::new(|| 0),
             verified: Cache::builder().max_capacity(VERIFIED_CHAINS_MAX).time_to_live(VERIFIED_CHAIN_LIFE).build(),
         })
+    }
+
+    /// Lets certificates through for a while after their end. Every route refuses them then, but for their renewal.
+    #[must_use]
+    pub fn with_grace(mut self, grace: Grace) -> Self {
+        self.grace = grace;
+        self
     }
 
     fn verify(
@@ -114,7 +126,8 @@ impl ClientVerifier {
         let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
         let parsed = pki::ClientCertificate::parse(leaf).map_err(|_| CertificateError::BadEncoding)?;
         // The dates are judged before the cache, every time: a cached chain must not outlive its leaf.
-        if seconds > parsed.not_after {
+        let ended_seconds = seconds.saturating_sub(parsed.not_after);
+        if ended_seconds > 0 && ended_seconds > (self.grace)() {
             return Err(CertificateError::Expired.into());
         }
         if seconds < parsed.not_before {
@@ -123,8 +136,13 @@ impl ClientVerifier {
         if let Err(why) = parsed.check_use() {
             return Err(rustls::Error::General(why.to_owned()));
         }
+        if ended_seconds > 0 {
+            // As it was in its last second, but under authorities that stand now.
+            let end = UnixTime::since_unix_epoch(Duration::from_secs(u64::try_from(parsed.not_after).unwrap_or(0)));
+            return self.verify_with_live_anchors(leaf, &alive(signers(intermediates), seconds), now, end);
+        }
         if !(self.anchors_valid.0..=self.anchors_valid.1).contains(&seconds) {
-            return self.verify_with_live_anchors(leaf, &signers(intermediates), now);
+            return self.verify_with_live_anchors(leaf, &signers(intermediates), now, now);
         }
         let key = chain_hash(leaf, intermediates);
         if intermediates_outlive(intermediates, seconds) && self.verified.contains_key(&key) {
@@ -140,6 +158,7 @@ impl ClientVerifier {
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
         now: UnixTime,
+        at: UnixTime,
     ) -> Result<(), rustls::Error> {
         let live = self.anchors.live(now);
         if live.is_empty() {
@@ -147,7 +166,7 @@ impl ClientVerifier {
         }
         let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
         let paths = Paths::new(&live, &provider).map_err(|fault| rustls::Error::General(fault.inside().to_owned()))?;
-        paths.verify(leaf, intermediates, now)
+        paths.verify(leaf, intermediates, at)
     }
 }
 
@@ -155,6 +174,11 @@ impl ClientVerifier {
 /// revocation lists alone could then make clients.
 fn signers<'a>(intermediates: &[CertificateDer<'a>]) -> Vec<CertificateDer<'a>> {
     intermediates.iter().filter(|der| pki::may_sign_certificates(der)).cloned().collect()
+}
+
+fn alive(mut intermediates: Vec<CertificateDer<'_>>, seconds: i64) -> Vec<CertificateDer<'_>> {
+    intermediates.retain(|der| pki::CaCertificate::parse(der).is_ok_and(|ca| ca.is_valid_at(seconds)));
+    intermediates
 }
 
 fn intermediates_outlive(intermediates: &[CertificateDer<'_>], seconds: i64) -> bool {

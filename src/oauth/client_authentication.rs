@@ -138,9 +138,7 @@ fn certificate_of(
             detail: format!("{name} belongs to client {}, not to {client}", entry.client),
         });
     }
-    // notAfter is the last second that is valid (RFC 5280 §4.1.2.5).
-    let end = entry.not_after.plus(1);
-    match status_at(Some(entry.not_before), Some(end), entry.revoked.is_some(), scene.now) {
+    match entry.status(scene.now, 0) {
         CredentialStatus::Active => {}
         CredentialStatus::Revoked => return Err(Denial::CredentialRevoked { detail: name }),
         CredentialStatus::Expired | CredentialStatus::NotYetValid => {

@@ -39,7 +39,10 @@ impl Snapshot {
             }
             ChangeKind::Policy => return self.look_at_policy(store).await,
             ChangeKind::Partner => self.policy().reload_partner(store, key).await?,
-            ChangeKind::Client => self.policy().reload_client(store, key).await?,
+            ChangeKind::Client => {
+                self.policy().reload_client(store, key).await?;
+                self.graces.look_at(store, key).await?;
+            }
             ChangeKind::ApiKey => match store::api_key::get(store, key).await? {
                 Some(row) => self.put_api_key(&row),
                 None => _ = self.api_keys.pin().remove(key),

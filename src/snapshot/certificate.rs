@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use pki::{KeyId, RevocationReason, Serial, Thumbprint};
-use policies::{ClientId, UnixSeconds};
+use policies::{ClientId, CredentialStatus, UnixSeconds};
 
 use super::narrowing::Narrowing;
 use crate::failure::Fault;
@@ -23,6 +23,8 @@ pub struct CertificateEntry {
     pub state: CertificateState,
     /// Also set when the certificate was reserved and never issued: nobody was ever given such a one.
     pub revoked: Option<RevocationFact>,
+    /// From then on its successor has taken its place.
+    pub superseded_at: Option<UnixSeconds>,
     pub narrowing: Narrowing,
 }
 
@@ -80,6 +82,15 @@ pub(super) fn place(issuer: &str, serial: &str) -> Result<(KeyId, Serial), Fault
 }
 
 impl CertificateEntry {
+    /// Whether it counts at `now`. `grace_seconds` is 0 everywhere but where it renews itself.
+    pub fn status(&self, now: UnixSeconds, grace_seconds: i64) -> CredentialStatus {
+        // X.509 is still valid in the second that notAfter names (RFC 5280 §4.1.2.5); a policy's end is not.
+        let ends = self.not_after.plus(1).plus(grace_seconds);
+        let superseded = self.superseded_at.is_some_and(|at| now >= at);
+        let revoked = self.revoked.is_some() || self.state != CertificateState::Issued || superseded;
+        policies::status_at(Some(self.not_before), Some(ends), revoked, now)
+    }
+
     fn from_row(row: &CertificateRow, ids: &mut HashMap<String, ClientId>) -> Result<Self, Fault> {
         let client = row.client_id.as_deref().ok_or_else(|| Fault::new("a client certificate without a client"))?;
         let client = match ids.get(client) {
@@ -98,6 +109,7 @@ impl CertificateEntry {
             thumbprint,
             state: row.state,
             revoked: RevocationFact::of(row),
+            superseded_at: row.superseded_at.map(UnixSeconds),
             narrowing: Narrowing::from_lists(row.scopes.as_deref(), row.networks.as_deref()),
         })
     }

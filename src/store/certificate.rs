@@ -57,6 +57,8 @@ pub struct CertificateRow {
     pub replaces: Option<String>,
     /// The enrolment that it came by.
     pub enrollment_id: Option<String>,
+    /// From then on it is not accepted any more: the overlap with its successor is over.
+    pub superseded_at: Option<i64>,
     pub created_at: i64,
     /// From `revocations`.
     pub revoked_at: Option<i64>,
@@ -122,7 +124,7 @@ macro_rules! columns {
         concat!(
             "c.issuer_key_id, c.serial, c.state, c.client_id, c.kind, c.subject, c.key_algorithm, c.spki_fingerprint, ",
             "c.thumbprint, c.not_before, c.not_after, c.scopes, c.networks, c.crl_partition, c.replaces, c.enrollment_id, ",
-            "c.created_at, r.revoked_at, r.reason AS revocation_reason"
+            "c.superseded_at, c.created_at, r.revoked_at, r.reason AS revocation_reason"
         )
     };
 }
@@ -311,4 +313,48 @@ pub async fn orphan(tx: &mut Tx, issuer_key_id: &str, serial: &str, now: UnixSec
     }
     tx.changed(ChangeKind::Certificate, &change_key(issuer_key_id, serial), now).await?;
     Ok(true)
+}
+
+/// How many certificates renew this one, those being issued included.
+pub async fn count_successors(from: impl Read, serial: &str) -> Result<i64, Fault> {
+    let select = sqlx::query_as("SELECT COUNT(*) FROM certificates WHERE replaces = $1 AND state <> 'orphaned'");
+    let row: Option<(i64,)> = from.row(select.bind(serial)).await?;
+    Ok(row.map_or(0, |(count,)| count))
+}
+
+/// How many renewals a client has had since an instant.
+pub async fn count_renewed_since(from: impl Read, client_id: &str, since: UnixSeconds) -> Result<i64, Fault> {
+    let select = sqlx::query_as(
+        "SELECT COUNT(*) FROM certificates WHERE client_id = $1 AND replaces IS NOT NULL AND created_at >= $2",
+    );
+    let row: Option<(i64,)> = from.row(select.bind(client_id).bind(since.0)).await?;
+    Ok(row.map_or(0, |(count,)| count))
+}
+
+/// Ends a certificate at `at`, unless it ends earlier.
+pub async fn supersede(
+    tx: &mut Tx,
+    issuer_key_id: &str,
+    serial: &str,
+    at: UnixSeconds,
+    now: UnixSeconds,
+) -> Result<(), Fault> {
+    sqlx::query(
+        "UPDATE certificates SET superseded_at = $3 WHERE issuer_key_id = $1 AND serial = $2 AND not_after >= $3
+             AND (superseded_at IS NULL OR superseded_at > $3)",
+    )
+    .bind(issuer_key_id)
+    .bind(serial)
+    .bind(at.0)
+    .execute(tx.connection())
+    .await?;
+    tx.changed(ChangeKind::Certificate, &change_key(issuer_key_id, serial), now).await
+}
+
+/// The certificates whose successor has taken their place and which are not revoked yet, some of them.
+pub async fn superseded(from: impl Read, now: UnixSeconds, limit: u32) -> Result<Vec<CertificateRow>, Fault> {
+    let select = sqlx::query_as(select!(
+        "WHERE c.superseded_at <= $1 AND c.not_after >= $1 AND r.revoked_at IS NULL ORDER BY c.superseded_at LIMIT $2"
+    ));
+    from.rows(select.bind(now.0).bind(i64::from(limit))).await
 }

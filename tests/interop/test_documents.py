@@ -107,6 +107,13 @@ class Partners(GateTest):
                 done = run("node", "--input-type=module", "-", stdin=text, cwd=self.folder, environment=self.environment)
                 self.assert_greeted(done)
 
+    def test_a_certificate_is_renewed(self):
+        renewal = next(text for text in self.programs("bash") if "/renew" in text)
+        must_run("bash", "-e", "-c", renewal, cwd=self.folder, environment=self.environment)
+        done = run("curl", "-s", "--cacert", self.gate.ca, "--cert", "next.crt", "--key", "next.key", self.environment["GATE_URL"],
+                   cwd=self.folder)
+        self.assert_greeted(done)
+
     def test_the_request_that_a_partner_makes_is_signed(self):
         request = next(text for text in self.programs("bash") if text.startswith("openssl req "))
         must_run("bash", "-e", "-c", request, cwd=self.folder)

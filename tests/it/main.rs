@@ -22,6 +22,8 @@ mod distribution;
 mod drain;
 /// A token and a request in, a certificate out.
 mod enrollment;
+/// Enrolment by EST.
+mod est;
 /// Why a request would pass, or not.
 mod explain;
 /// Bytes that two parsers read differently.
@@ -38,6 +40,8 @@ mod ocsp;
 mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
+/// The next certificate for the one that is shown.
+mod renewal;
 /// Cut off means cut off.
 mod revocation;
 /// One authority after another.

@@ -11,6 +11,8 @@ mod crl;
 mod cross;
 /// Requests made by OpenSSL: which are accepted, and what becomes of them.
 mod csr;
+/// The formats of EST, and what renewal by it demands.
+mod est;
 /// What every test needs: authorities, a time, and OpenSSL.
 mod harness;
 /// Serials, thumbprints, key identifiers, identities: their one text form.

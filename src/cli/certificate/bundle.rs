@@ -71,7 +71,7 @@ impl Bundle {
     }
 }
 
-fn make(folder: &Path) -> Result<(), CliError> {
+pub(super) fn make(folder: &Path) -> Result<(), CliError> {
     std::fs::DirBuilder::new()
         .recursive(true)
         .mode(0o700)

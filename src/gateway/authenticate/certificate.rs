@@ -2,7 +2,7 @@ use metrics::counter;
 use policies::{AuthMethod, CredentialKind, CredentialRef, Denial, Proof, UnixSeconds};
 
 use crate::listen::PeerCertificate;
-use crate::snapshot::{CertificateState, PolicyView, Snapshot};
+use crate::snapshot::{PolicyView, Snapshot};
 
 /// A chain that TLS took is not enough: (issuer, serial) must be a row of ours that is live now. This runs on every
 /// request, since a resumed session never saw the verifier and a kept connection outlives a revocation.
@@ -11,6 +11,7 @@ pub(super) fn prove(
     view: &PolicyView,
     peer: &PeerCertificate,
     now: UnixSeconds,
+    renewing: bool,
 ) -> Result<Proof, Denial> {
     let certificate = &peer.certificate;
     let entry = certificate
@@ -33,9 +34,7 @@ pub(super) fn prove(
             detail: format!("certificate {} differs from the one issued under its serial", certificate.serial),
         });
     }
-    // X.509 is still valid in the second that notAfter names (RFC 5280 §4.1.2.5); a policy's end is not.
-    let ends = UnixSeconds(entry.not_after.0.saturating_add(1));
-    let revoked = entry.revoked.is_some() || entry.state != CertificateState::Issued;
+    let grace_seconds = if renewing { snapshot.renewal_grace_seconds(entry.client.as_str()) } else { 0 };
     Ok(Proof {
         method: AuthMethod::MutualTls,
         credential: CredentialRef {
@@ -43,7 +42,7 @@ pub(super) fn prove(
             id: certificate.serial.to_string().into(),
         },
         client: entry.client.clone(),
-        status: policies::status_at(Some(entry.not_before), Some(ends), revoked, now),
+        status: entry.status(now, grace_seconds),
         scopes: entry.narrowing.scopes.clone(),
         networks: entry.narrowing.networks.as_ref().map(|names| view.allowlist(names)),
     })

@@ -52,6 +52,7 @@ mod readiness;
 mod rotation;
 mod status;
 mod token;
+mod trust_anchor;
 
 /// Judges a described request as the gate would.
 pub type Explain = Arc<dyn Fn(ExplainRequest) -> ExplainAnswer + Send + Sync>;

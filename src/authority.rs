@@ -12,6 +12,7 @@ use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
+mod anchor;
 pub mod ceremony;
 mod certificate;
 pub mod crash_point;
@@ -36,6 +37,9 @@ mod server_certificate;
 mod supersede;
 mod taint;
 
+pub use anchor::{
+    AnchorAuthorityView, AnchorListView, AnchorSourceView, AnchorView, NewAnchor, REFRESH_SECONDS_DEFAULT,
+};
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::CACHE_MAX_AGE_SECONDS;
 pub use enroll::{Enrolled, PENDING_RETRY_SECONDS};
@@ -324,6 +328,11 @@ fn refused(error: pki::Error) -> Failure {
         }
         _ => Refusal::invalid(error.code(), sentence(&error)).into(),
     }
+}
+
+/// The same where somebody else's certificates and lists are read: what is wrong with them is never our fault.
+fn foreign_refusal(error: pki::Error) -> Refusal {
+    Refusal::invalid(error.code(), sentence(&error))
 }
 
 fn sentence(error: &pki::Error) -> String {

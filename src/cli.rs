@@ -5,6 +5,7 @@
 //! 3 only of `token inspect` (signature good, claims refused).
 
 mod admin_api;
+mod anchor;
 mod audit;
 mod ca;
 mod certificate;
@@ -69,6 +70,7 @@ enum Command {
     Partner(partner::PartnerArgs),
     Client(client::ClientArgs),
     Certificate(certificate::CertificateArgs),
+    Anchor(anchor::AnchorArgs),
     Enrollment(enrollment::EnrollmentArgs),
     Key(key::KeyArgs),
     Secret(secret::SecretArgs),
@@ -125,6 +127,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliErr
         Command::Partner(args) => return partner::run(args, context).await,
         Command::Client(args) => return client::run(args, context).await,
         Command::Certificate(args) => return certificate::run(args, context).await,
+        Command::Anchor(args) => return anchor::run(args, context).await,
         Command::Enrollment(args) => return enrollment::run(args, context).await,
         Command::Key(args) => return key::run(args, context).await,
         Command::Secret(args) => return secret::run(args, context).await,

@@ -30,7 +30,6 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, Response, StatusCode, header};
-use pki::ClientCertificate;
 
 pub use self::answer::{Authenticated, AuthenticationFailed};
 pub use self::inspect::{Inspection, Verdict};
@@ -50,6 +49,7 @@ use self::presented::Presented;
 use self::verify::TokenCache;
 use crate::clock::Clock;
 use crate::failure::Fault;
+use crate::listen::PeerCertificate;
 use crate::registry::{Pepper, client_secret};
 use crate::snapshot::Snapshot;
 use crate::store::{Store, revoked_token};
@@ -171,7 +171,7 @@ impl OAuth {
         &self,
         request: Request<Bytes>,
         source: IpAddr,
-        peer: Option<&ClientCertificate>,
+        peer: Option<&PeerCertificate>,
     ) -> Response<Bytes> {
         let Some(endpoint) = Endpoint::at(request.uri().path(), &self.issuer.path) else {
             return answer::empty(StatusCode::NOT_FOUND);

@@ -14,6 +14,7 @@ use futures_util::TryStreamExt;
 use pki::{KeyId, Serial};
 use tokio::sync::{Mutex, watch};
 
+pub use self::anchors::{Anchors, CLOCK_SKEW_SECONDS, ForeignIdentity, NotForeign};
 pub use self::certificate::{CertificateEntry, RevocationFact};
 pub use self::connections::{Connections, Registration};
 pub use self::narrowing::Narrowing;
@@ -29,6 +30,7 @@ use crate::clock::Clock;
 use crate::failure::Fault;
 use crate::store::{self, Seq, Store};
 
+mod anchors;
 mod apply;
 mod certificate;
 mod connections;
@@ -46,6 +48,7 @@ const FEED_BATCH: u32 = 500;
 pub struct Snapshot {
     policy: ArcSwap<PolicyView>,
     certificates: Certificates,
+    anchors: Anchors,
     denied_issuers: DeniedIssuers,
     api_keys: papaya::HashMap<Arc<str>, Arc<ApiKeyEntry>>,
     client_secrets: papaya::HashMap<Arc<str>, Arc<[ClientSecretEntry]>>,
@@ -86,6 +89,7 @@ impl Snapshot {
         let snapshot = Self {
             policy: ArcSwap::from_pointee(PolicyView::load(store).await?),
             certificates: Certificates::default(),
+            anchors: Anchors::load(store).await?,
             denied_issuers: DeniedIssuers::default(),
             api_keys: papaya::HashMap::new(),
             client_secrets: papaya::HashMap::new(),
@@ -201,6 +205,19 @@ impl Snapshot {
     /// Whether this token was revoked by its `jti`. Its client's [`ClientEntry::tokens_not_before`] must be asked too.
     pub fn token_revoked(&self, jti: &str) -> bool {
         self.revoked_tokens.pin().contains(jti)
+    }
+
+    /// Whether we issued exactly this certificate. What it says of its issuer and its serial is only where to look: anybody's
+    /// authority can write ours there.
+    pub fn is_ours(&self, certificate: &pki::ClientCertificate) -> bool {
+        let issuer = certificate.issuer_key_id.as_ref();
+        let entry = issuer.and_then(|issuer| self.certificate(issuer, &certificate.serial));
+        entry.is_some_and(|entry| entry.thumbprint == Some(certificate.thumbprint))
+    }
+
+    /// The authorities of partners: whom a certificate means that we did not issue.
+    pub fn anchors(&self) -> &Anchors {
+        &self.anchors
     }
 
     /// For how many seconds after its end a certificate of this client still renews itself; 0 for most.

@@ -18,6 +18,7 @@ use sqlx::{FromRow, Sqlite, SqliteConnection};
 
 use crate::failure::Fault;
 
+pub mod anchor;
 pub mod api_key;
 pub mod audit_change;
 pub mod certificate;
@@ -104,6 +105,10 @@ stored_names! {
         SigningKey => "signing-key",
         /// The key of the change is the new version.
         Policy => "policy",
+        /// An authority of a partner came, went, or may say other things.
+        TrustAnchor => "trust-anchor",
+        /// The revocation lists of that authority. The key of the change is the authority's.
+        TrustAnchorLists => "trust-anchor-lists",
     }
 }
 

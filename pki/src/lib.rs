@@ -84,6 +84,7 @@ mod leaf_request;
 mod link;
 mod name;
 mod ocsp;
+mod path;
 mod pem;
 mod pkcs12;
 mod profile;
@@ -95,6 +96,7 @@ mod serial;
 mod signature;
 mod signer;
 mod spiffe_id;
+mod subject_names;
 mod text;
 mod thumbprint;
 
@@ -115,6 +117,7 @@ pub use name::AuthorityName;
 pub use ocsp::{
     CertificateId, OcspAnswer, OcspIssuer, OcspQuery, OcspRefusal, OcspReply, OcspRequest, OcspSigner, OcspStatus,
 };
+pub use path::{PATH_INTERMEDIATES_MAX, Path, PathAuthority, check_foreign_leaf, find_paths};
 pub use pem::{pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
@@ -123,9 +126,12 @@ pub use profile::{
 };
 pub use renewal_request::renewal_request;
 pub use revocation::{RevocationReason, RevokedEntry};
-pub use revocation_list::{Revocation, RevocationList, distribution_addresses};
+pub use revocation_list::{
+    CoveredCertificate, Revocation, RevocationList, VerifiedRevocationList, distribution_addresses,
+};
 pub use same_names::check_same_names;
 pub use serial::Serial;
 pub use signer::Signer;
 pub use spiffe_id::SpiffeId;
+pub use subject_names::SubjectNames;
 pub use thumbprint::{SpkiFingerprint, Thumbprint};

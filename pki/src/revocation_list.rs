@@ -1,5 +1,6 @@
 //! Revocation lists of others, and our own as others see them.
 
+mod compact;
 mod scope;
 
 use std::collections::HashMap;
@@ -22,6 +23,7 @@ use crate::pem;
 use crate::revocation::{RevocationReason, RevokedEntry};
 use crate::serial::Serial;
 
+pub use compact::{CoveredCertificate, VerifiedRevocationList};
 use scope::Scope;
 
 /// A million entries with reasons take 53 MB.

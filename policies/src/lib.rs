@@ -58,6 +58,7 @@ mod credential;
 mod decision;
 mod denial;
 mod document;
+mod foreign;
 mod method;
 mod network;
 mod plan;
@@ -79,8 +80,12 @@ pub use document::{
     Document, DocumentFault, MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_FAULTS, MAX_SCOPES_PER_CLIENT,
     MAX_SCOPES_PER_RESOURCE_SERVER,
 };
+pub use foreign::{
+    ForeignName, ForeignRefusal, ForeignRules, MAX_FOREIGN_NAMES, MAX_FOREIGN_RULES, Mapping, NameKind, PermittedName,
+    PresentedNames,
+};
 pub use method::{AuthMethod, AuthMethodSet};
-pub use network::{Allowlist, MAX_CIDRS, Network, canonical, parse_cidr};
+pub use network::{Allowlist, MAX_CIDRS, Network, canonical, is_public_address, parse_cidr};
 pub use plan::{
     MAX_BURST, MAX_QUOTA_LIMIT, MAX_RATE_PER_SECOND, MIN_RATE_PER_SECOND, PeriodKind, PlanError, Quota, QuotaPeriod,
     Throttle, UsagePlan, Weekday,

@@ -1,6 +1,7 @@
 //! Where a caller may come from: CIDRs with exceptions.
 
 mod allowlist;
+mod public;
 mod ranges;
 
 use std::net::IpAddr;
@@ -9,6 +10,7 @@ use ipnet::{IpNet, Ipv4Net};
 
 use crate::text::{self, InvalidText};
 pub use allowlist::Allowlist;
+pub use public::is_public_address;
 use ranges::Ranges;
 
 /// Most CIDRs in one network, exceptions counted separately.

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::problem::ProblemBody;
 use super::{
     AdminState, api_key, audit, certificate, client, client_renewal, client_secret, enrollment, expiring, explain,
-    issuer, partner, policy, rotation, status, token,
+    issuer, partner, policy, rotation, status, token, trust_anchor,
 };
 use crate::openapi;
 
@@ -46,6 +46,7 @@ const QUESTIONS: [&str; 4] = ["/v1/explain", "/v1/policies/check", "/v1/policies
         (name = "Partners", description = "The companies"),
         (name = "Clients", description = "The machines of a partner, the same under every method (RFC 6749 §2.2)"),
         (name = "Certificates", description = "Client certificates and the authorities that issue them"),
+        (name = "Trust anchors", description = "Authorities of partners, and whom their certificates mean"),
         (name = "Enrolments", description = "One-time tokens for certificate requests: the key never leaves the partner"),
         (name = "API keys", description = "Keys for the `x-api-key` header"),
         (name = "Client secrets", description = "Secrets for the token endpoint"),
@@ -76,6 +77,10 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(certificate::revoke))
         .routes(routes!(certificate::show))
         .routes(routes!(issuer::list))
+        .routes(routes!(trust_anchor::list, trust_anchor::import))
+        .routes(routes!(trust_anchor::show))
+        .routes(routes!(trust_anchor::refresh))
+        .routes(routes!(trust_anchor::remove))
         .routes(routes!(issuer::taint))
         .routes(routes!(rotation::rotate))
         .routes(routes!(rotation::import_list))

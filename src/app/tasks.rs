@@ -32,6 +32,7 @@ pub(super) fn spawn(
     tasks.spawn(renew_tls(foundation.clone(), Arc::clone(tls), draining.clone()));
     tasks.spawn(foundation.authority.clone().run_publisher(draining.clone()));
     tasks.spawn(foundation.authority.clone().run_ocsp(draining.clone()));
+    tasks.spawn(foundation.authority.clone().run_anchor_refresher(draining.clone()));
     tasks.spawn(foundation.authority.clone().run_superseding(draining.clone()));
     tasks.spawn(Arc::clone(tls.own()).run(draining.clone()));
 }
@@ -69,6 +70,7 @@ async fn tidy(oauth: Arc<OAuth>, draining: CancellationToken) {
 
 async fn renew_tls(foundation: Foundation, tls: Arc<TlsCells>, draining: CancellationToken) {
     let mut issuers = foundation.snapshot.issuer_changes();
+    let mut anchors = foundation.snapshot.anchors().changes();
     let mut own = tls.own().subscribe();
     loop {
         tokio::select! {
@@ -81,6 +83,7 @@ async fn renew_tls(foundation: Foundation, tls: Arc<TlsCells>, draining: Cancell
                     tracing::error!(%failure, "what changed among the authorities could not be taken up");
                 }
             }
+            changed = anchors.changed() => if changed.is_err() { return },
             changed = own.changed() => if changed.is_err() { return },
         }
         if let Err(failure) = tls.renew(&foundation).await {

@@ -101,6 +101,8 @@ fn make(
         mode: config.client_certificates,
         identity: &identity,
         anchors: &TrustAnchors::new(anchors)?,
+        // The control plane is nobody's but ours: a partner's authority must not even reach its login.
+        foreign: (config.serves == Serves::Gateway).then(|| Arc::clone(&foundation.snapshot)),
         grace: {
             let snapshot = Arc::clone(&foundation.snapshot);
             Arc::new(move || snapshot.renewal_grace_seconds_max())

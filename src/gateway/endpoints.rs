@@ -77,7 +77,7 @@ impl Endpoint {
         match self {
             Self::OAuth => {
                 let bytes = read_body(body, FORM_BYTES_MAX).await?;
-                let peer = connection.certificate.as_ref().map(|peer| &peer.certificate);
+                let peer = connection.certificate.as_ref();
                 let path = parts.uri.path().to_owned();
                 let request = Request::from_parts(parts, bytes);
                 let answer = gate.oauth.handle(request, connection.source, peer).await;

@@ -96,7 +96,7 @@ pub(super) fn not_allowed(parts: &Parts, allow: &'static str) -> Stop {
     Malformed::NotAllowed { method: parts.method.to_string(), allow }.into()
 }
 
-/// A certificate that may be renewed by who holds it. Made by [`admit`] alone.
+/// A certificate of ours that may be renewed by who holds it. Made by [`admit`] alone.
 pub(super) struct Current<'a> {
     permit: Permit,
     pub(super) certificate: &'a ClientCertificate,
@@ -118,6 +118,11 @@ pub(super) async fn admit<'a>(
     let certificate = connection.certificate.as_ref().map(|peer| &peer.certificate).ok_or(Denial::NoCredential)?;
     let principal = authenticate::authenticate_to_renew(gate, view, &target, gate.clock.now()).await?;
     trail.principal(&principal);
+    // A partner's authority renews its own. Its certificate may name our issuer and a serial of ours: whose that is would be renewed.
+    if !gate.snapshot.is_ours(certificate) {
+        let detail = format!("certificate {} was not issued here, and is not renewed here", certificate.serial);
+        return Err(Denial::CredentialUnknown { detail }.into());
+    }
     let entitlement = policies::entitle(principal, route, connection.source, &mut ())?;
     let permit = entitlement.admit(Spend::Allowed, &mut ())?;
     sight::proofs(gate, connection, proofs(&permit), &permit.route().id, gate.clock.now());

@@ -31,6 +31,10 @@ pub(super) fn secret(gate: &Gate, connection: &Connection, secret: &Arc<str>, pa
 
 fn certificate(gate: &Gate, connection: &Connection, route: &Arc<str>, now: UnixSeconds) {
     let Some(peer) = &connection.certificate else { return };
+    // A partner's authority can write our issuer and a serial of ours into its certificates: they must not count as seen.
+    if !gate.snapshot.is_ours(&peer.certificate) {
+        return;
+    }
     let Some(issuer) = &peer.certificate.issuer_key_id else { return };
     let seen = Seen::Certificate(issuer.clone(), peer.certificate.serial);
     gate.sightings.note(&seen, now, connection.source, route, || chain(peer));

@@ -231,16 +231,21 @@ async fn connection<H: Handler>(shared: Arc<Shared<H>>, place: Place<H>, stream:
         "kind" => if session.handshake_kind() == Some(rustls::HandshakeKind::Resumed) { "resumed" } else { "full" }
     )
     .increment(1);
-    let mut registration = None;
+    let mut registration = (None, None);
     if let Some(chain) = session.peer_certificates().filter(|chain| !chain.is_empty()) {
         let chain: Vec<Vec<u8>> = chain.iter().map(|der| der.to_vec()).collect();
         match pki::ClientCertificate::parse(&chain[0]) {
             Ok(certificate) => {
-                if let Some(issuer) = &certificate.issuer_key_id {
-                    // Registered before the first request is judged: a revocation in between is not lost.
-                    let closing = connection.closing.clone();
-                    registration = Some(shared.snapshot.connections().register(issuer, &certificate.serial, closing));
-                }
+                // Registered before the first request is judged: a revocation in between is not lost.
+                let closing = connection.closing.clone();
+                let connections = shared.snapshot.connections();
+                let by_name = certificate
+                    .issuer_key_id
+                    .as_ref()
+                    .map(|issuer| connections.register(issuer, &certificate.serial, closing.clone()));
+                let by_chain = (!shared.snapshot.is_ours(&certificate))
+                    .then(|| connections.register_foreign(chain.as_slice().into(), closing));
+                registration = (by_name, by_chain);
                 connection.certificate = Some(PeerCertificate { certificate, chain });
             }
             Err(error) => return handshake_failed(&shared.listener, source, &error.to_string()),

@@ -14,6 +14,7 @@ use super::verifier::{ClientVerifier, Grace, TrustAnchors};
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
 use crate::failure::Fault;
+use crate::snapshot::Snapshot;
 
 /// The server's own certificate chain (leaf first, DER) and its key (PKCS#8 DER).
 pub struct ServerIdentity {
@@ -27,6 +28,8 @@ pub struct TlsSettings<'a> {
     pub mode: ClientCertificates,
     pub identity: &'a ServerIdentity,
     pub anchors: &'a TrustAnchors,
+    /// Where the anchors of partners are, on a listener that takes them.
+    pub foreign: Option<Arc<Snapshot>>,
     /// How long after its end a certificate may come to renew itself.
     pub grace: Grace,
     pub clock: &'a Clock,
@@ -69,7 +72,11 @@ fn verifier(
     provider: Arc<CryptoProvider>,
 ) -> Result<ClientVerifier, Fault> {
     let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
-    Ok(verifier.with_grace(Arc::clone(&settings.grace)))
+    let verifier = verifier.with_grace(Arc::clone(&settings.grace));
+    Ok(match &settings.foreign {
+        Some(snapshot) => verifier.with_foreign(Arc::clone(snapshot)),
+        None => verifier,
+    })
 }
 
 fn certified_key(identity: &ServerIdentity, provider: &CryptoProvider) -> Result<CertifiedKey, Fault> {

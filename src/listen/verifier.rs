@@ -21,6 +21,7 @@ use rustls::{CertificateError, DigitallySignedStruct, DistinguishedName, RootCer
 
 use self::paths::Paths;
 use crate::failure::Fault;
+use crate::snapshot::Snapshot;
 
 /// Certificates in a chain that a client may send.
 const CHAIN_LENGTH_MAX: usize = 6;
@@ -82,6 +83,14 @@ pub struct ClientVerifier {
     mandatory: bool,
     grace: Grace,
     verified: Cache<[u8; 32], ()>,
+    foreign: Option<Foreign>,
+}
+
+/// The authorities of partners, which a listener for partners takes beside ours. They stand apart: no chain mixes the two.
+struct Foreign {
+    snapshot: Arc<Snapshot>,
+    /// Our names and theirs.
+    hints: Vec<DistinguishedName>,
 }
 
 impl ClientVerifier {
@@ -104,6 +113,7 @@ impl ClientVerifier {
             mandatory,
             grace: Arc::new(|| 0),
             verified: Cache::builder().max_capacity(VERIFIED_CHAINS_MAX).time_to_live(VERIFIED_CHAIN_LIFE).build(),
+            foreign: None,
         })
     }
 
@@ -114,7 +124,35 @@ impl ClientVerifier {
         self
     }
 
+    /// Takes chains to the anchors of partners too, those that stand at the moment of each handshake.
+    #[must_use]
+    pub fn with_foreign(mut self, snapshot: Arc<Snapshot>) -> Self {
+        let mut hints = self.inner.root_hint_subjects().to_vec();
+        hints.extend(snapshot.anchors().subjects());
+        self.foreign = Some(Foreign { snapshot, hints });
+        self
+    }
+
+    /// Whose chain it is, is asked again on every request; here it only has to be somebody's.
     fn verify(
+        &self,
+        leaf: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        now: UnixTime,
+    ) -> Result<(), rustls::Error> {
+        let own = self.verify_own(leaf, intermediates, now);
+        let (Err(error), Some(foreign)) = (&own, &self.foreign) else { return own };
+        let seconds = i64::try_from(now.as_secs()).unwrap_or(i64::MAX);
+        let chain: Vec<&CertificateDer<'_>> = std::iter::once(leaf).chain(intermediates).collect();
+        match foreign.snapshot.anchors().check_chain(&chain, seconds) {
+            Ok(()) => Ok(()),
+            // Then ours is the better answer.
+            Err(CertificateError::UnknownIssuer) => Err(error.clone()),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    fn verify_own(
         &self,
         leaf: &CertificateDer<'_>,
         intermediates: &[CertificateDer<'_>],
@@ -213,7 +251,7 @@ impl ClientCertVerifier for ClientVerifier {
     }
 
     fn root_hint_subjects(&self) -> &[DistinguishedName] {
-        self.inner.root_hint_subjects()
+        self.foreign.as_ref().map_or_else(|| self.inner.root_hint_subjects(), |foreign| &foreign.hints)
     }
 
     fn verify_client_cert(

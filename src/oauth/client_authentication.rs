@@ -3,13 +3,16 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use pki::{ClientCertificate, Thumbprint};
+use pki::Thumbprint;
 use policies::{ClientId, CredentialStatus, Denial, ScopeSet, UnixSeconds, status_at};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::answer::ErrorAnswer;
 use super::presented::{Presented, Reading};
-use crate::snapshot::{CertificateState, ClientEntry, ClientSecretEntry, PolicyView, Snapshot};
+use crate::listen::PeerCertificate;
+use crate::snapshot::{
+    CertificateState, ClientEntry, ClientSecretEntry, ForeignIdentity, NotForeign, PolicyView, Snapshot,
+};
 
 /// How many stored HMACs each guess is compared with at least, known client or not. Clients have two live secrets.
 const COMPARISONS_MIN: usize = 4;
@@ -43,7 +46,7 @@ pub(super) struct Scene<'a> {
     pub(super) snapshot: &'a Snapshot,
     pub(super) view: &'a PolicyView,
     pub(super) source: IpAddr,
-    pub(super) peer: Option<&'a ClientCertificate>,
+    pub(super) peer: Option<&'a PeerCertificate>,
     pub(super) now: UnixSeconds,
 }
 
@@ -121,10 +124,18 @@ fn find<'a>(secrets: &'a [ClientSecretEntry], guess: &[u8; 32]) -> Option<&'a Cl
 /// could be fetched with a stolen secret over the attacker's own certificate, and be bound to that.
 fn certificate_of(
     scene: &Scene<'_>,
-    peer: &ClientCertificate,
+    peer: &PeerCertificate,
     client: &ClientId,
 ) -> Result<PresentedCertificate, Denial> {
-    let name = format!("client certificate {}", peer.serial);
+    let name = format!("client certificate {}", peer.certificate.serial);
+    if !scene.snapshot.is_ours(&peer.certificate) {
+        match scene.snapshot.anchors().judge(&peer.chain, scene.view, scene.now) {
+            Ok(identity) => return foreign(identity, peer, client),
+            Err(NotForeign::Refused(denial)) => return Err(denial),
+            Err(NotForeign::Unanchored) => {}
+        }
+    }
+    let peer = &peer.certificate;
     let entry = peer.issuer_key_id.as_ref().and_then(|issuer| scene.snapshot.certificate(issuer, &peer.serial));
     let Some(entry) = entry else {
         return Err(unknown(&format!("{name} was not issued here")));
@@ -150,6 +161,27 @@ fn certificate_of(
         return Err(Denial::SourceNotAllowed { source: scene.source, detail: name });
     }
     Ok(PresentedCertificate { thumbprint: peer.thumbprint, scopes: entry.narrowing.scopes.clone() })
+}
+
+/// The same for a certificate of a partner's authority.
+fn foreign(
+    identity: ForeignIdentity,
+    peer: &PeerCertificate,
+    client: &ClientId,
+) -> Result<PresentedCertificate, Denial> {
+    let name = format!("client certificate {}", identity.credential_id);
+    if identity.client != *client {
+        return Err(Denial::CredentialMismatch {
+            detail: format!("{name} belongs to client {}, not to {client}", identity.client),
+        });
+    }
+    match identity.status {
+        CredentialStatus::Active => {
+            Ok(PresentedCertificate { thumbprint: peer.certificate.thumbprint, scopes: identity.scopes })
+        }
+        CredentialStatus::Revoked => Err(Denial::CredentialRevoked { detail: name }),
+        CredentialStatus::Expired | CredentialStatus::NotYetValid => Err(Denial::CredentialExpired { detail: name }),
+    }
 }
 
 fn unknown(detail: &str) -> Denial {

@@ -6,7 +6,6 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use pki::ClientCertificate;
 use policies::{ADMIN_READ, CredentialStatus, INTROSPECT};
 use serde::Serialize;
 use serde_json::json;
@@ -14,6 +13,7 @@ use serde_json::json;
 use super::answer::{self, Authenticated, ErrorAnswer};
 use super::client_authentication::{AuthenticatedClient, Scene};
 use super::{OAuth, read_form};
+use crate::listen::PeerCertificate;
 
 /// §2.2. About a token that is not active nothing is said but that: not whether it was, nor whose.
 #[derive(Serialize)]
@@ -42,7 +42,7 @@ impl OAuth {
         &self,
         request: &Request<Bytes>,
         source: IpAddr,
-        peer: Option<&ClientCertificate>,
+        peer: Option<&PeerCertificate>,
     ) -> Response<Bytes> {
         let view = self.snapshot.policy();
         let scene = Scene { snapshot: &self.snapshot, view: &view, source, peer, now: self.clock.now() };

@@ -7,7 +7,6 @@ use std::net::IpAddr;
 
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use pki::ClientCertificate;
 use policies::{CredentialStatus, UnixSeconds};
 use serde_json::json;
 
@@ -15,6 +14,7 @@ use super::answer::{self, Authenticated, ErrorAnswer};
 use super::client_authentication::Scene;
 use super::{OAuth, read_form};
 use crate::failure::{Failure, Fault, Refusal};
+use crate::listen::PeerCertificate;
 use crate::registry::Actor;
 use crate::store::revoked_token::RevokedTokenRow;
 use crate::store::{client, revoked_token};
@@ -29,7 +29,7 @@ impl OAuth {
         &self,
         request: &Request<Bytes>,
         source: IpAddr,
-        peer: Option<&ClientCertificate>,
+        peer: Option<&PeerCertificate>,
     ) -> Response<Bytes> {
         match self.revoke_own(request, source, peer).await {
             Ok(authenticated) => {
@@ -90,7 +90,7 @@ impl OAuth {
         &self,
         request: &Request<Bytes>,
         source: IpAddr,
-        peer: Option<&ClientCertificate>,
+        peer: Option<&PeerCertificate>,
     ) -> Result<Authenticated, ErrorAnswer> {
         let form = read_form(request)?;
         let (client, authenticated) = {

@@ -14,7 +14,10 @@ use aws_lc_rs::signature::{ECDSA_P256_SHA256_FIXED_SIGNING, EcdsaKeyPair};
 use base64::Engine as _;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 use http::HeaderMap;
-use pki::{DistributionPoints, Identity, Issuer, KeyAlgorithm, LeafRequest, PrivateKey, Profile, ProfileKind, Serial};
+use pki::{
+    ClientCertificate, DistributionPoints, Identity, Issuer, KeyAlgorithm, LeafRequest, PrivateKey, Profile,
+    ProfileKind, Serial,
+};
 use policies::{CredentialStatus, Denial, UnixSeconds};
 use secrecy::ExposeSecret as _;
 use serde_json::{Value, json};
@@ -92,7 +95,7 @@ pub(super) struct Fixture {
 
 /// A client certificate that stands in the register.
 struct Certificate {
-    presented: ClientCertificate,
+    presented: PeerCertificate,
     row: (String, String),
 }
 
@@ -212,7 +215,8 @@ impl Fixture {
         let profile = Profile::builtin(ProfileKind::Client);
         let prepared = issuing.prepare(&profile, request, new_serial(), &DistributionPoints::default(), now).unwrap();
         let issued = issuing.sign(prepared).unwrap();
-        let presented = ClientCertificate::parse(&issued.der).unwrap();
+        let certificate = ClientCertificate::parse(&issued.der).unwrap();
+        let presented = PeerCertificate { certificate, chain: vec![issued.der.clone()] };
         let row = (issuing.key_id().to_string(), issued.serial.to_string());
         let strings = |list: &[&str]| list.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
         let mut tx = self.oauth.store.begin().await.unwrap();
@@ -238,8 +242,8 @@ impl Fixture {
             kind: CertificateKind::Client,
             subject: issued.subject.clone(),
             spki_fingerprint: issued.spki_fingerprint.to_string(),
-            not_before: UnixSeconds(presented.not_before),
-            not_after: UnixSeconds(presented.not_after),
+            not_before: UnixSeconds(presented.certificate.not_before),
+            not_after: UnixSeconds(presented.certificate.not_after),
             scopes: scopes.map(strings),
             networks: networks.map(strings),
             profile: "client".to_owned(),
@@ -250,7 +254,7 @@ impl Fixture {
             tbs: b"tbs".to_vec(),
         };
         certificate::insert_reserved(&mut tx, &reservation, self.now()).await.unwrap();
-        let thumbprint = presented.thumbprint.to_string();
+        let thumbprint = presented.certificate.thumbprint.to_string();
         assert!(certificate::mark_issued(&mut tx, &row.0, &row.1, &issued.der, &thumbprint, self.now()).await.unwrap());
         tx.commit().await.unwrap();
         self.oauth.snapshot.catch_up(&self.oauth.store).await.unwrap();

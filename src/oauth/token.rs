@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
-use pki::{ClientCertificate, Thumbprint};
+use pki::Thumbprint;
 use policies::{ClientId, ScopeSet, UnixSeconds};
 use serde::Serialize;
 
@@ -17,6 +17,7 @@ use super::form::Form;
 use super::grant::{self, Grant};
 use super::{OAuth, read_form};
 use crate::failure::Fault;
+use crate::listen::PeerCertificate;
 
 const GRANT_TYPE: &str = "client_credentials";
 
@@ -80,7 +81,7 @@ impl OAuth {
         &self,
         request: &Request<Bytes>,
         source: IpAddr,
-        peer: Option<&ClientCertificate>,
+        peer: Option<&PeerCertificate>,
     ) -> Response<Bytes> {
         let view = self.snapshot.policy();
         let scene = Scene { snapshot: &self.snapshot, view: &view, source, peer, now: self.clock.now() };

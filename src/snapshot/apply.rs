@@ -59,6 +59,14 @@ impl Snapshot {
                 Some(row) => _ = self.revoked_tokens.pin().insert(row.jti.into()),
                 None => _ = self.revoked_tokens.pin().remove(key),
             },
+            ChangeKind::TrustAnchor => {
+                self.anchors.look_at(store, key).await?;
+                return Ok(Outcome { connections_closed: self.close_refused_foreign(), ..Outcome::default() });
+            }
+            ChangeKind::TrustAnchorLists => {
+                self.anchors.look_at_lists(store, key).await?;
+                return Ok(Outcome { connections_closed: self.close_refused_foreign(), ..Outcome::default() });
+            }
             ChangeKind::Issuer => {
                 // Denied first, the connections then: whoever registers in between finds the denial when it looks itself up.
                 let denied = self.denied_issuers.reload(store).await?;
@@ -69,6 +77,18 @@ impl Snapshot {
             ChangeKind::SigningKey => self.signing_keys.send_modify(|count| *count += 1),
         }
         Ok(Outcome::default())
+    }
+
+    /// Closes the connections of certificates that we did not issue and that no anchor vouches for any more; returns how many.
+    fn close_refused_foreign(&self) -> usize {
+        let (view, now) = (self.policy(), self.clock.now());
+        self.connections.close_foreign(|chain| match self.anchors.judge(chain, &view, now) {
+            Ok(identity) => identity.status == policies::CredentialStatus::Active,
+            // One of ours whose row was not here yet when the connection was made.
+            Err(_) => chain.first().is_some_and(|leaf| {
+                pki::ClientCertificate::parse(leaf).is_ok_and(|certificate| self.is_ours(&certificate))
+            }),
+        })
     }
 
     pub(super) fn put_api_key(&self, row: &ApiKeyRow) {

@@ -16,6 +16,8 @@ pub struct Connections {
 struct Live {
     next: u64,
     by_certificate: HashMap<(KeyId, Serial), HashMap<u64, CancellationToken>>,
+    /// Those whose certificate we did not issue, with the chain that was presented.
+    foreign: HashMap<u64, (Arc<[Vec<u8>]>, CancellationToken)>,
 }
 
 impl Connections {
@@ -28,12 +30,23 @@ impl Connections {
         live.next += 1;
         live.by_certificate.entry(certificate.clone()).or_default().insert(number, token);
         drop(live);
-        Registration { connections: self.clone(), certificate, number }
+        Registration { connections: self.clone(), place: Place::Certificate(certificate), number }
+    }
+
+    /// The same for a certificate that we did not issue: what it is worth follows from its chain.
+    pub fn register_foreign(&self, chain: Arc<[Vec<u8>]>, token: CancellationToken) -> Registration {
+        let mut live = self.lock();
+        let number = live.next;
+        live.next += 1;
+        live.foreign.insert(number, (chain, token));
+        drop(live);
+        Registration { connections: self.clone(), place: Place::Foreign, number }
     }
 
     /// How many are noted.
     pub fn count(&self) -> usize {
-        self.lock().by_certificate.values().map(HashMap::len).sum()
+        let live = self.lock();
+        live.by_certificate.values().map(HashMap::len).sum::<usize>() + live.foreign.len()
     }
 
     /// Cancels the tokens of every connection of this certificate; returns how many.
@@ -43,6 +56,23 @@ impl Connections {
             token.cancel();
         }
         closed.len()
+    }
+
+    /// Cancels the tokens of those whose chain is not `good`; returns how many. The chains are judged outside the lock: new
+    /// connections need not wait, and they are judged by themselves.
+    pub(crate) fn close_foreign(&self, good: impl Fn(&[Vec<u8>]) -> bool) -> usize {
+        let chains: Vec<_> =
+            self.lock().foreign.iter().map(|(number, (chain, _))| (*number, Arc::clone(chain))).collect();
+        let mut closed = 0;
+        for (number, chain) in chains {
+            if !good(&chain)
+                && let Some((_, token)) = self.lock().foreign.remove(&number)
+            {
+                token.cancel();
+                closed += 1;
+            }
+        }
+        closed
     }
 
     /// Cancels the tokens of every connection whose certificate this authority issued; returns how many.
@@ -77,17 +107,27 @@ impl std::fmt::Debug for Connections {
 #[must_use = "the connection is forgotten when this is dropped"]
 pub struct Registration {
     connections: Connections,
-    certificate: (KeyId, Serial),
+    place: Place,
     number: u64,
+}
+
+#[derive(Debug)]
+enum Place {
+    Certificate((KeyId, Serial)),
+    Foreign,
 }
 
 impl Drop for Registration {
     fn drop(&mut self) {
         let mut live = self.connections.lock();
-        if let Some(of_certificate) = live.by_certificate.get_mut(&self.certificate) {
+        let Place::Certificate(certificate) = &self.place else {
+            live.foreign.remove(&self.number);
+            return;
+        };
+        if let Some(of_certificate) = live.by_certificate.get_mut(certificate) {
             of_certificate.remove(&self.number);
             if of_certificate.is_empty() {
-                live.by_certificate.remove(&self.certificate);
+                live.by_certificate.remove(certificate);
             }
         }
     }

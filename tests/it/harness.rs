@@ -5,6 +5,7 @@ mod gateway;
 mod hints;
 mod journal;
 mod partner;
+mod partner_authority;
 pub(crate) mod policy;
 mod raw;
 mod session;
@@ -15,6 +16,7 @@ pub(crate) use gateway::{Gateway, GatewayOptions};
 pub(crate) use hints::Hints;
 pub(crate) use journal::logged;
 pub(crate) use partner::{Method, Partner, borrowed, new_certificate};
+pub(crate) use partner_authority::{Leaf, ListServer, PartnerAuthority};
 pub(crate) use raw::RawConnection;
 pub(crate) use session::{
     Answer, Http, Identity, Session, SessionOptions, blind_tls_config, connect_tls, tls_config, tls_config_trusting,

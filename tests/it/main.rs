@@ -10,6 +10,8 @@ mod harness;
 mod admin;
 /// From where.
 mod allowlists;
+/// A partner that brings its own authority.
+mod anchors;
 /// Who did what, and what is never written down.
 mod audit;
 /// Who is asking.

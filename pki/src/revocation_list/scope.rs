@@ -68,18 +68,32 @@ impl Scope {
     }
 
     pub(super) fn covers(&self, certificate: &X509Certificate<'_>) -> Result<bool, Error> {
+        Ok(self.covers_read(&Covered::read(certificate)?))
+    }
+
+    pub(super) fn covers_read(&self, certificate: &Covered) -> bool {
+        let excluded = if certificate.is_authority { self.only_users } else { self.only_authorities };
+        if excluded || self.only_attributes {
+            return false;
+        }
+        self.addresses.is_empty() || self.addresses.iter().any(|address| certificate.addresses.contains(address))
+    }
+}
+
+/// What of a certificate a scope is held against.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Covered {
+    is_authority: bool,
+    addresses: Vec<String>,
+}
+
+impl Covered {
+    pub(super) fn read(certificate: &X509Certificate<'_>) -> Result<Self, Error> {
         let damaged = || Error::MalformedCertificate("its basicConstraints are damaged");
         let is_authority =
             certificate.basic_constraints().map_err(|_| damaged())?.is_some_and(|constraints| constraints.value.ca);
-        let excluded = if is_authority { self.only_users } else { self.only_authorities };
-        if excluded || self.only_attributes {
-            return Ok(false);
-        }
-        if self.addresses.is_empty() {
-            return Ok(true);
-        }
-        let points_to = distribution_addresses(certificate)?;
-        Ok(self.addresses.iter().any(|address| points_to.contains(&address.as_str())))
+        let addresses = distribution_addresses(certificate)?.into_iter().map(str::to_owned).collect();
+        Ok(Self { is_authority, addresses })
     }
 }
 

@@ -13,6 +13,8 @@ mod cross;
 mod csr;
 /// The formats of EST, and what renewal by it demands.
 mod est;
+/// Certificates and lists of somebody else: where they hang, and what they may say.
+mod foreign;
 /// What every test needs: authorities, a time, and OpenSSL.
 mod harness;
 /// Serials, thumbprints, key identifiers, identities: their one text form.

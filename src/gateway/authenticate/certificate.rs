@@ -2,7 +2,7 @@ use metrics::counter;
 use policies::{AuthMethod, CredentialKind, CredentialRef, Denial, Proof, UnixSeconds};
 
 use crate::listen::PeerCertificate;
-use crate::snapshot::{PolicyView, Snapshot};
+use crate::snapshot::{ForeignIdentity, NotForeign, PolicyView, Snapshot};
 
 /// A chain that TLS took is not enough: (issuer, serial) must be a row of ours that is live now. This runs on every
 /// request, since a resumed session never saw the verifier and a kept connection outlives a revocation.
@@ -14,6 +14,13 @@ pub(super) fn prove(
     renewing: bool,
 ) -> Result<Proof, Denial> {
     let certificate = &peer.certificate;
+    if !snapshot.is_ours(certificate) {
+        match snapshot.anchors().judge(&peer.chain, view, now) {
+            Ok(identity) => return Ok(foreign(identity)),
+            Err(NotForeign::Refused(denial)) => return Err(denial),
+            Err(NotForeign::Unanchored) => {}
+        }
+    }
     let entry = certificate
         .issuer_key_id
         .as_ref()
@@ -46,4 +53,16 @@ pub(super) fn prove(
         scopes: entry.narrowing.scopes.clone(),
         networks: entry.narrowing.networks.as_ref().map(|names| view.allowlist(names)),
     })
+}
+
+/// A certificate of a partner's authority. There is no row of it: its anchor's rules and lists have decided.
+fn foreign(identity: ForeignIdentity) -> Proof {
+    Proof {
+        method: AuthMethod::MutualTls,
+        credential: CredentialRef { kind: CredentialKind::ClientCertificate, id: identity.credential_id },
+        client: identity.client,
+        status: identity.status,
+        scopes: identity.scopes,
+        networks: None,
+    }
 }

@@ -77,7 +77,7 @@ async fn the_binding_is_told() {
     let response = fixture.oauth.handle(request, OFFICE, Some(&certificate.presented)).await;
     let token = text(&body(&response)["access_token"]);
     let answer = body(&ask(&fixture, &fixture.basic(), &token).await);
-    assert_eq!(answer["cnf"], json!({ "x5t#S256": certificate.presented.thumbprint.x5t_s256() }));
+    assert_eq!(answer["cnf"], json!({ "x5t#S256": certificate.presented.certificate.thumbprint.x5t_s256() }));
 }
 
 #[tokio::test]

@@ -214,7 +214,7 @@ async fn a_client_certificate_of_the_client_binds_the_token() {
     let answer = body(&response);
     assert_eq!(answer.as_object().unwrap().len(), 3, "the answer looks the same");
     let token = text(&answer["access_token"]);
-    let thumbprint = certificate.presented.thumbprint;
+    let thumbprint = certificate.presented.certificate.thumbprint;
     assert_eq!(payload(&token)["cnf"], json!({ "x5t#S256": thumbprint.x5t_s256() }));
     assert_eq!(response.extensions().get::<TokenIssued>().unwrap().bound_to, Some(thumbprint));
 
@@ -222,13 +222,15 @@ async fn a_client_certificate_of_the_client_binds_the_token() {
     assert_eq!((verified.bound_to, verified.status), (Some(thumbprint), CredentialStatus::Active));
     assert!(refusal(fixture.verify(&token).await).contains("bound"), "also from the cache");
     let renewed = fixture.certificate("acme-orders", None, None).await;
-    assert!(refusal(fixture.verify_from(&token, Some(&renewed.presented.thumbprint)).await).contains("bound"));
+    assert!(
+        refusal(fixture.verify_from(&token, Some(&renewed.presented.certificate.thumbprint)).await).contains("bound")
+    );
 }
 
 #[tokio::test]
 async fn a_certificate_that_is_presented_must_be_good() {
     let fixture = Fixture::new().await;
-    let ask = async |certificate: &ClientCertificate| {
+    let ask = async |certificate: &PeerCertificate| {
         let request = form("/oauth2/token", Some(&fixture.basic()), "grant_type=client_credentials");
         let response = fixture.oauth.handle(request, OFFICE, Some(certificate)).await;
         assert_eq!(error(&response), (401, "invalid_client".into()));
@@ -238,10 +240,10 @@ async fn a_certificate_that_is_presented_must_be_good() {
     let narrow = fixture.certificate("acme-orders", None, Some(&["192.0.2.0/24"])).await;
     assert_eq!(ask(&narrow.presented).await, "source_not_allowed");
     let mut unknown = fixture.certificate("acme-orders", None, None).await.presented;
-    unknown.serial = new_serial();
+    unknown.certificate.serial = new_serial();
     assert_eq!(ask(&unknown).await, "credential_unknown");
     let mut twin = fixture.certificate("acme-orders", None, None).await.presented;
-    twin.thumbprint = pki::Thumbprint::of(b"another certificate under the same serial");
+    twin.certificate.thumbprint = pki::Thumbprint::of(b"another certificate under the same serial");
     assert_eq!(ask(&twin).await, "credential_unknown");
     let revoked = fixture.certificate("acme-orders", None, None).await;
     let mut tx = fixture.oauth.store.begin().await.unwrap();
@@ -251,7 +253,7 @@ async fn a_certificate_that_is_presented_must_be_good() {
     fixture.oauth.snapshot.catch_up(&fixture.oauth.store).await.unwrap();
     assert_eq!(ask(&revoked.presented).await, "credential_revoked");
     let old = fixture.certificate("acme-orders", None, None).await.presented;
-    fixture.wait(u64::try_from(old.not_after - NOW.0).unwrap() + 1);
+    fixture.wait(u64::try_from(old.certificate.not_after - NOW.0).unwrap() + 1);
     assert_eq!(ask(&old).await, "credential_expired");
 }
 

@@ -24,7 +24,9 @@ pub use endpoints::Endpoints;
 
 use crate::admin::{self, AdminState};
 use crate::audit::Audit;
-use crate::authority::{Authority, AuthoritySettings, KeyDirectory, Passphrase};
+use crate::authority::{
+    Authority, AuthoritySettings, KeyDirectory, PIN_CREDENTIAL, Passphrase, Pin, Token, TokenSettings,
+};
 use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
@@ -96,7 +98,7 @@ impl Foundation {
             environment: config.environment.clone(),
         };
         let settings = Self::settings(&config, endpoints);
-        let keys = KeyDirectory::new(config.keys(), passphrase.clone());
+        let keys = keys(&config, &passphrase).await?;
         let authority = Authority::open(settings, keys, store.clone(), Arc::clone(&snapshot), clock.clone()).await?;
         Ok(Self { config: Arc::new(config), clock, store, snapshot, pepper, registry, authority, passphrase })
     }
@@ -109,6 +111,7 @@ impl Foundation {
             pki_url: Some(config.pki.public_url.clone().unwrap_or_else(|| endpoints.pki.clone())),
             crl_lifetime_seconds: config.pki.crl_lifetime_seconds,
             ocsp_lifetime_seconds: config.pki.ocsp_lifetime_seconds,
+            issuances_per_minute: config.pki.issuances_per_minute,
         }
     }
 }
@@ -341,6 +344,25 @@ pub fn find_passphrase(config: &Config) -> Result<Passphrase, Failure> {
         )
         .into()
     })
+}
+
+/// Where the authorities' keys lie: the folder, and the token where the settings name one.
+async fn keys(config: &Config, passphrase: &Passphrase) -> Result<KeyDirectory, Failure> {
+    let keys = KeyDirectory::new(config.keys(), passphrase.clone());
+    let Some(settings) = &config.pki.pkcs11 else { return Ok(keys) };
+    let pin = match &settings.pin_file {
+        Some(path) => Pin::from_file(path)?,
+        None => Pin::from_credentials_directory()?.ok_or_else(|| {
+            let message = format!(
+                "there is no PIN for the token: set pki.pkcs11.pin_file in {}, or give the systemd credential {PIN_CREDENTIAL}",
+                config.data.join(crate::config::CONFIG_FILE_NAME).display()
+            );
+            crate::failure::Refusal::invalid("no_pin", message)
+        })?,
+    };
+    let settings = TokenSettings { module: settings.module.clone(), label: settings.token.clone() };
+    let token = tokio::task::spawn_blocking(move || Token::open(&settings, pin)).await;
+    Ok(keys.with_token(token.map_err(|error| Fault::new(format!("opening the token: {error}")))??))
 }
 
 /// Whether `data` holds a configuration already.

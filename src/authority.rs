@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 mod anchor;
+mod brake;
 pub mod ceremony;
 mod certificate;
 pub mod crash_point;
@@ -36,6 +37,7 @@ mod rotate;
 mod server_certificate;
 mod supersede;
 mod taint;
+mod token;
 
 pub use anchor::{
     AnchorAuthorityView, AnchorListView, AnchorSourceView, AnchorView, NewAnchor, REFRESH_SECONDS_DEFAULT,
@@ -58,7 +60,9 @@ pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
 pub use taint::Tainted;
+pub use token::{PIN_CREDENTIAL, Pin, Token, TokenSettings};
 
+use brake::Brake;
 use crash_point::CrashPoint;
 use distribute::Shelf;
 use issuer::Issuers;
@@ -84,6 +88,8 @@ pub struct AuthoritySettings {
     pub crl_lifetime_seconds: u32,
     /// nextUpdate − now of OCSP answers: [`OCSP_LIFETIME_SECONDS_MIN`] to [`OCSP_LIFETIME_SECONDS_MAX`].
     pub ocsp_lifetime_seconds: u32,
+    /// Client certificates that are issued within a minute at most.
+    pub issuances_per_minute: u32,
 }
 
 /// The certificate authority of one installation. Cheap to clone.
@@ -104,6 +110,7 @@ struct Inner {
     publisher: Publisher,
     shelf: ArcSwap<Shelf>,
     responder: Responder,
+    brake: Brake,
 }
 
 /// What the TLS verifier builds chains to.
@@ -135,6 +142,7 @@ impl Authority {
         let issuers = Issuers::open(&store, &keys, &clock, None).await?;
         let publisher = Publisher::open(&store, &issuers).await?;
         let shelf = ArcSwap::from_pointee(publisher.shelf(&issuers));
+        let brake = Brake::new(settings.issuances_per_minute, clock.clone());
         let authority = Self {
             inner: Arc::new(Inner {
                 settings,
@@ -147,6 +155,7 @@ impl Authority {
                 publisher,
                 shelf,
                 responder: Responder::new(),
+                brake,
             }),
         };
         authority.orphan_what_a_crash_left().await?;
@@ -269,6 +278,9 @@ impl AuthoritySettings {
             return refuse(format!(
                 "OCSP answers must live {OCSP_LIFETIME_SECONDS_MIN} to {OCSP_LIFETIME_SECONDS_MAX} seconds."
             ));
+        }
+        if self.issuances_per_minute == 0 {
+            return refuse("At least one certificate a minute must be possible.".to_owned());
         }
         Ok(())
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use file::ConfigFile;
+pub use file::{ConfigFile, Pkcs11File};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
 
 /// The name of the file in the data folder.
@@ -66,6 +66,21 @@ pub struct PkiSettings {
     pub crl_lifetime_seconds: u32,
     /// `nextUpdate` − now of OCSP answers.
     pub ocsp_lifetime_seconds: u32,
+    /// Client certificates issued within a minute at most, 1 to 1 000 000.
+    pub issuances_per_minute: u32,
+    /// The token of the authorities' keys. Absent: they lie in encrypted files.
+    pub pkcs11: Option<Pkcs11Settings>,
+}
+
+/// A PKCS#11 token.
+#[derive(Clone, Debug)]
+pub struct Pkcs11Settings {
+    /// The vendor's library.
+    pub module: PathBuf,
+    /// The token's label.
+    pub token: String,
+    /// File that holds the PIN of the token's user. Absent: the systemd credential.
+    pub pin_file: Option<PathBuf>,
 }
 
 /// A rate with a burst.

@@ -10,6 +10,8 @@ pub(crate) use reader::Reader;
 
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const BIT_STRING: u8 = 0x03;
+const INTEGER: u8 = 0x02;
+pub(crate) const NULL: u8 = 0x05;
 pub(crate) const SEQUENCE: u8 = 0x30;
 /// `[0]` constructed: a certificate's version.
 const VERSION: u8 = 0xa0;
@@ -32,6 +34,15 @@ pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
     }
     element.extend(content);
     element
+}
+
+/// An INTEGER that is not negative, from its octets, most significant first.
+pub(crate) fn unsigned_integer(octets: &[u8]) -> Vec<u8> {
+    let significant = octets.iter().position(|octet| *octet != 0).map_or(&[0][..], |first| &octets[first..]);
+    match significant {
+        [first, ..] if first & 0x80 != 0 => tlv(INTEGER, &[&[0], significant].concat()),
+        _ => tlv(INTEGER, significant),
+    }
 }
 
 /// SEQUENCE { to-be-signed, signatureAlgorithm, signature BIT STRING }: a certificate or a revocation list.

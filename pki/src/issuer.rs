@@ -7,6 +7,7 @@ mod load;
 mod prepare;
 mod request;
 mod template;
+mod trial;
 
 use std::fmt;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::thumbprint::Thumbprint;
 
 pub use prepare::Prepared;
 pub use request::authority_request;
+pub use trial::Linted;
 
 pub(crate) use authority::extended_key_usages;
 pub(crate) use prepare::whole_seconds;
@@ -64,25 +66,13 @@ struct Facts {
 }
 
 impl Issuer {
-    /// Signs what [`Issuer::prepare`] made. The bytes that are signed are the bytes that were checked.
+    /// Signs what [`Issuer::prepare`] made, after the trial of [`Issuer::lint`]. The octets that are signed are the octets that
+    /// were checked.
     ///
     /// # Errors
-    /// [`Error::WrongIssuer`] when it was prepared by another authority; [`Error::Crypto`].
+    /// Those of [`Issuer::lint`] and [`Issuer::sign_linted`].
     pub fn sign(&self, prepared: Prepared) -> Result<IssuedCertificate, Error> {
-        if prepared.authority != self.facts.thumbprint {
-            return Err(Error::WrongIssuer);
-        }
-        let der = self.sign_tbs(&prepared.tbs, &prepared.signature_algorithm)?;
-        Ok(IssuedCertificate {
-            serial: prepared.serial,
-            thumbprint: Thumbprint::of(&der),
-            der,
-            not_before: prepared.not_before,
-            not_after: prepared.not_after,
-            spki_fingerprint: prepared.spki_fingerprint,
-            subject: prepared.subject,
-            issuer_key_id: self.facts.key_id.clone(),
-        })
+        self.sign_linted(self.lint(prepared)?)
     }
 
     /// Signs a revocation list: version 2, with authorityKeyIdentifier and cRLNumber (RFC 5280 §5.2); an empty list has no

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use aws_lc_rs::signature::{self, VerificationAlgorithm};
 
+use crate::der;
 use crate::error::Error;
 use crate::key::{KeyAlgorithm, PrivateKey, PublicKey};
 
@@ -51,6 +52,18 @@ pub(crate) fn sign_verified(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u
         true => Ok(signature),
         false => Err(Error::Crypto("checking its own signature")),
     }
+}
+
+/// Puts an ECDSA signature as tokens give it (PKCS#11 v2.40 §2.3.1: r and s, each as long as the field) into DER.
+///
+/// # Errors
+/// [`Error::Signer`] when it is not of P-256 or P-384.
+pub fn ecdsa_signature_der(raw: &[u8]) -> Result<Vec<u8>, Error> {
+    if !matches!(raw.len(), 64 | 96) {
+        return Err(Error::Signer(format!("it gave {} octets, which is no signature of P-256 or P-384", raw.len())));
+    }
+    let (r, s) = raw.split_at(raw.len() / 2);
+    Ok(der::tlv(der::SEQUENCE, &[der::unsigned_integer(r), der::unsigned_integer(s)].concat()))
 }
 
 /// The algorithm that keys of this kind sign with.

@@ -6,7 +6,7 @@ use std::path::Path;
 use super::initialise::{self, write_atomically};
 use super::{Endpoints, Foundation};
 use crate::authority::ceremony::{ROOT_CERTIFICATE, ROOT_LIST};
-use crate::authority::{Authority, AuthorityRequests, Certified, KeyDirectory, Passphrase};
+use crate::authority::{Authority, AuthorityRequests, Certified, Passphrase};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Failure, Fault, Refusal};
@@ -45,7 +45,7 @@ pub async fn step(
         return Err(Refusal::invalid("ceremony_folder", message).into());
     }
     let store = Store::open(&config.database()).await?;
-    let keys = KeyDirectory::new(config.keys(), passphrase.clone());
+    let keys = super::keys(&config, &passphrase).await?;
     let made = match certified(folder)? {
         Some(certified) => Authority::adopt(&store, &keys, certified, &Actor::local(), &clock).await.map(|_| None),
         None => Authority::request_certificates(&store, &keys, &initialise::names()).await.map(Some),

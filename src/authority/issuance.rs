@@ -1,13 +1,16 @@
-//! The one way a certificate comes to be, for clients and for the gate itself: reserve, sign, store.
+//! The one way a certificate comes to be, for clients and for the gate itself: reserve, lint, sign, store.
 //!
-//! The serial is on disk before the signature exists (as in Let's Encrypt's Boulder): whenever the process ends, the register
-//! knows every certificate that may exist, and what was not finished is never accepted. Only then is the caller answered.
+//! Serial and octets are on disk before the signature exists (as in Let's Encrypt's Boulder): whenever the process ends, the
+//! register knows every certificate that may exist, to the last octet but the signature, and what was not finished is never
+//! accepted. A certificate under a throw-away key stands trial for the real one; then exactly the stored octets are signed, and
+//! the row takes no others. Only then is the caller answered.
 
 use std::sync::Arc;
 
 use pki::{IssuedCertificate, LeafRequest, Prepared, Profile, RevocationReason};
 use policies::UnixSeconds;
 
+use super::brake::Taken;
 use super::crash_point::CrashPoint;
 use super::enroll::EnrollmentUse;
 use super::renew::Predecessor;
@@ -71,6 +74,7 @@ enum Reserved {
 impl Authority {
     /// Carries an order out. The caller must let it run to its end.
     pub(super) async fn carry_out(&self, order: &Order, actor: &Actor) -> Result<Outcome, Failure> {
+        self.brake(order, actor).await?;
         let prepared = match self.reserve(order, actor).await? {
             Reserved::Now(prepared) => prepared,
             Reserved::Before(row) => return Ok(Outcome::Before(row)),
@@ -90,6 +94,39 @@ impl Authority {
         metrics::counter!("portcullis_certificates_issued_total", "kind" => order.kind.as_str()).increment(1);
         CrashPoint::BeforeAnswer.reached();
         Ok(Outcome::Issued(row, certificate))
+    }
+
+    /// The gate's own certificates are few and made by itself; a flood of others must not keep it from renewing them.
+    async fn brake(&self, order: &Order, actor: &Actor) -> Result<(), Failure> {
+        if order.kind != CertificateKind::Client {
+            return Ok(());
+        }
+        let (taken, refusal) = match self.inner.brake.take() {
+            Ok(taken) => (taken, None),
+            Err((refusal, taken)) => (taken, Some(refusal)),
+        };
+        let stopped = refusal.is_some();
+        if stopped {
+            metrics::counter!("portcullis_issuances_refused_total").increment(1);
+        }
+        if taken == Taken::WithAlarm {
+            metrics::counter!("portcullis_issuance_alarms_total").increment(1);
+            let per_minute = self.inner.settings.issuances_per_minute;
+            tracing::error!(
+                actor = actor.name,
+                per_minute,
+                stopped,
+                "certificates are being issued unusually fast: more than half of what a minute may"
+            );
+            let mut tx = self.inner.store.begin().await?;
+            let detail = serde_json::json!({ "issuances_per_minute": per_minute, "stopped": stopped });
+            actor.record(&mut tx, &self.inner.clock, "authority.issuing-fast", order.action, &detail).await?;
+            tx.commit().await?;
+        }
+        match refusal {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
     }
 
     async fn reserve(&self, order: &Order, actor: &Actor) -> Result<Reserved, Failure> {
@@ -174,6 +211,7 @@ impl Authority {
                 false => _ = store::idempotency::insert(&mut tx, &row).await?,
             }
         }
+        CrashPoint::WithinReserve.reached();
         tx.commit().await?;
         tracing::debug!(serial, issuer, actor = actor.name, "serial reserved");
         Ok(Reserved::Now(prepared))
@@ -185,15 +223,21 @@ impl Authority {
         prepared: Prepared,
         actor: &Actor,
     ) -> Result<(CertificateRow, IssuedCertificate), Failure> {
+        let tbs = prepared.tbs_der().to_vec();
         let signer = order.signer.clone();
-        let certificate = off_thread("signing a certificate", move || signer.sign(prepared)).await?.map_err(refused)?;
+        let linted = off_thread("judging a certificate", move || signer.lint(prepared)).await?.map_err(refused)?;
+        CrashPoint::AfterLint.reached();
+        let signer = order.signer.clone();
+        let signed = off_thread("signing a certificate", move || signer.sign_linted(linted)).await?;
+        let certificate = signed.map_err(refused)?;
         CrashPoint::AfterSign.reached();
         let now = self.inner.clock.now();
         let (issuer, serial) = (certificate.issuer_key_id.to_string(), certificate.serial.to_string());
         let mut tx = self.inner.store.begin().await?;
         let thumbprint = certificate.thumbprint.to_string();
         let stored =
-            store::certificate::mark_issued(&mut tx, &issuer, &serial, &certificate.der, &thumbprint, now).await?;
+            store::certificate::mark_issued(&mut tx, &issuer, &serial, &tbs, &certificate.der, &thumbprint, now)
+                .await?;
         let row = store::certificate::get(&mut tx, &issuer, &serial).await?.filter(|_| stored);
         let row = row.ok_or_else(|| {
             Fault::new(format!("the reservation of {serial} is gone: another server runs on this database"))
@@ -213,6 +257,7 @@ impl Authority {
             "scopes": row.scopes, "networks": row.networks, "replaces": row.replaces,
         });
         actor.record(&mut tx, &self.inner.clock, order.action, &serial, &detail).await?;
+        CrashPoint::WithinStore.reached();
         tx.commit().await?;
         Ok((row, certificate))
     }

@@ -258,7 +258,8 @@ impl Issuer {
                 known.and_then(|known| known.signer.as_ref().ok()).cloned().ok_or(NoSigner::NotLoaded)
             }
             (Some(file), IssuerKind::Issuing | IssuerKind::ServerIssuing) => {
-                let (key, certificate, now) = (keys.load(file).await?, row.certificate.clone(), instant(clock.now())?);
+                let (key, certificate, now) =
+                    (keys.signer(file).await?, row.certificate.clone(), instant(clock.now())?);
                 match off_thread("loading an authority", move || pki::Issuer::load(&certificate, key, now)).await? {
                     Ok(signer) => Ok(Arc::new(signer)),
                     Err(error @ (pki::Error::OutlivesIssuer { .. } | pki::Error::IssuerNotYetValid { .. })) => {

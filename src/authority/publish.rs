@@ -179,7 +179,7 @@ impl Authority {
     pub async fn publish_root(&self, actor: &Actor) -> Result<(), Failure> {
         let issuers = self.inner.issuers();
         let root = issuers.root();
-        let key = self.inner.keys.load(root.key_location.as_deref().unwrap_or(ROOT_KEY)).await?;
+        let key = self.inner.keys.signer(root.key_location.as_deref().unwrap_or(ROOT_KEY)).await?;
         let (certificate, now) = (root.certificate_der.clone(), self.now()?);
         let signer = off_thread("loading the root", move || pki::Issuer::load(&certificate, key, now)).await?;
         let row = self.publish_with(root, Arc::new(signer.map_err(refused)?), ROOT_CRL_LIFETIME_SECONDS).await?;

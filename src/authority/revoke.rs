@@ -109,6 +109,7 @@ impl Authority {
         for row in self.select(&mut tx, selector, now).await? {
             revoked.push(self.revoke_one(&mut tx, row, reason, actor, now).await?);
         }
+        CrashPoint::WithinRevoke.reached();
         tx.commit().await?;
         // Before anything that can fail, and also when nothing was new: whatever happens here, the others must hear of it.
         self.make_lists_due(&revoked);

@@ -161,7 +161,7 @@ async fn reserve(tx: &mut Tx, serial: &str) {
 async fn issue(tx: &mut Tx, serial: &str) {
     reserve(tx, serial).await;
     let thumbprint = pki::Thumbprint::of(serial.as_bytes()).to_string();
-    assert!(certificate::mark_issued(tx, ISSUER, serial, b"der", &thumbprint, NOW).await.unwrap());
+    assert!(certificate::mark_issued(tx, ISSUER, serial, b"tbs", b"der", &thumbprint, NOW).await.unwrap());
 }
 
 fn certificate_of(snapshot: &Snapshot, serial: &str) -> Option<Arc<CertificateEntry>> {

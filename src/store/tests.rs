@@ -115,10 +115,13 @@ async fn a_certificate_goes_from_reserved_to_issued_to_revoked_and_never_back() 
     for serial in ["01", "02"] {
         certificate::insert_reserved(&mut tx, &reservation(serial), NOW).await.unwrap();
     }
-    assert!(certificate::mark_issued(&mut tx, "aa", "01", b"der", "cafe", NOW).await.unwrap());
-    assert!(!certificate::mark_issued(&mut tx, "aa", "01", b"other", "beef", NOW).await.unwrap());
+    assert!(
+        !certificate::mark_issued(&mut tx, "aa", "01", b"what else was signed", b"der", "cafe", NOW).await.unwrap()
+    );
+    assert!(certificate::mark_issued(&mut tx, "aa", "01", b"tbs", b"der", "cafe", NOW).await.unwrap());
+    assert!(!certificate::mark_issued(&mut tx, "aa", "01", b"tbs", b"other", "beef", NOW).await.unwrap());
     assert_eq!(certificate::orphan_reserved(&mut tx, NOW).await.unwrap(), 1);
-    assert!(!certificate::mark_issued(&mut tx, "aa", "02", b"late", "dead", NOW).await.unwrap());
+    assert!(!certificate::mark_issued(&mut tx, "aa", "02", b"tbs", b"late", "dead", NOW).await.unwrap());
     assert!(revocation::insert(&mut tx, "aa", "01", "key-compromise", NOW).await.unwrap());
     assert!(!revocation::insert(&mut tx, "aa", "01", "superseded", UnixSeconds(NOW.0 + 5)).await.unwrap());
     tx.commit().await.unwrap();

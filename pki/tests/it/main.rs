@@ -23,6 +23,8 @@ mod identifiers;
 mod keys;
 /// What each kind of certificate says, extension by extension.
 mod leaves;
+/// The last look before a certificate is signed.
+mod lint;
 /// Questions by OpenSSL, answers judged by OpenSSL.
 mod ocsp;
 /// Statements about all inputs, tried on random ones.

@@ -153,8 +153,8 @@ impl Authority {
             scopes: None,
             networks: None,
             claim: None,
-            replaces: None,
-            enrollment_id: None,
+            predecessor: None,
+            enrollment: None,
             action: "certificate.issue-ocsp",
         };
         let Outcome::Issued(_, certificate) = crash_point::spared(self.carry_out(&order, &Actor::local())).await?

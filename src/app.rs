@@ -234,6 +234,8 @@ impl App {
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         background.spawn(sightings.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
+        // What changed while it stood still (`ca rotate --offline`) is handed out from now on.
+        initialise::write_roots(&foundation)?;
         Ok(Self {
             endpoints,
             foundation,

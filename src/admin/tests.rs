@@ -8,6 +8,7 @@ mod pages;
 mod policy;
 mod refusal;
 mod registry;
+mod rotation;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

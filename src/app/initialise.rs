@@ -58,6 +58,7 @@ impl NewInstallation {
             serves,
             address: address.to_string(),
             client_certificates,
+            certificate_hints: None,
             hostnames: match serves {
                 Serves::Admin => self.admin_hostnames(),
                 Serves::Gateway | Serves::Pki => self.hostnames.clone(),

@@ -71,7 +71,7 @@ impl Authority {
             let message = "Give the one certificate of the new authority, without its chain.";
             return Err(Refusal::invalid("malformed_pem", message).into());
         };
-        let read = CaCertificate::parse(&der).map_err(unfit)?;
+        let read = CaCertificate::of_any_use(&der).map_err(unfit)?;
         let key_id = read.key_id.map(|id| id.to_string()).unwrap_or_default();
         if store::issuer::get(&self.inner.store, &key_id).await?.is_some() {
             let message = format!("{} is known already: a key serves one authority once.", read.subject);

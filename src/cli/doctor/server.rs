@@ -103,8 +103,22 @@ fn of_status(status: &Value) -> Vec<Finding> {
 
 fn authority(issuer: &Value, now: i64) -> Option<Finding> {
     let not_after = issuer["not_after"].as_i64()?;
-    let what = format!("{} authority {}", table::shown(&issuer["kind"]), table::shown(&issuer["subject"]));
-    let finding = Finding::expiry("authorities", &what, not_after, now, 180, "rotate it");
+    let kind = table::shown(&issuer["kind"]);
+    let what = format!("{kind} authority {}", table::shown(&issuer["subject"]));
+    let (active, retiring) = (issuer["state"] == "active", issuer["state"] == "retiring");
+    if issuer["tainted_at"].is_i64() {
+        let message = format!("{what} is tainted, and nothing that it issued is accepted: ");
+        return Some(match active {
+            true => Finding::fail("authorities", format!("{message}portcullis ca rotate {kind} --to active")),
+            false => Finding::warn("authorities", format!("{message}portcullis ca rotate {kind} --to removed")),
+        });
+    }
+    // It ends after everything that it issued, and is meant to.
+    if retiring {
+        return None;
+    }
+    let remedy = format!("portcullis ca rotate {kind} --to active");
+    let finding = Finding::expiry("authorities", &what, not_after, now, 180, &remedy);
     (finding.level != Level::Ok || issuer["kind"] == "root").then_some(finding)
 }
 
@@ -143,7 +157,7 @@ fn expiring(certificates: &[Value]) -> Finding {
 mod tests {
     use serde_json::json;
 
-    use super::{date, expiring, not_ready, ocsp_signer, of_status, skew};
+    use super::{authority, date, expiring, not_ready, ocsp_signer, of_status, skew};
     use crate::cli::doctor::Level;
 
     #[test]
@@ -170,6 +184,20 @@ mod tests {
         }
         assert_eq!(level(json!({"subject": "CA", "ocsp": true, "ocsp_signer_not_after": null})), Some(Level::Fail));
         assert_eq!(level(json!({"subject": "Root", "ocsp": false, "ocsp_signer_not_after": null})), None);
+    }
+
+    #[test]
+    fn authorities_that_end_or_are_tainted_are_found() {
+        let day = 86_400;
+        let level = |state: &str, days: i64, tainted: Option<i64>| {
+            let issuer = json!({"kind": "issuing", "subject": "CN=a", "state": state, "not_after": days * day, "tainted_at": tainted});
+            authority(&issuer, 0).map(|finding| finding.level)
+        };
+        assert_eq!(level("active", 900, None), None);
+        assert_eq!(level("active", 100, None), Some(Level::Warn));
+        assert_eq!(level("retiring", 100, None), None);
+        assert_eq!(level("active", 900, Some(1)), Some(Level::Fail));
+        assert_eq!(level("retiring", 900, Some(1)), Some(Level::Warn));
     }
 
     #[test]

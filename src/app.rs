@@ -32,7 +32,7 @@ use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
 use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
-use crate::inventory::Sightings;
+use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
 use crate::oauth::{OAuth, OAuthConfig};
@@ -124,6 +124,7 @@ pub struct App {
     pub oauth: Arc<OAuth>,
     pub audit: Audit,
     pub sightings: Sightings,
+    pub expiry: ExpiryWatch,
     tls: Arc<TlsCells>,
     draining: CancellationToken,
     connections: TaskTracker,
@@ -163,6 +164,14 @@ impl App {
         let tls = Arc::new(TlsCells::new(&foundation, &sockets.0).await?);
         // Its failure is in the log and in /readyz: a gate that cannot tell others of revocations still refuses by itself.
         foundation.authority.renew_ocsp_signers().await;
+        let expiry = ExpiryWatch::new(
+            config.expiry.clone(),
+            config.environment.clone(),
+            foundation.store.clone(),
+            foundation.authority.clone(),
+            foundation.clock.clone(),
+            listener_certificates(&config),
+        )?;
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
@@ -172,6 +181,7 @@ impl App {
             store: foundation.store.clone(),
             audit: audit.clone(),
             audit_log,
+            expiry: expiry.clone(),
             explain: {
                 let snapshot = Arc::clone(&foundation.snapshot);
                 Arc::new(move |request| gateway::explain(&snapshot, &request))
@@ -233,6 +243,7 @@ impl App {
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         background.spawn(sightings.clone().run(draining.clone()));
+        background.spawn(expiry.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
         // What changed while it stood still (`ca rotate --offline`) is handed out from now on.
         initialise::write_roots(&foundation)?;
@@ -243,6 +254,7 @@ impl App {
             oauth,
             audit,
             sightings,
+            expiry,
             tls,
             draining,
             connections,
@@ -294,6 +306,17 @@ impl App {
         foundation.store.close().await;
         tracing::info!("stopped");
     }
+}
+
+/// The listeners whose certificate comes from elsewhere: nobody here renews it.
+fn listener_certificates(config: &Config) -> Vec<ListenerCertificate> {
+    let listeners = config.listeners.iter();
+    listeners
+        .filter_map(|listener| {
+            let path = config.data.join(listener.certificate.as_ref()?);
+            Some(ListenerCertificate { listener: listener.name.clone(), path })
+        })
+        .collect()
 }
 
 /// Each gateway listener describes itself first: its own address is the one that the reader has reached.

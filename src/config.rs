@@ -2,6 +2,7 @@
 //!
 //! The file lies in the data folder; relative paths in it are relative to that folder.
 
+mod expiry;
 mod file;
 mod listener;
 
@@ -10,6 +11,7 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
+pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
 
@@ -34,6 +36,7 @@ pub struct Config {
     pub pki: PkiSettings,
     pub limits: LimitSettings,
     pub audit: AuditSettings,
+    pub expiry: ExpirySettings,
     pub log: LogSettings,
 }
 
@@ -121,6 +124,21 @@ pub enum AuditAllowed {
 pub struct AuditSettings {
     pub allowed: AuditAllowed,
     pub retention_days: u32,
+}
+
+/// Who is told of what ends, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpirySettings {
+    /// How many days before the end, ascending, each once.
+    pub notice_days: Vec<u32>,
+    /// A credential that let somebody in within so many days is in use.
+    pub in_use_days: u32,
+    /// Tell of credentials too that nobody uses.
+    pub include_unused: bool,
+    pub webhook_url: Option<String>,
+    pub webhook_secret_file: Option<PathBuf>,
+    /// Whom to trust for the webhook's `https`; absent: the public authorities.
+    pub webhook_ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -30,6 +30,7 @@ pub mod cross_certificate;
 pub mod dependent;
 pub mod enrollment;
 pub mod expiring;
+pub mod expiry_notice;
 pub mod idempotency;
 pub mod issuer;
 pub mod partner;

@@ -69,6 +69,7 @@
 //! # }
 //! ```
 
+mod authority_access;
 mod ca_certificate;
 mod certificate;
 mod client_certificate;
@@ -102,6 +103,7 @@ mod subject_names;
 mod text;
 mod thumbprint;
 
+pub use authority_access::{AuthorityAddresses, authority_addresses};
 pub use ca_certificate::CaCertificate;
 pub use certificate::IssuedCertificate;
 pub use client_certificate::ClientCertificate;

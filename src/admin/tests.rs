@@ -91,7 +91,19 @@ impl Server {
         let (audit, _) = Audit::start(audit_log.clone(), &settings, clock);
         let ready = Arc::new(AtomicBool::new(true));
         let (explained, probed) = (Arc::clone(&parts.registry.snapshot), Arc::clone(&ready));
+        let days = crate::config::ExpirySettings {
+            notice_days: vec![1, 7, 14, 30],
+            in_use_days: 14,
+            include_unused: false,
+            webhook_url: None,
+            webhook_secret_file: None,
+            webhook_ca_file: None,
+        };
+        let (store, authority) = (parts.registry.store.clone(), parts.authority.clone());
+        let watch = parts.registry.clock.clone();
+        let expiry = ExpiryWatch::new(days, "test".into(), store, authority, watch, Vec::new()).unwrap();
         let state = AdminState {
+            expiry,
             snapshot: Arc::clone(&parts.registry.snapshot),
             store: parts.registry.store.clone(),
             registry: parts.registry,

@@ -81,6 +81,7 @@ impl NewInstallation {
             pki: Default::default(),
             limits: Default::default(),
             audit: Default::default(),
+            expiry: Default::default(),
             log: Default::default(),
         };
         if self.exempt_loopback {

@@ -1,7 +1,7 @@
-mod crl;
 mod folder;
 mod ocsp;
 mod plain_http;
+mod reach;
 mod server;
 
 use clap::Args;

@@ -4,6 +4,7 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::expiry::ExpiryFile;
 use super::listener::{ListenerFile, Serves};
 use super::{
     AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, Pkcs11Settings,
@@ -27,6 +28,8 @@ pub struct ConfigFile {
     pub limits: LimitsFile,
     #[serde(default)]
     pub audit: AuditFile,
+    #[serde(default)]
+    pub expiry: ExpiryFile,
     #[serde(default)]
     pub log: LogFile,
 }
@@ -149,6 +152,7 @@ impl ConfigFile {
         let pki = self.pki.check(data, &mut faults);
         let limits = self.limits.check(&mut faults);
         let audit = self.audit.check(&mut faults);
+        let expiry = self.expiry.check(data, &mut faults);
         let log = self.log.check(&mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -163,6 +167,7 @@ impl ConfigFile {
             pki,
             limits,
             audit,
+            expiry,
             log,
         })
     }

@@ -141,6 +141,7 @@ macro_rules! select {
 }
 
 pub mod search;
+pub mod shared_key;
 
 /// The certificate with this issuer and serial.
 pub async fn get(from: impl Read, issuer_key_id: &str, serial: &str) -> Result<Option<CertificateRow>, Fault> {

@@ -111,6 +111,7 @@ impl Foundation {
             pki_url: Some(config.pki.public_url.clone().unwrap_or_else(|| endpoints.pki.clone())),
             crl_lifetime_seconds: config.pki.crl_lifetime_seconds,
             ocsp_lifetime_seconds: config.pki.ocsp_lifetime_seconds,
+            crl_partitions: config.pki.crl_partitions,
             issuances_per_minute: config.pki.issuances_per_minute,
         }
     }

@@ -21,6 +21,7 @@ use crate::failure::Fault;
 pub mod anchor;
 pub mod api_key;
 pub mod audit_change;
+pub mod blocked_key;
 pub mod certificate;
 pub mod client;
 pub mod client_secret;

@@ -33,7 +33,7 @@ pub(super) struct Issuer {
     thumbprint: String,
     /// Whether its key is loaded here.
     signs: bool,
-    /// Of its newest revocation list.
+    /// Of its newest complete revocation list.
     crl_number: Option<i64>,
     crl_this_update: Option<i64>,
     crl_next_update: Option<i64>,
@@ -43,6 +43,12 @@ pub(super) struct Issuer {
     ocsp_signer: Option<String>,
     /// When that certificate ends; the server renews it when a third of its life is left.
     ocsp_signer_not_after: Option<i64>,
+    /// How many certificates are on it.
+    crl_entries: Option<i64>,
+    /// Into how many lists its revocations are divided besides, `/crl/<id>/<n>.crl`; 1: not at all.
+    crl_partitions: u32,
+    /// When the first of all its lists ends.
+    crl_ends_first: Option<i64>,
     certificate_pem: String,
 }
 
@@ -56,6 +62,9 @@ impl From<IssuerView> for Issuer {
             ocsp: view.ocsp,
             ocsp_signer_not_after: view.ocsp_signer.as_ref().map(|signer| signer.not_after),
             ocsp_signer: view.ocsp_signer.map(|signer| signer.serial),
+            crl_entries: crl.and_then(|crl| crl.entries),
+            crl_partitions: view.crl_partitions,
+            crl_ends_first: view.crl_ends_first.as_ref().map(|crl| crl.next_update),
             id: view.id,
             kind: view.kind,
             state: view.state,

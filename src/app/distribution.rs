@@ -10,7 +10,7 @@ use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::authority::{Authority, OCSP_BODY_BYTES_MAX, is_ocsp};
+use crate::authority::{Authority, Content, OCSP_BODY_BYTES_MAX, is_ocsp};
 use crate::gateway::Gate;
 use crate::listen::{Connection, Handler, Violation};
 
@@ -49,7 +49,11 @@ impl Handler for Distribution {
             return self.authority.answer_ocsp(&head, body).await.map(Body::from);
         }
         let if_none_match = request.headers().get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        self.authority.answer(request.method(), request.uri().path(), if_none_match).map(Body::from)
+        let answer = self.authority.answer(request.method(), request.uri().path(), if_none_match);
+        answer.map(|content| match content {
+            Content::Whole(octets) => Body::from(octets),
+            lists => Body::from_stream(lists.into_stream()),
+        })
     }
 
     fn may_handshake(&self, source: IpAddr) -> bool {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::Digest;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use rcgen::PublicKeyData;
 use x509_parser::asn1_rs::Tag;
@@ -147,6 +148,16 @@ impl PublicKey {
         signature: &[u8],
     ) -> bool {
         signature::UnparsedPublicKey::new(algorithm, self.rcgen.der_bytes()).verify(message, signature).is_ok()
+    }
+
+    /// The same, where only the message's hash is at hand.
+    pub(crate) fn verify_digest(
+        &self,
+        algorithm: &'static dyn VerificationAlgorithm,
+        digest: &Digest,
+        signature: &[u8],
+    ) -> bool {
+        signature::UnparsedPublicKey::new(algorithm, self.rcgen.der_bytes()).verify_digest(digest, signature).is_ok()
     }
 
     pub(crate) fn for_rcgen(&self) -> &rcgen::SubjectPublicKeyInfo {

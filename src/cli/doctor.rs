@@ -1,4 +1,6 @@
 mod folder;
+mod ocsp;
+mod plain_http;
 mod reach;
 mod server;
 

@@ -8,6 +8,7 @@ mod pages;
 mod policy;
 mod refusal;
 mod registry;
+mod trust_anchor;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

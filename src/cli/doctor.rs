@@ -1,3 +1,4 @@
+mod anchors;
 mod crl;
 mod folder;
 mod server;

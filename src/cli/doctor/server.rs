@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Finding, Level, crl, in_one_line};
+use super::{Finding, Level, anchors, crl, in_one_line};
 use crate::cli::admin_api::AdminApi;
 use crate::cli::ca;
 use crate::cli::query::Query;
@@ -41,6 +41,7 @@ pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
         Ok(listing) => findings.extend(listing.items.iter().filter_map(|issuer| authority(issuer, now))),
         Err(error) => findings.push(Finding::fail("authorities", in_one_line(&error))),
     }
+    findings.extend(anchors::look(&mut api, now).await);
     let query = Query::default().with("expiring_within_seconds", Some(NOTICE_SECONDS));
     findings.push(match api.list("/v1/certificates", &query, LISTED_MAX).await {
         Ok(listing) => expiring(&listing.items),

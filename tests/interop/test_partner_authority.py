@@ -89,7 +89,7 @@ class PartnerAuthority(GateTest):
             self.gate.cli("anchor", "remove", "acme-ca")
 
     def import_anchor(self, *more):
-        return self.gate.cli("anchor", "import", "acme-ca", "--partner", "acme", "--certificate", self.root.certificate,
+        return self.gate.cli("anchor", "import", "acme-ca", "--partner", "acme", "--authority", self.root.certificate,
                              "--intermediate", self.issuing.certificate, *NAMES, *MAPPINGS, *more)
 
     def with_lists(self):
@@ -144,7 +144,7 @@ class PartnerAuthority(GateTest):
         self.assertEqual(self.gate.certificate.serial, copy.serial)
         self.assertIn(self.ask(copy), (0, 401))
         self.assert_hello(self.gate.request("GET", self.gate.hello, certificate=self.gate.certificate))
-        refused = self.gate.command("anchor", "import", "liar", "--partner", "acme", "--certificate", liar.certificate, *NAMES, *MAPPINGS)
+        refused = self.gate.command("anchor", "import", "liar", "--partner", "acme", "--authority", liar.certificate, *NAMES, *MAPPINGS)
         self.assertEqual(1, refused.returncode, refused.stdout)
         self.assertIn("own authority", refused.stdout + refused.stderr)
 
@@ -189,7 +189,7 @@ class PartnerAuthority(GateTest):
         self.addCleanup(server.shutdown)
         base = f"http://127.0.0.1:{server.server_port}"
         urls = ["--crl-url", f"{base}/root.crl", "--crl-url", f"{base}/issuing.crl.pem"]
-        refused = self.gate.command("anchor", "import", "acme-ca", "--partner", "acme", "--certificate", self.root.certificate, *NAMES,
+        refused = self.gate.command("anchor", "import", "acme-ca", "--partner", "acme", "--authority", self.root.certificate, *NAMES,
                                     *MAPPINGS, *urls)
         self.assertEqual(1, refused.returncode, "this machine is not asked unless that is said")
         view = self.import_anchor(*urls, "--allow-private-address")

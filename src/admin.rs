@@ -19,6 +19,7 @@ pub use self::readiness::{Check, Probe};
 use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::gateway::{ExplainAnswer, ExplainRequest};
+use crate::inventory::ExpiryWatch;
 use crate::oauth::OAuth;
 use crate::registry::Registry;
 use crate::snapshot::Snapshot;
@@ -35,6 +36,7 @@ mod client_secret;
 mod document;
 mod enrollment;
 mod expiring;
+mod expiry;
 mod explain;
 mod guard;
 mod issuer;
@@ -50,6 +52,7 @@ mod problem;
 mod query;
 mod readiness;
 mod rotation;
+mod shared_key;
 mod status;
 mod token;
 mod trust_anchor;
@@ -70,6 +73,7 @@ pub struct AdminState {
     /// To be flushed before the log of decisions is read.
     pub audit: Audit,
     pub audit_log: AuditLog,
+    pub expiry: ExpiryWatch,
     pub explain: Explain,
     /// What the parts say of themselves; the database is asked besides.
     pub readiness: Probe,

@@ -24,13 +24,15 @@ pub use endpoints::Endpoints;
 
 use crate::admin::{self, AdminState};
 use crate::audit::Audit;
-use crate::authority::{Authority, AuthoritySettings, KeyDirectory, Passphrase};
+use crate::authority::{
+    Authority, AuthoritySettings, KeyDirectory, PIN_CREDENTIAL, Passphrase, Pin, Token, TokenSettings,
+};
 use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
 use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
-use crate::inventory::Sightings;
+use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
 use crate::oauth::{OAuth, OAuthConfig};
@@ -96,7 +98,7 @@ impl Foundation {
             environment: config.environment.clone(),
         };
         let settings = Self::settings(&config, endpoints);
-        let keys = KeyDirectory::new(config.keys(), passphrase.clone());
+        let keys = keys(&config, &passphrase).await?;
         let authority = Authority::open(settings, keys, store.clone(), Arc::clone(&snapshot), clock.clone()).await?;
         Ok(Self { config: Arc::new(config), clock, store, snapshot, pepper, registry, authority, passphrase })
     }
@@ -108,6 +110,8 @@ impl Foundation {
             trust_domain: config.trust_domain.clone(),
             pki_url: Some(config.pki.public_url.clone().unwrap_or_else(|| endpoints.pki.clone())),
             crl_lifetime_seconds: config.pki.crl_lifetime_seconds,
+            crl_partitions: config.pki.crl_partitions,
+            issuances_per_minute: config.pki.issuances_per_minute,
         }
     }
 }
@@ -120,6 +124,7 @@ pub struct App {
     pub oauth: Arc<OAuth>,
     pub audit: Audit,
     pub sightings: Sightings,
+    pub expiry: ExpiryWatch,
     tls: Arc<TlsCells>,
     draining: CancellationToken,
     connections: TaskTracker,
@@ -157,6 +162,14 @@ impl App {
             .await?,
         );
         let tls = Arc::new(TlsCells::new(&foundation, &sockets.0).await?);
+        let expiry = ExpiryWatch::new(
+            config.expiry.clone(),
+            config.environment.clone(),
+            foundation.store.clone(),
+            foundation.authority.clone(),
+            foundation.clock.clone(),
+            listener_certificates(&config),
+        )?;
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
@@ -166,6 +179,7 @@ impl App {
             store: foundation.store.clone(),
             audit: audit.clone(),
             audit_log,
+            expiry: expiry.clone(),
             explain: {
                 let snapshot = Arc::clone(&foundation.snapshot);
                 Arc::new(move |request| gateway::explain(&snapshot, &request))
@@ -227,7 +241,10 @@ impl App {
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         background.spawn(sightings.clone().run(draining.clone()));
+        background.spawn(expiry.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
+        // What changed while it stood still (`ca rotate --offline`) is handed out from now on.
+        initialise::write_roots(&foundation)?;
         Ok(Self {
             endpoints,
             foundation,
@@ -235,6 +252,7 @@ impl App {
             oauth,
             audit,
             sightings,
+            expiry,
             tls,
             draining,
             connections,
@@ -288,6 +306,17 @@ impl App {
     }
 }
 
+/// The listeners whose certificate comes from elsewhere: nobody here renews it.
+fn listener_certificates(config: &Config) -> Vec<ListenerCertificate> {
+    let listeners = config.listeners.iter();
+    listeners
+        .filter_map(|listener| {
+            let path = config.data.join(listener.certificate.as_ref()?);
+            Some(ListenerCertificate { listener: listener.name.clone(), path })
+        })
+        .collect()
+}
+
 /// Each gateway listener describes itself first: its own address is the one that the reader has reached.
 fn pages(endpoints: &Endpoints, config: &Config) -> gateway::Pages {
     let published: Vec<PublishedListener> = endpoints
@@ -338,6 +367,25 @@ pub fn find_passphrase(config: &Config) -> Result<Passphrase, Failure> {
         )
         .into()
     })
+}
+
+/// Where the authorities' keys lie: the folder, and the token where the settings name one.
+async fn keys(config: &Config, passphrase: &Passphrase) -> Result<KeyDirectory, Failure> {
+    let keys = KeyDirectory::new(config.keys(), passphrase.clone());
+    let Some(settings) = &config.pki.pkcs11 else { return Ok(keys) };
+    let pin = match &settings.pin_file {
+        Some(path) => Pin::from_file(path)?,
+        None => Pin::from_credentials_directory()?.ok_or_else(|| {
+            let message = format!(
+                "there is no PIN for the token: set pki.pkcs11.pin_file in {}, or give the systemd credential {PIN_CREDENTIAL}",
+                config.data.join(crate::config::CONFIG_FILE_NAME).display()
+            );
+            crate::failure::Refusal::invalid("no_pin", message)
+        })?,
+    };
+    let settings = TokenSettings { module: settings.module.clone(), label: settings.token.clone() };
+    let token = tokio::task::spawn_blocking(move || Token::open(&settings, pin)).await;
+    Ok(keys.with_token(token.map_err(|error| Fault::new(format!("opening the token: {error}")))??))
 }
 
 /// Whether `data` holds a configuration already.

@@ -13,6 +13,7 @@ use rustls::pki_types::CertificateDer;
 use time::OffsetDateTime;
 
 mod anchor;
+mod brake;
 pub mod ceremony;
 mod certificate;
 pub mod crash_point;
@@ -35,12 +36,13 @@ mod rotate;
 mod server_certificate;
 mod supersede;
 mod taint;
+mod token;
 
 pub use anchor::{
     AnchorAuthorityView, AnchorListView, AnchorSourceView, AnchorView, NewAnchor, REFRESH_SECONDS_DEFAULT,
 };
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
-pub use distribute::CACHE_MAX_AGE_SECONDS;
+pub use distribute::{CACHE_MAX_AGE_SECONDS, Content};
 pub use enroll::{Enrolled, PENDING_RETRY_SECONDS};
 pub use import_list::ImportedList;
 pub use initialise::{AuthorityRequest, AuthorityRequests, Certified, Initialised, Names};
@@ -49,14 +51,16 @@ pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
-pub use publish::CRL_LIFETIME_SECONDS_MIN;
+pub use publish::{CRL_LIFETIME_SECONDS_MIN, CRL_PARTITIONS_MAX};
 pub use renew::Renewal;
 pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
 pub use rotate::{Brought, DependentClient, Rotate, Rotation, RotationStep};
 pub use server_certificate::{ServerCertificate, ServerIdentity, ServerNames};
 pub use taint::Tainted;
+pub use token::{PIN_CREDENTIAL, Pin, Token, TokenSettings};
 
+use brake::Brake;
 use crash_point::CrashPoint;
 use distribute::Shelf;
 use issuer::Issuers;
@@ -65,7 +69,7 @@ use publish::Publisher;
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Applied, Snapshot};
 use crate::store::issuer::{IssuerKind, IssuerState};
 use crate::store::{self, Store, Tx};
 
@@ -79,6 +83,11 @@ pub struct AuthoritySettings {
     pub pki_url: Option<String>,
     /// nextUpdate − thisUpdate of the revocation lists; at least [`CRL_LIFETIME_SECONDS_MIN`].
     pub crl_lifetime_seconds: u32,
+    /// Into how many lists the revocations of an authority that is made from now on are divided, 1 to [`CRL_PARTITIONS_MAX`].
+    /// Each certificate names its own. With one there is only the complete list.
+    pub crl_partitions: u32,
+    /// Client certificates that are issued within a minute at most.
+    pub issuances_per_minute: u32,
 }
 
 /// The certificate authority of one installation. Cheap to clone.
@@ -98,6 +107,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     publisher: Publisher,
     shelf: ArcSwap<Shelf>,
+    brake: Brake,
 }
 
 /// What the TLS verifier builds chains to.
@@ -129,6 +139,7 @@ impl Authority {
         let issuers = Issuers::open(&store, &keys, &clock, None).await?;
         let publisher = Publisher::open(&store, &issuers).await?;
         let shelf = ArcSwap::from_pointee(publisher.shelf(&issuers));
+        let brake = Brake::new(settings.issuances_per_minute, clock.clone());
         let authority = Self {
             inner: Arc::new(Inner {
                 settings,
@@ -140,6 +151,7 @@ impl Authority {
                 reloading: tokio::sync::Mutex::default(),
                 publisher,
                 shelf,
+                brake,
             }),
         };
         authority.orphan_what_a_crash_left().await?;
@@ -209,7 +221,12 @@ impl Authority {
 
     /// Returns when this node enforces all that was committed.
     async fn enforce(&self) -> Result<usize, Fault> {
-        match self.inner.snapshot.catch_up(&self.inner.store).await {
+        let applied = self.inner.snapshot.catch_up(&self.inner.store).await;
+        self.enforced(applied)
+    }
+
+    fn enforced(&self, applied: Result<Applied, Fault>) -> Result<usize, Fault> {
+        match applied {
             Ok(applied) => Ok(applied.connections_closed),
             Err(fault) => Err(Fault::with_outside(
                 format!("committed, but not in force on this node: {}", fault.inside()),
@@ -257,14 +274,34 @@ impl AuthoritySettings {
         if self.crl_lifetime_seconds < CRL_LIFETIME_SECONDS_MIN {
             return refuse(format!("Revocation lists must live at least {CRL_LIFETIME_SECONDS_MIN} seconds."));
         }
+        if !(1..=CRL_PARTITIONS_MAX).contains(&self.crl_partitions) {
+            return refuse(format!("Revocations can be divided into 1 to {CRL_PARTITIONS_MAX} lists."));
+        }
+        if self.crl_partitions > 1 && self.pki_url.is_none() {
+            return refuse("Revocations can be divided only where certificates say which list is theirs.".to_owned());
+        }
+        if self.issuances_per_minute == 0 {
+            return refuse("At least one certificate a minute must be possible.".to_owned());
+        }
         Ok(())
+    }
+
+    /// Into how many lists the revocations of a new authority are divided. Only the certificates of clients come in numbers that
+    /// are worth it.
+    fn crl_partitions_of(&self, kind: IssuerKind) -> i64 {
+        if kind == IssuerKind::Issuing { i64::from(self.crl_partitions) } else { 1 }
     }
 
     /// Where the status and the certificate of this authority are found: what its certificates say.
     fn distribution_points(&self, authority: &KeyId) -> DistributionPoints {
+        self.distribution_points_of(authority, publish::Scope::Complete)
+    }
+
+    /// The same for a certificate whose revocation goes on this list.
+    fn distribution_points_of(&self, authority: &KeyId, list: publish::Scope) -> DistributionPoints {
         let at = |path: String| self.pki_url.as_ref().map(|url| format!("{url}{path}"));
         DistributionPoints {
-            crl: at(format!("/crl/{authority}.crl")),
+            crl: self.crl_address(authority, list),
             ca_issuers: at(format!("/ca/{authority}.cer")),
             ocsp: None,
         }

@@ -16,6 +16,7 @@ mod context;
 mod doctor;
 mod enrollment;
 mod error;
+mod expiry;
 mod files;
 mod global;
 mod key;
@@ -67,6 +68,7 @@ enum Command {
     Serve,
     Doctor(doctor::DoctorArgs),
     Status(status::StatusArgs),
+    Expiry(expiry::ExpiryArgs),
     Partner(partner::PartnerArgs),
     Client(client::ClientArgs),
     Certificate(certificate::CertificateArgs),
@@ -124,6 +126,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliErr
         Command::Serve => start::serve(needed()?).await?,
         Command::Doctor(args) => return doctor::run(args, context).await,
         Command::Status(args) => return status::run(args, context).await,
+        Command::Expiry(args) => return expiry::run(args, context).await,
         Command::Partner(args) => return partner::run(args, context).await,
         Command::Client(args) => return client::run(args, context).await,
         Command::Certificate(args) => return certificate::run(args, context).await,

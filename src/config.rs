@@ -2,6 +2,7 @@
 //!
 //! The file lies in the data folder; relative paths in it are relative to that folder.
 
+mod expiry;
 mod file;
 mod listener;
 
@@ -10,7 +11,8 @@ use std::time::Duration;
 
 use ipnet::IpNet;
 
-pub use file::ConfigFile;
+pub use expiry::ExpiryFile;
+pub use file::{ConfigFile, Pkcs11File};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
 
 /// The name of the file in the data folder.
@@ -34,6 +36,7 @@ pub struct Config {
     pub pki: PkiSettings,
     pub limits: LimitSettings,
     pub audit: AuditSettings,
+    pub expiry: ExpirySettings,
     pub log: LogSettings,
 }
 
@@ -64,6 +67,23 @@ pub struct PkiSettings {
     pub public_url: Option<String>,
     /// `nextUpdate` − `thisUpdate` of our CRLs.
     pub crl_lifetime_seconds: u32,
+    /// Into how many lists the revocations of an authority are divided, from the moment it is made.
+    pub crl_partitions: u32,
+    /// Client certificates issued within a minute at most, 1 to 1 000 000.
+    pub issuances_per_minute: u32,
+    /// The token of the authorities' keys. Absent: they lie in encrypted files.
+    pub pkcs11: Option<Pkcs11Settings>,
+}
+
+/// A PKCS#11 token.
+#[derive(Clone, Debug)]
+pub struct Pkcs11Settings {
+    /// The vendor's library.
+    pub module: PathBuf,
+    /// The token's label.
+    pub token: String,
+    /// File that holds the PIN of the token's user. Absent: the systemd credential.
+    pub pin_file: Option<PathBuf>,
 }
 
 /// A rate with a burst.
@@ -104,6 +124,21 @@ pub enum AuditAllowed {
 pub struct AuditSettings {
     pub allowed: AuditAllowed,
     pub retention_days: u32,
+}
+
+/// Who is told of what ends, and when.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpirySettings {
+    /// How many days before the end, ascending, each once.
+    pub notice_days: Vec<u32>,
+    /// A credential that let somebody in within so many days is in use.
+    pub in_use_days: u32,
+    /// Tell of credentials too that nobody uses.
+    pub include_unused: bool,
+    pub webhook_url: Option<String>,
+    pub webhook_secret_file: Option<PathBuf>,
+    /// Whom to trust for the webhook's `https`; absent: the public authorities.
+    pub webhook_ca_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -76,6 +76,8 @@ pub enum RefusalKind {
     Conflict,
     /// Managed elsewhere, or not allowed (403).
     Forbidden,
+    /// More than is done at a time; later it may be (429).
+    TooMany,
     /// A credential that is shown here and nowhere else is not good (401): the token of an enrolment.
     Unauthorized,
 }

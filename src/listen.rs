@@ -7,6 +7,7 @@ mod accept;
 mod connection;
 mod framing;
 mod serve;
+mod silent_hints;
 mod tls;
 mod verifier;
 

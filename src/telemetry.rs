@@ -49,6 +49,9 @@ fn describe() {
     describe_counter!("portcullis_handshakes_failed_total", "TLS handshakes that failed, by listener");
     describe_counter!("portcullis_connections_refused_total", "Connections closed before TLS, by listener and reason");
     describe_gauge!("portcullis_connections_open", "Open connections, by listener");
+    describe_gauge!("portcullis_expiring", "Live credentials that end within so many days");
+    describe_gauge!("portcullis_expiry_seconds", "When what is the installation's own ends, in seconds since 1970");
+    describe_counter!("portcullis_webhook_messages_total", "Messages to the webhook, by outcome");
     describe_gauge!("portcullis_sightings_held", "Credentials whose last use is in memory");
     describe_counter!("portcullis_sightings_written_total", "Sightings of credentials written to the database");
     describe_counter!("portcullis_sightings_dropped_total", "Sightings lost because too many credentials were held");

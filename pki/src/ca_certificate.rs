@@ -30,6 +30,22 @@ impl CaCertificate {
     /// [`Error::MalformedCertificate`]; [`Error::NotAnAuthority`]: basicConstraints, keyUsage or extendedKeyUsage (RFC 5280
     /// §4.2.1.9, §4.2.1.3, §4.2.1.12) do not let it sign certificates of clients. TLS libraries take such an anchor without a word.
     pub fn parse(der: &[u8]) -> Result<Self, Error> {
+        let read = Self::of_any_use(der)?;
+        match certificate::parse(der)?.extended_key_usage() {
+            Ok(None) => Ok(read),
+            Ok(Some(usage)) if usage.value.any || usage.value.client_auth => Ok(read),
+            Ok(Some(_)) => {
+                Err(Error::NotAnAuthority(format!("{}: its extendedKeyUsage lacks clientAuth", read.subject)))
+            }
+            Err(_) => Err(Error::MalformedCertificate("its extendedKeyUsage is damaged")),
+        }
+    }
+
+    /// Reads the DER of an authority, whatever it issues: for servers too.
+    ///
+    /// # Errors
+    /// [`Error::MalformedCertificate`]; [`Error::NotAnAuthority`].
+    pub fn of_any_use(der: &[u8]) -> Result<Self, Error> {
         let certificate = certificate::parse(der)?;
         let not_an_authority = |why: &str| Error::NotAnAuthority(format!("{}: {why}", certificate.subject()));
         let path_length = match certificate.basic_constraints() {
@@ -41,12 +57,6 @@ impl CaCertificate {
             Ok(Some(usage)) if usage.value.key_cert_sign() => {}
             Ok(_) => return Err(not_an_authority("its keyUsage lacks keyCertSign")),
             Err(_) => return Err(Error::MalformedCertificate("its keyUsage is damaged")),
-        }
-        match certificate.extended_key_usage() {
-            Ok(None) => {}
-            Ok(Some(usage)) if usage.value.any || usage.value.client_auth => {}
-            Ok(Some(_)) => return Err(not_an_authority("its extendedKeyUsage lacks clientAuth")),
-            Err(_) => return Err(Error::MalformedCertificate("its extendedKeyUsage is damaged")),
         }
         let mut key_id = None;
         for extension in certificate.extensions() {

@@ -126,11 +126,14 @@ impl ClientCertificate {
         Ok(())
     }
 
-    /// Whether its key may sign a handshake and is long enough to. TLS libraries do not ask when they verify a chain.
+    /// Whether it is a leaf whose key may sign a handshake and is long enough to. TLS libraries do not ask when they verify a chain.
     ///
     /// # Errors
     /// A sentence: keyUsage without digitalSignature (RFC 8446 §4.4.2.2), or RSA shorter than 2048 bits.
     pub fn check_use(&self) -> Result<(), &'static str> {
+        if self.is_ca {
+            return Err("it is an authority's certificate, not a client's");
+        }
         if !self.may_sign {
             return Err("the certificate's keyUsage lacks digitalSignature");
         }

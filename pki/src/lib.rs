@@ -13,12 +13,14 @@
 //! 3. **Decision.** The caller writes a [`LeafRequest`]: name, [`SpiffeId`], lifetime and the key, and nothing else from the
 //!    request. A [`Profile`] says what a certificate of that kind may be.
 //! 4. **Preparation.** [`Issuer::prepare`] checks all of it, lays the certificate out, and reads it back with a second parser.
-//!    Nothing is signed yet. The caller stores the [`Serial`] durably.
-//! 5. **Signature.** [`Issuer::sign`] signs exactly those octets and gives the [`IssuedCertificate`]. [`pkcs12`] packs it with its
-//!    key for clients that need one file.
+//!    Nothing is signed yet. The caller stores [`Prepared::tbs_der`] durably.
+//! 5. **Signature.** [`Issuer::lint`] signs those octets under a throw-away key and judges the result ([`lint()`]);
+//!    [`Issuer::sign_linted`] then signs exactly them and gives the [`IssuedCertificate`]. [`Issuer::sign`] does both. [`pkcs12`]
+//!    packs it with its key for clients that need one file.
 //! 6. **Use.** For every connection the gate reads the peer's leaf with [`ClientCertificate::parse`] and looks up (issuer key id,
 //!    serial) among what was issued.
-//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others.
+//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others, and
+//!    [`Issuer::draft_crl`] where the list may be long.
 //!
 //! # Example
 //!
@@ -67,6 +69,7 @@
 //! # }
 //! ```
 
+mod authority_access;
 mod ca_certificate;
 mod certificate;
 mod client_certificate;
@@ -81,6 +84,7 @@ mod key;
 mod key_id;
 mod leaf_request;
 mod link;
+mod lint;
 mod name;
 mod path;
 mod pem;
@@ -98,22 +102,24 @@ mod subject_names;
 mod text;
 mod thumbprint;
 
+pub use authority_access::{AuthorityAddresses, authority_addresses};
 pub use ca_certificate::CaCertificate;
 pub use certificate::IssuedCertificate;
 pub use client_certificate::ClientCertificate;
 pub use cms::{certs_only_cms, csr_attributes};
-pub use crl::{Crl, CrlRequest};
+pub use crl::{Crl, CrlDraft, CrlRequest, CrlTerms, CrlToSign, SignedCrl};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
 pub use error::Error;
-pub use issuer::{Issuer, Prepared, authority_request};
+pub use issuer::{Issuer, Linted, Prepared, authority_request};
 pub use key::{KeyAlgorithm, PrivateKey, PublicKey};
 pub use key_id::KeyId;
 pub use leaf_request::{Identity, LeafRequest};
 pub use link::{is_issued_by, issuer_name, may_sign_certificates, raw_names};
+pub use lint::lint;
 pub use name::AuthorityName;
 pub use path::{PATH_INTERMEDIATES_MAX, Path, PathAuthority, check_foreign_leaf, find_paths};
-pub use pem::{pem_certificate, pem_certificates, pem_crl, pem_request};
+pub use pem::{PemCrl, pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
     BasicConstraintsConfig, ExtendedKeyUsage, KeyChange, KeyUsage, Profile, ProfileConfig, ProfileKind, RenewalConfig,
@@ -126,7 +132,7 @@ pub use revocation_list::{
 };
 pub use same_names::check_same_names;
 pub use serial::Serial;
-pub use signer::Signer;
+pub use signer::{Signer, ecdsa_signature_der};
 pub use spiffe_id::SpiffeId;
 pub use subject_names::SubjectNames;
 pub use thumbprint::{SpkiFingerprint, Thumbprint};

@@ -160,14 +160,17 @@ impl RevocationList {
     /// # Errors
     /// [`Error::InvalidSerial`] for a number that none of ours has.
     pub fn entries(&self) -> Result<Vec<RevokedEntry>, Error> {
-        let entry = |(serial, revocation): (&Box<[u8]>, &Revocation)| {
-            Ok(RevokedEntry {
-                serial: Serial::from_der_integer(serial)?,
-                revoked_at: revocation.revoked_at,
-                reason: revocation.reason,
+        let mut entries = self
+            .revoked
+            .iter()
+            .map(|(serial, revocation)| {
+                Ok(RevokedEntry {
+                    serial: Serial::from_der_integer(serial)?,
+                    revoked_at: revocation.revoked_at,
+                    reason: revocation.reason,
+                })
             })
-        };
-        let mut entries = self.revoked.iter().map(entry).collect::<Result<Vec<_>, Error>>()?;
+            .collect::<Result<Vec<_>, Error>>()?;
         entries.sort_by_key(|entry| entry.serial);
         Ok(entries)
     }

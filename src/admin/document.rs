@@ -11,8 +11,8 @@ use utoipa_axum::routes;
 
 use super::problem::ProblemBody;
 use super::{
-    AdminState, api_key, audit, certificate, client, client_renewal, client_secret, enrollment, expiring, explain,
-    issuer, partner, policy, rotation, status, token, trust_anchor,
+    AdminState, api_key, audit, certificate, client, client_renewal, client_secret, enrollment, expiring, expiry,
+    explain, issuer, partner, policy, rotation, shared_key, status, token, trust_anchor,
 };
 use crate::openapi;
 
@@ -63,6 +63,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
     OpenApiRouter::with_openapi(Base::openapi())
         .routes(routes!(status::show))
         .routes(routes!(expiring::list))
+        .routes(routes!(expiry::report))
         .routes(routes!(partner::list, partner::create))
         .routes(routes!(partner::show))
         .routes(routes!(partner::disable))
@@ -77,6 +78,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(certificate::revoke))
         .routes(routes!(certificate::show))
         .routes(routes!(issuer::list))
+        .routes(routes!(shared_key::list))
         .routes(routes!(trust_anchor::list, trust_anchor::import))
         .routes(routes!(trust_anchor::show))
         .routes(routes!(trust_anchor::refresh))

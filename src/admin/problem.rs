@@ -62,6 +62,7 @@ impl From<Refusal> for Problem {
             RefusalKind::NotFound => StatusCode::NOT_FOUND,
             RefusalKind::Conflict => StatusCode::CONFLICT,
             RefusalKind::Forbidden => StatusCode::FORBIDDEN,
+            RefusalKind::TooMany => StatusCode::TOO_MANY_REQUESTS,
             RefusalKind::Unauthorized => StatusCode::UNAUTHORIZED,
         };
         Self { status, code: refusal.code, message: refusal.message, details: refusal.details }

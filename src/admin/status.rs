@@ -11,6 +11,7 @@ use super::AdminState;
 use super::listener::ListedListener;
 use super::operator::Operator;
 use super::problem::Problem;
+use crate::store::audit_change;
 use crate::store::counts::{self, Counts};
 
 /// This server at a glance.
@@ -24,6 +25,8 @@ pub(super) struct Status {
     change: i64,
     /// How long ago it was last certain to have missed nothing.
     change_confirmed_ms_ago: u64,
+    /// When an administrator last changed something; later than now: the server's clock has gone back.
+    newest_record_at: Option<i64>,
     /// Who is asking: the client's id.
     caller: String,
     /// The trust domain of the identities in client certificates.
@@ -44,6 +47,7 @@ pub(super) async fn show(
         policy_version: state.snapshot.policy().version,
         change: state.snapshot.seq().0,
         change_confirmed_ms_ago: u64::try_from(state.snapshot.age().as_millis()).unwrap_or(u64::MAX),
+        newest_record_at: audit_change::newest_at(&state.store).await?.map(|millis| millis.div_euclid(1000)),
         caller: actor.name,
         trust_domain: state.authority.trust_domain().to_owned(),
         listeners: state.endpoints.clone(),

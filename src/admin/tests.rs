@@ -8,6 +8,7 @@ mod pages;
 mod policy;
 mod refusal;
 mod registry;
+mod rotation;
 mod trust_anchor;
 
 use std::path::Path;
@@ -91,7 +92,19 @@ impl Server {
         let (audit, _) = Audit::start(audit_log.clone(), &settings, clock);
         let ready = Arc::new(AtomicBool::new(true));
         let (explained, probed) = (Arc::clone(&parts.registry.snapshot), Arc::clone(&ready));
+        let days = crate::config::ExpirySettings {
+            notice_days: vec![1, 7, 14, 30],
+            in_use_days: 14,
+            include_unused: false,
+            webhook_url: None,
+            webhook_secret_file: None,
+            webhook_ca_file: None,
+        };
+        let (store, authority) = (parts.registry.store.clone(), parts.authority.clone());
+        let watch = parts.registry.clock.clone();
+        let expiry = ExpiryWatch::new(days, "test".into(), store, authority, watch, Vec::new()).unwrap();
         let state = AdminState {
+            expiry,
             snapshot: Arc::clone(&parts.registry.snapshot),
             store: parts.registry.store.clone(),
             registry: parts.registry,
@@ -212,6 +225,8 @@ fn settings() -> AuthoritySettings {
         trust_domain: "api.example.com".into(),
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
+        crl_partitions: 1,
+        issuances_per_minute: 1_000_000,
     }
 }
 

@@ -7,7 +7,7 @@ use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Content};
 use crate::gateway::Gate;
 use crate::listen::{Connection, Handler, Violation};
 
@@ -37,7 +37,11 @@ impl Handler for Distribution {
             return plain(429, "too many requests from this address\n".to_owned());
         }
         let if_none_match = request.headers().get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        self.authority.answer(request.method(), request.uri().path(), if_none_match).map(Body::from)
+        let answer = self.authority.answer(request.method(), request.uri().path(), if_none_match);
+        answer.map(|content| match content {
+            Content::Whole(octets) => Body::from(octets),
+            lists => Body::from_stream(lists.into_stream()),
+        })
     }
 
     fn may_handshake(&self, source: IpAddr) -> bool {

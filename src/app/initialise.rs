@@ -9,9 +9,9 @@ use secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
 use super::{Endpoints, Foundation};
-use crate::authority::{Authority, KeyDirectory, Names, NewCertificate, Passphrase};
+use crate::authority::{Authority, Names, NewCertificate, Passphrase};
 use crate::clock::Clock;
-use crate::config::{CONFIG_FILE_NAME, Config, ConfigFile, ListenerFile, Serves};
+use crate::config::{CONFIG_FILE_NAME, Config, ConfigFile, ListenerFile, Pkcs11File, Serves};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::client::NewClient;
 use crate::registry::{Actor, Pepper};
@@ -45,6 +45,8 @@ pub struct NewInstallation {
     pub pki_url: Option<String>,
     /// `iss` of the tokens. Absent: the gateway's own address.
     pub issuer: Option<String>,
+    /// The token in which the CA's keys are made. Absent: they are encrypted files.
+    pub pkcs11: Option<Pkcs11File>,
     /// The demo does not limit the loopback addresses that all of its callers share.
     pub exempt_loopback: bool,
 }
@@ -56,6 +58,7 @@ impl NewInstallation {
             serves,
             address: address.to_string(),
             client_certificates,
+            certificate_hints: None,
             hostnames: match serves {
                 Serves::Admin => self.admin_hostnames(),
                 Serves::Gateway | Serves::Pki => self.hostnames.clone(),
@@ -78,12 +81,14 @@ impl NewInstallation {
             pki: Default::default(),
             limits: Default::default(),
             audit: Default::default(),
+            expiry: Default::default(),
             log: Default::default(),
         };
         if self.exempt_loopback {
             file.limits.exempt = ["127.0.0.0/8", "::1/128"].iter().filter_map(|net| net.parse().ok()).collect();
         }
         file.pki.public_url.clone_from(&self.pki_url);
+        file.pki.pkcs11.clone_from(&self.pkcs11);
         file.oauth.issuer.clone_from(&self.issuer);
         file
     }
@@ -155,7 +160,7 @@ pub async fn initialise(
     endpoints: &Endpoints,
 ) -> Result<Foundation, Failure> {
     let store = Store::open(&config.database()).await?;
-    let keys = KeyDirectory::new(config.keys(), passphrase.clone());
+    let keys = super::keys(&config, &passphrase).await?;
     let settings = Foundation::settings(&config, endpoints);
     let made = Authority::initialise(&store, &keys, &names(), &settings, &Actor::local(), &clock).await;
     store.close().await;

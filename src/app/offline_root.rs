@@ -6,7 +6,7 @@ use std::path::Path;
 use super::initialise::{self, write_atomically};
 use super::{Endpoints, Foundation};
 use crate::authority::ceremony::{ROOT_CERTIFICATE, ROOT_LIST};
-use crate::authority::{Authority, AuthorityRequests, Certified, KeyDirectory, Passphrase};
+use crate::authority::{Authority, AuthorityRequests, Certified, Passphrase};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::failure::{Failure, Fault, Refusal};
@@ -44,10 +44,13 @@ pub async fn step(
         let message = format!("{} is no folder: bring the one with the root's {ROOT_CERTIFICATE}.", folder.display());
         return Err(Refusal::invalid("ceremony_folder", message).into());
     }
+    let settings = Foundation::settings(&config, endpoints);
     let store = Store::open(&config.database()).await?;
-    let keys = KeyDirectory::new(config.keys(), passphrase.clone());
+    let keys = super::keys(&config, &passphrase).await?;
     let made = match certified(folder)? {
-        Some(certified) => Authority::adopt(&store, &keys, certified, &Actor::local(), &clock).await.map(|_| None),
+        Some(certified) => {
+            Authority::adopt(&store, &keys, certified, &settings, &Actor::local(), &clock).await.map(|_| None)
+        }
         None => Authority::request_certificates(&store, &keys, &initialise::names()).await.map(Some),
     };
     store.close().await;

@@ -46,11 +46,14 @@ impl Readiness {
         ];
         let now = self.clock.now().0;
         for issuer in self.authority.issuers() {
-            // The root signs by hand once a year: `doctor` warns. A gate that refuses nobody for it must not be taken away.
+            // The root signs by hand once a year. It is shown, but a gate that refuses nobody for it must not be taken away.
             if issuer.kind == "root" {
+                let days = issuer.crl.as_ref().map_or(0, |crl| (crl.next_update - now).div_euclid(86_400));
+                let detail = format!("the CRL of {} ends in {days} days", issuer.subject);
+                checks.push(Check { name: "root-crl", ok: true, detail });
                 continue;
             }
-            if let Some(crl) = &issuer.crl {
+            if let Some(crl) = &issuer.crl_ends_first {
                 let life = (crl.next_update - crl.this_update).max(1) as f64;
                 let left = (crl.next_update - now) as f64 / life;
                 checks.push(Check {
@@ -58,6 +61,9 @@ impl Readiness {
                     ok: left >= CRL_LIFE_LEFT_MIN,
                     detail: format!("CRL {} of {}: {:.0} % of its life left", crl.number, issuer.subject, left * 100.0),
                 });
+            } else if issuer.signs && issuer.state == "active" {
+                let detail = format!("{} has published no CRL: see the log", issuer.subject);
+                checks.push(Check { name: "crl", ok: false, detail });
             }
         }
         checks

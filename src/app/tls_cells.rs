@@ -101,6 +101,7 @@ fn make(
         mode: config.client_certificates,
         identity: &identity,
         anchors: &TrustAnchors::new(anchors)?,
+        hints: config.certificate_hints,
         // The control plane is nobody's but ours: a partner's authority must not even reach its login.
         foreign: (config.serves == Serves::Gateway).then(|| Arc::clone(&foundation.snapshot)),
         grace: {

@@ -4,6 +4,7 @@
 //! failure would end it. Without the variable nothing happens. Whoever can set it could as well kill the process.
 
 use std::sync::LazyLock;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 /// The variable that names the step.
 pub const CRASH_AT: &str = "PORTCULLIS_CRASH_AT";
@@ -13,44 +14,61 @@ pub const CRASH_AT: &str = "PORTCULLIS_CRASH_AT";
 pub enum CrashPoint {
     /// Initialisation: the key files lie on disk, the database knows nothing of them.
     AfterKeyFiles,
-    /// Issuance: the serial is reserved on disk, nothing is signed.
+    /// Issuance: the reservation is written and not yet committed.
+    WithinReserve,
+    /// Issuance: the serial and the octets to be signed are on disk, nothing is signed.
     AfterReserve,
+    /// Issuance: the octets were signed under a throw-away key and found good.
+    AfterLint,
     /// Issuance: the certificate exists in memory, its row says `reserved`.
     AfterSign,
+    /// Issuance: the certificate is written and not yet committed.
+    WithinStore,
     /// Issuance: the row says `issued`; this node does not know it yet.
     AfterStore,
     /// Issuance: all is done, the caller has not heard of it.
     BeforeAnswer,
+    /// Revocation: it is written and not yet committed.
+    WithinRevoke,
     /// Revocation: it is on disk; this node does not enforce it yet.
     AfterRevoke,
 }
 
 impl CrashPoint {
     /// All steps, for tests that try each.
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 10] = [
         Self::AfterKeyFiles,
+        Self::WithinReserve,
         Self::AfterReserve,
+        Self::AfterLint,
         Self::AfterSign,
+        Self::WithinStore,
         Self::AfterStore,
         Self::BeforeAnswer,
+        Self::WithinRevoke,
         Self::AfterRevoke,
     ];
 
-    /// The value of [`CRASH_AT`] that stops the process here.
+    /// The value of [`CRASH_AT`] that stops the process here; with `:3` behind it, when it comes here for the third time.
     pub fn as_str(self) -> &'static str {
         match self {
             Self::AfterKeyFiles => "after-key-files",
+            Self::WithinReserve => "within-reserve",
             Self::AfterReserve => "after-reserve",
+            Self::AfterLint => "after-lint",
             Self::AfterSign => "after-sign",
+            Self::WithinStore => "within-store",
             Self::AfterStore => "after-store",
             Self::BeforeAnswer => "before-answer",
+            Self::WithinRevoke => "within-revoke",
             Self::AfterRevoke => "after-revoke",
         }
     }
 
-    /// Ends the process if this is the armed step.
+    /// Ends the process if this is the armed step and its time has come.
     pub(crate) fn reached(self) {
-        if *ARMED == Some(self) {
+        let Some(armed) = ARMED.as_ref().filter(|armed| armed.step == self) else { return };
+        if armed.left.fetch_sub(1, Ordering::SeqCst) == 1 {
             tracing::error!(step = self.as_str(), "{CRASH_AT} is set: aborting here");
             std::process::abort();
         }
@@ -58,13 +76,21 @@ impl CrashPoint {
 
     /// Reads the variable and says so in the log when a step is armed.
     pub(crate) fn announce() {
-        if let Some(step) = *ARMED {
-            tracing::warn!(step = step.as_str(), "{CRASH_AT} is set: this process will abort at that step");
+        if let Some(armed) = ARMED.as_ref() {
+            tracing::warn!(step = armed.step.as_str(), "{CRASH_AT} is set: this process will abort at that step");
         }
     }
 }
 
-static ARMED: LazyLock<Option<CrashPoint>> = LazyLock::new(|| {
+struct Armed {
+    step: CrashPoint,
+    /// How often it may still be reached, this one included.
+    left: AtomicI64,
+}
+
+static ARMED: LazyLock<Option<Armed>> = LazyLock::new(|| {
     let wanted = std::env::var(CRASH_AT).ok()?;
-    CrashPoint::ALL.into_iter().find(|step| step.as_str() == wanted)
+    let (step, times) = wanted.split_once(':').unwrap_or((&wanted, "1"));
+    let step = CrashPoint::ALL.into_iter().find(|known| known.as_str() == step)?;
+    Some(Armed { step, left: AtomicI64::new(times.parse().ok()?) })
 });

@@ -8,12 +8,12 @@ mod adopt;
 
 use std::fs::File;
 
-use pki::{AuthorityName, CrlRequest, KeyAlgorithm, PrivateKey, Profile, ProfileKind};
+use pki::{AuthorityName, CrlRequest, KeyAlgorithm, Profile, ProfileKind};
 use policies::UnixSeconds;
 use time::OffsetDateTime;
 
 use super::crash_point::CrashPoint;
-use super::keys::{KeyDirectoryLock, write_whole};
+use super::keys::{KeyDirectoryLock, LocatedKey, write_whole};
 use super::publish::ROOT_CRL_LIFETIME_SECONDS;
 use super::{
     Authority, AuthoritySettings, ISSUING_KEY, IssuerKind, IssuerState, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY,
@@ -22,7 +22,7 @@ use super::{
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
-use crate::store::crl::CrlRow;
+use crate::store::crl::WholeList;
 use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store};
 
@@ -52,7 +52,8 @@ pub struct Initialised {
 impl Authority {
     /// Makes the authorities, or says that they are there: doing it again does no harm.
     ///
-    /// Afterwards the file [`ROOT_KEY`] belongs on a medium that is locked away. Serving does not need it.
+    /// The keys are made in the token of `keys`, where it has one. Else the file [`ROOT_KEY`] belongs on a medium that is locked
+    /// away: serving does not need it.
     ///
     /// # Errors
     /// `invalid_settings`; `keys_locked` when another process is at it; `keys_without_database` when there are keys that no row
@@ -84,11 +85,10 @@ impl Authority {
             server_issuing: key(keys, &lock, SERVER_ISSUING_KEY, KeyAlgorithm::EcdsaP256).await?,
         };
         CrashPoint::AfterKeyFiles.reached();
-        let (names, settings, now) = (names.clone(), settings.clone(), clock.now());
+        let (names, of_all, now) = (names.clone(), settings.clone(), clock.now());
         let at = instant(now)?;
-        let made =
-            off_thread("making the authorities", move || Made::new(keys_of_all, &names, &settings, at)).await??;
-        write_down(store, &made, actor, clock).await?;
+        let made = off_thread("making the authorities", move || Made::new(keys_of_all, &names, &of_all, at)).await??;
+        write_down(store, &made, settings, actor, clock).await?;
         finish(keys)?;
         tracing::info!(
             root = made.root.subject(),
@@ -100,12 +100,14 @@ impl Authority {
 }
 
 struct Keys {
-    root: PrivateKey,
-    issuing: PrivateKey,
-    server_issuing: PrivateKey,
+    root: LocatedKey,
+    issuing: LocatedKey,
+    server_issuing: LocatedKey,
 }
 
 struct Made {
+    /// Where the keys lie: of the root, of the one for clients, of the one for servers.
+    locations: [String; 3],
     root: pki::Issuer,
     issuing: pki::Issuer,
     server_issuing: pki::Issuer,
@@ -116,13 +118,16 @@ impl Made {
     fn new(keys: Keys, names: &Names, settings: &AuthoritySettings, now: OffsetDateTime) -> Result<Self, Failure> {
         let name = |kind: ProfileKind| names_of(names, kind);
         let profile = Profile::builtin(ProfileKind::Root);
-        let root = pki::Issuer::self_signed(&profile, name(ProfileKind::Root), keys.root, random_serial()?, now)
+        let root = pki::Issuer::self_signed(&profile, name(ProfileKind::Root), keys.root.signer, random_serial()?, now)
             .map_err(refused)?;
         let points = settings.distribution_points(root.key_id());
-        let below = |kind: ProfileKind, key: PrivateKey| -> Result<pki::Issuer, Failure> {
+        let below = |kind: ProfileKind, key: LocatedKey| -> Result<pki::Issuer, Failure> {
             let profile = Profile::builtin(kind);
-            pki::Issuer::subordinate(&root, &profile, name(kind), key, random_serial()?, &points, now).map_err(refused)
+            pki::Issuer::subordinate(&root, &profile, name(kind), key.signer, random_serial()?, &points, now)
+                .map_err(refused)
         };
+        let locations =
+            [keys.root.location.clone(), keys.issuing.location.clone(), keys.server_issuing.location.clone()];
         let issuing = below(ProfileKind::Issuing, keys.issuing)?;
         let server_issuing = below(ProfileKind::ServerIssuing, keys.server_issuing)?;
         let root_crl = root.sign_crl(CrlRequest {
@@ -132,7 +137,7 @@ impl Made {
             revoked: Vec::new(),
             distribution_point: None,
         });
-        Ok(Self { root_crl: root_crl.map_err(refused)?, root, issuing, server_issuing })
+        Ok(Self { locations, root_crl: root_crl.map_err(refused)?, root, issuing, server_issuing })
     }
 }
 
@@ -172,7 +177,7 @@ fn begin(keys: &KeyDirectory) -> Result<(), Failure> {
 
 fn refuse_lost_keys(keys: &KeyDirectory) -> Result<(), Failure> {
     for name in [ROOT_KEY, ISSUING_KEY, SERVER_ISSUING_KEY] {
-        if keys.holds(name)? {
+        if keys.holds_key(name)? {
             let message = format!(
                 "There are keys in {}, but the database knows no authority. Restore the database, or move the keys away to begin \
                  anew.",
@@ -192,42 +197,53 @@ fn finish(keys: &KeyDirectory) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The key in this file, or a new one that was written there.
+/// The key that an initialisation which broke off has made, or a new one.
 async fn key(
     keys: &KeyDirectory,
     lock: &KeyDirectoryLock,
     name: &'static str,
     algorithm: KeyAlgorithm,
-) -> Result<PrivateKey, Failure> {
-    if keys.holds(name)? {
-        return keys.load(name).await;
+) -> Result<LocatedKey, Failure> {
+    match keys.located(name).await? {
+        Some(key) => Ok(key),
+        None => {
+            let purpose = name.strip_suffix(".key").unwrap_or(name);
+            keys.make_signer(lock, purpose, algorithm, |_| name.to_owned()).await
+        }
     }
-    let key = off_thread("making a key", move || PrivateKey::generate(algorithm)).await?.map_err(refused)?;
-    keys.create(lock, name, key).await
 }
 
-async fn write_down(store: &Store, made: &Made, actor: &Actor, clock: &Clock) -> Result<(), Failure> {
+async fn write_down(
+    store: &Store,
+    made: &Made,
+    settings: &AuthoritySettings,
+    actor: &Actor,
+    clock: &Clock,
+) -> Result<(), Failure> {
     let now = clock.now();
     let mut tx = store.begin().await?;
     if standing_root(&mut tx).await?.is_some() {
         let message = "Another process made the authorities just now. Use those.";
         return Err(Refusal::conflict("already_initialised", message).into());
     }
-    for (issuer, kind, key_file, crl_number) in [
-        (&made.root, IssuerKind::Root, ROOT_KEY, FIRST_CRL),
-        (&made.issuing, IssuerKind::Issuing, ISSUING_KEY, 0),
-        (&made.server_issuing, IssuerKind::ServerIssuing, SERVER_ISSUING_KEY, 0),
+    let [root, issuing, server_issuing] = &made.locations;
+    for (issuer, kind, location, crl_number) in [
+        (&made.root, IssuerKind::Root, root, FIRST_CRL),
+        (&made.issuing, IssuerKind::Issuing, issuing, 0),
+        (&made.server_issuing, IssuerKind::ServerIssuing, server_issuing, 0),
     ] {
-        store::issuer::insert(&mut tx, &row(issuer, kind, key_file, crl_number, now), now).await?;
+        let row = row(issuer, kind, location, crl_number, now);
+        let row = IssuerRow { crl_partitions: settings.crl_partitions_of(kind), ..row };
+        store::issuer::insert(&mut tx, &row, now).await?;
     }
-    let crl = CrlRow {
+    let crl = WholeList {
         issuer_key_id: made.root.key_id().to_string(),
         number: FIRST_CRL,
         this_update: made.root_crl.this_update.unix_timestamp(),
         next_update: made.root_crl.next_update.unix_timestamp(),
         der: made.root_crl.der.clone(),
     };
-    store::crl::save(&mut tx, &crl).await?;
+    store::crl::save_whole(&mut tx, &crl, now).await?;
     let detail = serde_json::json!({
         "root": made.root.key_id(), "issuing": made.issuing.key_id(), "server_issuing": made.server_issuing.key_id(),
     });
@@ -235,7 +251,7 @@ async fn write_down(store: &Store, made: &Made, actor: &Actor, clock: &Clock) ->
     Ok(tx.commit().await?)
 }
 
-fn row(issuer: &pki::Issuer, kind: IssuerKind, key_file: &str, crl_number: i64, now: UnixSeconds) -> IssuerRow {
+fn row(issuer: &pki::Issuer, kind: IssuerKind, location: &str, crl_number: i64, now: UnixSeconds) -> IssuerRow {
     IssuerRow {
         key_id: issuer.key_id().to_string(),
         kind,
@@ -244,7 +260,7 @@ fn row(issuer: &pki::Issuer, kind: IssuerKind, key_file: &str, crl_number: i64, 
         tainted_at: None,
         subject: issuer.subject().to_owned(),
         certificate: issuer.certificate_der().to_vec(),
-        key_location: Some(key_file.to_owned()),
+        key_location: Some(location.to_owned()),
         crl_partitions: 1,
         not_after: issuer.not_after().unix_timestamp(),
         crl_number,

@@ -1,15 +1,19 @@
-//! The one way a certificate comes to be, for clients and for the gate itself: reserve, sign, store.
+//! The one way a certificate comes to be, for clients and for the gate itself: reserve, lint, sign, store.
 //!
-//! The serial is on disk before the signature exists (as in Let's Encrypt's Boulder): whenever the process ends, the register
-//! knows every certificate that may exist, and what was not finished is never accepted. Only then is the caller answered.
+//! Serial and octets are on disk before the signature exists (as in Let's Encrypt's Boulder): whenever the process ends, the
+//! register knows every certificate that may exist, to the last octet but the signature, and what was not finished is never
+//! accepted. A certificate under a throw-away key stands trial for the real one; then exactly the stored octets are signed, and
+//! the row takes no others. Only then is the caller answered.
 
 use std::sync::Arc;
 
-use pki::{IssuedCertificate, LeafRequest, Prepared, Profile, RevocationReason};
+use pki::{IssuedCertificate, KeyId, LeafRequest, Prepared, Profile, RevocationReason, Serial};
 use policies::UnixSeconds;
 
+use super::brake::Taken;
 use super::crash_point::CrashPoint;
 use super::enroll::EnrollmentUse;
+use super::publish::Scope;
 use super::renew::Predecessor;
 use super::{Authority, off_thread, random_serial, refused};
 use crate::failure::{Failure, Fault, Refusal};
@@ -71,6 +75,7 @@ enum Reserved {
 impl Authority {
     /// Carries an order out. The caller must let it run to its end.
     pub(super) async fn carry_out(&self, order: &Order, actor: &Actor) -> Result<Outcome, Failure> {
+        self.brake(order, actor).await?;
         let prepared = match self.reserve(order, actor).await? {
             Reserved::Now(prepared) => prepared,
             Reserved::Before(row) => return Ok(Outcome::Before(row)),
@@ -92,6 +97,39 @@ impl Authority {
         Ok(Outcome::Issued(row, certificate))
     }
 
+    /// The gate's own certificates are few and made by itself; a flood of others must not keep it from renewing them.
+    async fn brake(&self, order: &Order, actor: &Actor) -> Result<(), Failure> {
+        if order.kind != CertificateKind::Client {
+            return Ok(());
+        }
+        let (taken, refusal) = match self.inner.brake.take() {
+            Ok(taken) => (taken, None),
+            Err((refusal, taken)) => (taken, Some(refusal)),
+        };
+        let stopped = refusal.is_some();
+        if stopped {
+            metrics::counter!("portcullis_issuances_refused_total").increment(1);
+        }
+        if taken == Taken::WithAlarm {
+            metrics::counter!("portcullis_issuance_alarms_total").increment(1);
+            let per_minute = self.inner.settings.issuances_per_minute;
+            tracing::error!(
+                actor = actor.name,
+                per_minute,
+                stopped,
+                "certificates are being issued unusually fast: more than half of what a minute may"
+            );
+            let mut tx = self.inner.store.begin().await?;
+            let detail = serde_json::json!({ "issuances_per_minute": per_minute, "stopped": stopped });
+            actor.record(&mut tx, &self.inner.clock, "authority.issuing-fast", order.action, &detail).await?;
+            tx.commit().await?;
+        }
+        match refusal {
+            Some(refusal) => Err(refusal.into()),
+            None => Ok(()),
+        }
+    }
+
     async fn reserve(&self, order: &Order, actor: &Actor) -> Result<Reserved, Failure> {
         for _ in 0..SERIAL_ATTEMPTS_MAX {
             let prepared = self.prepare(order).await?;
@@ -105,12 +143,20 @@ impl Authority {
 
     async fn prepare(&self, order: &Order) -> Result<Prepared, Failure> {
         let (signer, request, serial) = (order.signer.clone(), order.request.clone(), random_serial()?);
-        let (points, now) = (self.inner.settings.distribution_points(signer.key_id()), self.now()?);
+        let list = self.list_of(signer.key_id(), &serial)?;
+        let (points, now) = (self.inner.settings.distribution_points_of(signer.key_id(), list), self.now()?);
         let profile = Profile::builtin(request.identity.profile_kind());
         off_thread("preparing a certificate", move || {
             signer.prepare(&profile, request, serial, &points, now).map_err(refused)
         })
         .await?
+    }
+
+    /// The list that a certificate with this serial number names.
+    fn list_of(&self, issuer: &KeyId, serial: &Serial) -> Result<Scope, Fault> {
+        let issuers = self.inner.issuers();
+        let issuer = issuers.find(&issuer.to_string()).ok_or_else(|| Fault::new("an unknown authority issues"))?;
+        Ok(if issuer.crl_partitions > 1 { Scope::Partition(issuer.partition_of(serial)) } else { Scope::Complete })
     }
 
     /// All checks that another writer could upset happen inside the transaction that takes the serial.
@@ -152,7 +198,7 @@ impl Authority {
             not_after: UnixSeconds(prepared.not_after().unix_timestamp()),
             scopes: order.scopes.clone(),
             networks: order.networks.clone(),
-            crl_partition: 0,
+            crl_partition: self.list_of(prepared.issuer_key_id(), &prepared.serial())?.partition(),
             replaces: order.predecessor.as_ref().map(|predecessor| predecessor.serial().to_owned()),
             enrollment_id: order.enrollment.as_ref().map(|used| used.id().to_owned()),
             tbs: prepared.tbs_der().to_vec(),
@@ -173,6 +219,7 @@ impl Authority {
                 false => _ = store::idempotency::insert(&mut tx, &row).await?,
             }
         }
+        CrashPoint::WithinReserve.reached();
         tx.commit().await?;
         tracing::debug!(serial, issuer, actor = actor.name, "serial reserved");
         Ok(Reserved::Now(prepared))
@@ -184,15 +231,21 @@ impl Authority {
         prepared: Prepared,
         actor: &Actor,
     ) -> Result<(CertificateRow, IssuedCertificate), Failure> {
+        let tbs = prepared.tbs_der().to_vec();
         let signer = order.signer.clone();
-        let certificate = off_thread("signing a certificate", move || signer.sign(prepared)).await?.map_err(refused)?;
+        let linted = off_thread("judging a certificate", move || signer.lint(prepared)).await?.map_err(refused)?;
+        CrashPoint::AfterLint.reached();
+        let signer = order.signer.clone();
+        let signed = off_thread("signing a certificate", move || signer.sign_linted(linted)).await?;
+        let certificate = signed.map_err(refused)?;
         CrashPoint::AfterSign.reached();
         let now = self.inner.clock.now();
         let (issuer, serial) = (certificate.issuer_key_id.to_string(), certificate.serial.to_string());
         let mut tx = self.inner.store.begin().await?;
         let thumbprint = certificate.thumbprint.to_string();
         let stored =
-            store::certificate::mark_issued(&mut tx, &issuer, &serial, &certificate.der, &thumbprint, now).await?;
+            store::certificate::mark_issued(&mut tx, &issuer, &serial, &tbs, &certificate.der, &thumbprint, now)
+                .await?;
         let row = store::certificate::get(&mut tx, &issuer, &serial).await?.filter(|_| stored);
         let row = row.ok_or_else(|| {
             Fault::new(format!("the reservation of {serial} is gone: another server runs on this database"))
@@ -212,6 +265,7 @@ impl Authority {
             "scopes": row.scopes, "networks": row.networks, "replaces": row.replaces,
         });
         actor.record(&mut tx, &self.inner.clock, order.action, &serial, &detail).await?;
+        CrashPoint::WithinStore.reached();
         tx.commit().await?;
         Ok((row, certificate))
     }
@@ -235,7 +289,10 @@ impl Authority {
             Ok(false) => {}
             Err(error) => tracing::error!(serial, %error, "a failed issuance could not be closed"),
         }
-        self.inner.publisher.nudge(self.inner.issuers().find(issuer).map(|issuer| &issuer.key_id));
+        let issuers = self.inner.issuers();
+        let place = issuers.find(issuer).zip(serial.parse().ok());
+        let place = place.map(|(issuer, serial)| (&issuer.key_id, issuer.partition_of(&serial)));
+        self.inner.publisher.nudge_partitions(place);
     }
 
     /// What another writer could upset, checked inside the transaction that depends on it.
@@ -270,6 +327,10 @@ impl Authority {
         };
         if self.inner.issuers().all().iter().any(|issuer| issuer.key_id == *key.key_id()) {
             return in_use("an authority of this installation");
+        }
+        if store::blocked_key::get(&mut *tx, &key.fingerprint().to_string()).await?.is_some() {
+            let message = "This key is blocked, because it was compromised. Make a new key.";
+            return Err(Refusal::conflict("key_compromised", message).into());
         }
         let partner = order.holder.as_ref().map(|holder| &holder.partner.id);
         for row in store::certificate::find_by_key(&mut *tx, &key.fingerprint().to_string()).await? {

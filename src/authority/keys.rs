@@ -6,9 +6,10 @@ use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use pki::PrivateKey;
+use pki::{KeyAlgorithm, KeyId, PrivateKey, Signer};
 
-use super::{Passphrase, off_thread};
+use super::token::Locator;
+use super::{Passphrase, Token, off_thread};
 use crate::failure::{Failure, Fault, Refusal};
 
 /// An RSA-4096 key takes 3.3 KiB; more is the wrong file.
@@ -26,11 +27,20 @@ pub const SERVER_ISSUING_KEY: &str = "server-issuing.key";
 /// The key of the gate's own server certificate.
 pub const SERVER_KEY: &str = "server.key";
 
-/// Where the private keys lie, and the passphrase that locks them.
+/// Where the private keys lie: the folder, the passphrase that locks its files, and the token of the authorities' keys, where
+/// there is one.
 #[derive(Clone, Debug)]
 pub struct KeyDirectory {
     path: Arc<Path>,
     passphrase: Passphrase,
+    token: Option<Token>,
+}
+
+/// What signs for an authority, and where its key lies, as the table of authorities says it.
+pub(super) struct LocatedKey {
+    /// A file in the folder, or a `pkcs11:` URI.
+    pub(super) location: String,
+    pub(super) signer: Arc<dyn Signer>,
 }
 
 /// Held while key files are made or replaced; another process that wants the same is refused, not queued.
@@ -40,7 +50,79 @@ pub(super) struct KeyDirectoryLock(#[allow(dead_code, reason = "the lock lives a
 impl KeyDirectory {
     /// Names the folder. Nothing is read yet.
     pub fn new(path: impl Into<PathBuf>, passphrase: Passphrase) -> Self {
-        Self { path: path.into().into(), passphrase }
+        Self { path: path.into().into(), passphrase, token: None }
+    }
+
+    /// Makes the authorities' keys in this token from now on. Those that lie in files stay there and go on signing.
+    #[must_use]
+    pub fn with_token(self, token: Token) -> Self {
+        Self { token: Some(token), ..self }
+    }
+
+    /// The token of the authorities' keys.
+    pub fn token(&self) -> Option<&Token> {
+        self.token.as_ref()
+    }
+
+    /// What signs with the key at a location: a file, which is unlocked, or an object in the token, which is found.
+    ///
+    /// # Errors
+    /// As [`KeyDirectory::load`]; `no_token` when the key lies in a token and the settings name none; `token_key_missing`;
+    /// `token_key_extractable`.
+    pub(super) async fn signer(&self, location: &str) -> Result<Arc<dyn Signer>, Failure> {
+        if !Locator::is_one(location) {
+            return Ok(Arc::new(self.load(location).await?));
+        }
+        let Some(token) = self.token.clone() else {
+            let message = format!("The key {location} lies in a token: say in portcullis.toml which one (pki.pkcs11).");
+            return Err(Refusal::conflict("no_token", message).into());
+        };
+        let locator = location.parse()?;
+        Ok(Arc::new(off_thread("finding a key in the token", move || token.key(locator)).await??))
+    }
+
+    /// Whether a key of this name was made here: as a file, or in a token with a note of where it lies.
+    pub(super) fn holds_key(&self, name: &str) -> Result<bool, Fault> {
+        Ok(self.holds(name)? || self.holds(&note(name))?)
+    }
+
+    /// The key of this name, from its file or from the token; `None` when there is none.
+    ///
+    /// # Errors
+    /// As [`KeyDirectory::signer`].
+    pub(super) async fn located(&self, name: &str) -> Result<Option<LocatedKey>, Failure> {
+        let location = match (self.holds(name)?, self.holds(&note(name))?) {
+            (true, _) => name.to_owned(),
+            (false, true) => read_private(&self.path.join(note(name)))?,
+            (false, false) => return Ok(None),
+        };
+        Ok(Some(LocatedKey { signer: self.signer(&location).await?, location }))
+    }
+
+    /// Makes a new key for an authority: in the token, where there is one, with a note in the folder of where it lies; else in a
+    /// file. `name` is told the identifier of the key.
+    ///
+    /// # Errors
+    /// As [`KeyDirectory::create`]; what the token refuses.
+    pub(super) async fn make_signer(
+        &self,
+        lock: &KeyDirectoryLock,
+        purpose: &str,
+        algorithm: KeyAlgorithm,
+        name: impl FnOnce(&KeyId) -> String,
+    ) -> Result<LocatedKey, Failure> {
+        if let Some(token) = self.token.clone() {
+            let label = format!("portcullis-{purpose}");
+            let key = off_thread("making a key in the token", move || token.generate(&label, algorithm)).await??;
+            let location = key.location();
+            write_whole(&self.path, &note(&name(key.public_key().key_id())), location.as_bytes())?;
+            return Ok(LocatedKey { location, signer: Arc::new(key) });
+        }
+        let made = off_thread("making a key", move || PrivateKey::generate(algorithm)).await?;
+        let key = made.map_err(|error| Fault::new(format!("making a key: {error}")))?;
+        let location = name(key.public_key().key_id());
+        let signer = Arc::new(self.create(lock, &location, key).await?);
+        Ok(LocatedKey { location, signer })
     }
 
     /// The folder.
@@ -137,6 +219,12 @@ impl KeyDirectory {
         })
         .await?
     }
+}
+
+/// The file that says where in a token the key of this name lies. It is public, and no key is lost with it while the database is
+/// there; an installation that lost its database finds by it that there were keys.
+pub(super) fn note(name: &str) -> String {
+    format!("{name}.pkcs11")
 }
 
 /// Writes `dir/name` so that after a crash there is the whole file or none of it: a new file with mode 0600, synced, renamed, and

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use zeroize::Zeroizing;
@@ -61,31 +61,7 @@ impl Passphrase {
     /// `passphrase_exposed` when everybody may read the file (its group may: that is how orchestrators mount secrets);
     /// `passphrase_unreadable`; and what [`Passphrase::new`] refuses.
     pub fn from_file(path: &Path) -> Result<Self, Failure> {
-        let shown = path.display();
-        let unreadable = |error: std::io::Error| {
-            Refusal::invalid("passphrase_unreadable", format!("{shown} cannot be read: {error}."))
-        };
-        let file = std::fs::File::open(path).map_err(unreadable)?;
-        let metadata = file.metadata().map_err(unreadable)?;
-        let mode = metadata.permissions().mode() & 0o777;
-        if !metadata.is_file() {
-            return Err(Refusal::invalid("passphrase_unreadable", format!("{shown} is not a file.")).into());
-        }
-        if mode & OTHERS_MAY_READ != 0 {
-            return Err(Refusal::invalid(
-                "passphrase_exposed",
-                format!("Everybody on this machine can read {shown} (mode {mode:04o}): run `chmod 600 {shown}`."),
-            )
-            .into());
-        }
-        // Room for all of it at once: a buffer that grows leaves copies of the secret behind in freed memory.
-        let mut text = Zeroizing::new(Vec::with_capacity(PASSPHRASE_MAX_BYTES + 16));
-        file.take(PASSPHRASE_MAX_BYTES as u64 + 3).read_to_end(&mut text).map_err(unreadable)?;
-        let text = std::str::from_utf8(&text)
-            .map_err(|_| Refusal::invalid("invalid_passphrase", format!("{shown} does not hold UTF-8 text.")))?;
-        let text = text.strip_suffix('\n').unwrap_or(text);
-        let text = text.strip_suffix('\r').unwrap_or(text);
-        Ok(Self::new(SecretString::from(text))?)
+        Ok(Self::new(read_line(path, &SecretCodes::PASSPHRASE, PASSPHRASE_MAX_BYTES)?)?)
     }
 
     /// Reads the credential [`PASSPHRASE_CREDENTIAL`] that systemd laid into `$CREDENTIALS_DIRECTORY`; `None` when the variable is
@@ -94,11 +70,9 @@ impl Passphrase {
     /// # Errors
     /// As [`Passphrase::from_file`].
     pub fn from_credentials_directory() -> Result<Option<Self>, Failure> {
-        let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") else { return Ok(None) };
-        let path = Path::new(&directory).join(PASSPHRASE_CREDENTIAL);
-        match path.try_exists().map_err(Fault::from)? {
-            true => Ok(Some(Self::from_file(&path)?)),
-            false => Ok(None),
+        match credential(PASSPHRASE_CREDENTIAL)? {
+            Some(path) => Ok(Some(Self::from_file(&path)?)),
+            None => Ok(None),
         }
     }
 
@@ -113,4 +87,49 @@ impl fmt::Debug for Passphrase {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str("Passphrase(hidden)")
     }
+}
+
+/// The codes of what can be wrong with a file that holds a secret.
+pub(super) struct SecretCodes {
+    pub(super) unreadable: &'static str,
+    pub(super) exposed: &'static str,
+    pub(super) invalid: &'static str,
+}
+
+impl SecretCodes {
+    const PASSPHRASE: Self =
+        Self { unreadable: "passphrase_unreadable", exposed: "passphrase_exposed", invalid: "invalid_passphrase" };
+}
+
+/// Reads a file that holds one secret and nothing else, of which one octet more than `max_bytes` is read; a newline at its end
+/// does not count.
+pub(super) fn read_line(path: &Path, codes: &SecretCodes, max_bytes: usize) -> Result<SecretString, Failure> {
+    let shown = path.display();
+    let unreadable =
+        |error: std::io::Error| Refusal::invalid(codes.unreadable, format!("{shown} cannot be read: {error}."));
+    let file = std::fs::File::open(path).map_err(unreadable)?;
+    let metadata = file.metadata().map_err(unreadable)?;
+    let mode = metadata.permissions().mode() & 0o777;
+    if !metadata.is_file() {
+        return Err(Refusal::invalid(codes.unreadable, format!("{shown} is not a file.")).into());
+    }
+    if mode & OTHERS_MAY_READ != 0 {
+        let message = format!("Everybody on this machine can read {shown} (mode {mode:04o}): run `chmod 600 {shown}`.");
+        return Err(Refusal::invalid(codes.exposed, message).into());
+    }
+    // Room for all of it at once: a buffer that grows leaves copies of the secret behind in freed memory.
+    let mut text = Zeroizing::new(Vec::with_capacity(max_bytes + 16));
+    file.take(max_bytes as u64 + 3).read_to_end(&mut text).map_err(unreadable)?;
+    let text = std::str::from_utf8(&text)
+        .map_err(|_| Refusal::invalid(codes.invalid, format!("{shown} does not hold UTF-8 text.")))?;
+    let text = text.strip_suffix('\n').unwrap_or(text);
+    let text = text.strip_suffix('\r').unwrap_or(text);
+    Ok(SecretString::from(text))
+}
+
+/// Where systemd laid a credential of this name; `None` when it did not.
+pub(super) fn credential(name: &str) -> Result<Option<PathBuf>, Fault> {
+    let Some(directory) = std::env::var_os("CREDENTIALS_DIRECTORY") else { return Ok(None) };
+    let path = Path::new(&directory).join(name);
+    Ok(path.try_exists()?.then_some(path))
 }

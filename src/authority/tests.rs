@@ -17,6 +17,7 @@ mod enroll;
 mod initialise;
 mod issue;
 mod keys;
+mod kills;
 mod list;
 mod publish;
 mod revoke;
@@ -50,6 +51,21 @@ impl House {
         Self { folder, store, snapshot, clock, authority }
     }
 
+    /// One whose issuing authority divides its revocations.
+    async fn divided(crl_partitions: u32) -> Self {
+        let folder = copy_of_template().await;
+        let store = Store::open(&folder.path().join("portcullis.db")).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        sqlx::query("UPDATE issuers SET crl_partitions = $1 WHERE kind = 'issuing'")
+            .bind(crl_partitions)
+            .execute(tx.connection())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        store.close().await;
+        Self::open(folder, Clock::manual(NOW)).await
+    }
+
     /// The server ends and starts again on the same folder.
     async fn reopen(self) -> Self {
         self.store.close().await;
@@ -81,6 +97,17 @@ impl House {
         self.authority.issuers().into_iter().find(|issuer| issuer.kind == "issuing").unwrap()
     }
 
+    /// What the PKI listener answers.
+    async fn get(&self, path: &str, if_none_match: Option<&str>) -> http::Response<bytes::Bytes> {
+        let (head, content) = self.authority.answer(&http::Method::GET, path, if_none_match).into_parts();
+        http::Response::from_parts(head, content.read().await.unwrap())
+    }
+
+    /// The complete list of the issuing authority, DER.
+    async fn list(&self) -> bytes::Bytes {
+        self.authority.crl(&self.issuing().id.parse().unwrap()).await.unwrap().unwrap()
+    }
+
     /// Writes a file into the folder; gives its path.
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path().join(name);
@@ -98,6 +125,8 @@ fn settings() -> AuthoritySettings {
         trust_domain: "api.example.com".into(),
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
+        crl_partitions: 1,
+        issuances_per_minute: 1_000_000,
     }
 }
 

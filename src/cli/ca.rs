@@ -99,7 +99,9 @@ pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliE
             let wanted = which.replace(':', "").to_ascii_lowercase();
             let chosen: Vec<Value> = issuers
                 .into_iter()
-                .filter(|issuer| wanted == "all" || issuer["kind"] == wanted || issuer["id"] == wanted)
+                .filter(|issuer| {
+                    issuer["id"] == wanted || is_handed_out(issuer) && (wanted == "all" || issuer["kind"] == wanted)
+                })
                 .collect();
             if chosen.is_empty() {
                 return Err(CliError::new(format!("there is no authority {which:?}: `portcullis ca show` lists them")));
@@ -119,6 +121,11 @@ pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliE
         }
     }
     Ok(Outcome::Done)
+}
+
+/// What is only prepared is nobody's to trust yet, and what is tainted nobody's any more; both are exported by key id alone.
+fn is_handed_out(issuer: &Value) -> bool {
+    issuer["state"] != "prepared" && issuer["tainted_at"].is_null()
 }
 
 async fn issuers(context: &Context) -> Result<Vec<Value>, CliError> {

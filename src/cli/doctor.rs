@@ -1,6 +1,6 @@
 mod anchors;
-mod crl;
 mod folder;
+mod reach;
 mod server;
 
 use clap::Args;

@@ -48,7 +48,7 @@ pub(super) struct DemoArgs {
 /// Make a data folder: configuration, CA and the first administrator
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com \\\n    --pki-url http://pki.example.com\n  portcullis --data /var/lib/portcullis serve\n\nWith the root's key on another machine (see `portcullis ca ceremony --help`):\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --ceremony /media/stick"
+    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com \\\n    --pki-url http://pki.example.com\n  portcullis --data /var/lib/portcullis serve\n\nWith the root's key on another machine (see `portcullis ca ceremony --help`):\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --ceremony /media/stick\n\nWith the keys in a PKCS#11 token:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com \\\n    --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token portcullis --pin-file /etc/portcullis/pin"
 )]
 pub(super) struct InitArgs {
     /// Name or address by which clients reach the gateway; repeat for more. The first one is written into certificates
@@ -85,6 +85,15 @@ pub(super) struct InitArgs {
     /// `ca ceremony sign-issuing` has put there
     #[arg(long, value_name = "DIR")]
     pub(super) ceremony: Option<PathBuf>,
+    /// PKCS#11 library of the token in which the CA's keys are made; without it they are encrypted files
+    #[arg(long, value_name = "LIBRARY", requires = "pkcs11_token")]
+    pub(super) pkcs11_module: Option<PathBuf>,
+    /// Label of that token; it must be initialised, with a user PIN
+    #[arg(long, value_name = "LABEL", requires = "pkcs11_module")]
+    pub(super) pkcs11_token: Option<String>,
+    /// File with the user PIN of the token [default: the systemd credential portcullis-pkcs11-pin]
+    #[arg(long, value_name = "FILE", requires = "pkcs11_module")]
+    pub(super) pin_file: Option<PathBuf>,
 }
 
 /// A checked address, as text: clap wants one type for all options of one name, and `--admin` elsewhere takes a URL.
@@ -121,6 +130,7 @@ pub(super) async fn demo(data: Option<&Path>, args: &DemoArgs) -> Result<(), Fai
         passphrase_file: None,
         pki_url: None,
         issuer: None,
+        pkcs11: None,
         exempt_loopback: true,
     };
     if !is_initialised(data) {

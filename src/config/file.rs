@@ -4,10 +4,11 @@ use std::time::Duration;
 use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
+use super::expiry::ExpiryFile;
 use super::listener::{ListenerFile, Serves};
 use super::{
-    AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, PkiSettings, Rate,
-    SigningAlgorithm,
+    AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, Pkcs11Settings,
+    PkiSettings, Rate, SigningAlgorithm,
 };
 
 /// `portcullis.toml` as written. Unknown fields are errors: a misspelt limit must not be silently off.
@@ -27,6 +28,8 @@ pub struct ConfigFile {
     pub limits: LimitsFile,
     #[serde(default)]
     pub audit: AuditFile,
+    #[serde(default)]
+    pub expiry: ExpiryFile,
     #[serde(default)]
     pub log: LogFile,
 }
@@ -51,6 +54,21 @@ pub struct PkiFile {
     pub public_url: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crl_lifetime_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crl_partitions: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub issuances_per_minute: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pkcs11: Option<Pkcs11File>,
+}
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pkcs11File {
+    pub module: PathBuf,
+    pub token: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pin_file: Option<PathBuf>,
 }
 
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
@@ -132,9 +150,10 @@ impl ConfigFile {
             }
         }
         let oauth = self.oauth.check(&mut faults);
-        let pki = self.pki.check(&mut faults);
+        let pki = self.pki.check(data, &mut faults);
         let limits = self.limits.check(&mut faults);
         let audit = self.audit.check(&mut faults);
+        let expiry = self.expiry.check(data, &mut faults);
         let log = self.log.check(&mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -149,6 +168,7 @@ impl ConfigFile {
             pki,
             limits,
             audit,
+            expiry,
             log,
         })
     }
@@ -185,7 +205,7 @@ impl OAuthFile {
 }
 
 impl PkiFile {
-    fn check(self, faults: &mut Vec<String>) -> PkiSettings {
+    fn check(self, data: &Path, faults: &mut Vec<String>) -> PkiSettings {
         if let Some(url) = &self.public_url
             && (!url.starts_with("http://") || url.ends_with('/') || url.contains(['?', '#', ' ']))
         {
@@ -197,7 +217,25 @@ impl PkiFile {
         if !(600..=864_000).contains(&crl_lifetime_seconds) {
             faults.push("pki.crl_lifetime_seconds must lie between 600 (10 minutes) and 864000 (10 days)".to_owned());
         }
-        PkiSettings { public_url: self.public_url, crl_lifetime_seconds }
+        let crl_partitions = self.crl_partitions.unwrap_or(1);
+        if !(1..=256).contains(&crl_partitions) {
+            faults.push("pki.crl_partitions must lie between 1 and 256".to_owned());
+        }
+        let issuances_per_minute = self.issuances_per_minute.unwrap_or(600);
+        if !(1..=1_000_000).contains(&issuances_per_minute) {
+            faults.push("pki.issuances_per_minute must lie between 1 and 1000000".to_owned());
+        }
+        let pkcs11 = self.pkcs11.map(|file| {
+            // A library found along a search path is whichever lies first on it.
+            if !file.module.is_absolute() {
+                faults.push("pki.pkcs11.module must be an absolute path".to_owned());
+            }
+            if !(1..=32).contains(&file.token.len()) {
+                faults.push("pki.pkcs11.token must be a label of 1 to 32 bytes".to_owned());
+            }
+            Pkcs11Settings { module: file.module, token: file.token, pin_file: file.pin_file.map(|pin| data.join(pin)) }
+        });
+        PkiSettings { public_url: self.public_url, crl_lifetime_seconds, crl_partitions, issuances_per_minute, pkcs11 }
     }
 }
 

@@ -32,6 +32,8 @@ pub struct ListenerConfig {
     pub serves: Serves,
     pub address: SocketAddr,
     pub client_certificates: ClientCertificates,
+    /// Whether the handshake says whose certificates are taken.
+    pub certificate_hints: bool,
     /// Names and addresses it answers to, lower case, without port. Another Host or SNI gets 421.
     pub hostnames: Vec<String>,
     /// Certificate chain and key from outside (a public CA), PEM. Absent: from our own CA.
@@ -48,6 +50,8 @@ pub struct ListenerFile {
     pub address: String,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub client_certificates: Option<ClientCertificates>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate_hints: Option<bool>,
     #[serde(default)]
     pub hostnames: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -83,6 +87,9 @@ impl ListenerFile {
         if self.serves == Serves::Admin && mode == ClientCertificates::None {
             fault("the admin listener needs client_certificates = \"optional\" or \"required\"".to_owned());
         }
+        if mode == ClientCertificates::None && self.certificate_hints.is_some() {
+            fault("certificate_hints is of no use where no client certificate is asked for".to_owned());
+        }
         if self.serves != Serves::Pki && self.hostnames.is_empty() {
             fault("hostnames must name at least one host, as clients will write it in their URLs".to_owned());
         }
@@ -97,6 +104,7 @@ impl ListenerFile {
             serves: self.serves,
             address: address.ok()?,
             client_certificates: mode,
+            certificate_hints: self.certificate_hints.unwrap_or(true),
             hostnames,
             certificate: self.certificate.map(|path| data.join(path)),
             key: self.key.map(|path| data.join(path)),

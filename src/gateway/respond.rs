@@ -247,6 +247,7 @@ fn of_refused(refused: &failure::Refusal, asked: &Asked) -> Refusal {
         RefusalKind::Conflict => (StatusCode::CONFLICT, "Conflict"),
         RefusalKind::Forbidden => (StatusCode::FORBIDDEN, "Forbidden"),
         RefusalKind::Unauthorized => (StatusCode::UNAUTHORIZED, "Unauthorized"),
+        RefusalKind::TooMany => (StatusCode::TOO_MANY_REQUESTS, "Too Many Requests"),
     };
     let lines = std::iter::once(&refused.message).chain(&refused.details).map(String::as_str);
     let mut refusal = Refusal::new(status, refused.code, message, lines.collect::<Vec<_>>().join(" "));

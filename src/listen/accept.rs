@@ -216,7 +216,15 @@ async fn connection<H: Handler>(shared: Arc<Shared<H>>, place: Place<H>, stream:
         () = shared.draining.cancelled() => return,
         accepted = tokio::time::timeout(shared.limits.handshake_timeout, acceptor.accept(stream)) => match accepted {
             Ok(Ok(stream)) => stream,
-            Ok(Err(error)) => return handshake_failed(&shared.listener, source, &error.to_string()),
+            Ok(Err(error)) => {
+                let cause = error.get_ref().and_then(|cause| cause.downcast_ref::<rustls::Error>());
+                if matches!(cause, Some(rustls::Error::NoCertificatesPresented)) {
+                    // After a change of authorities: clients that choose by the hints, and found none of theirs.
+                    counter!("portcullis_certificates_missing_total", "listener" => shared.listener.config.name.clone())
+                        .increment(1);
+                }
+                return handshake_failed(&shared.listener, source, &error.to_string());
+            }
             Err(_) => return handshake_failed(&shared.listener, source, "the handshake took too long"),
         },
     };

@@ -6,10 +6,12 @@ use rustls::crypto::CryptoProvider;
 use rustls::crypto::aws_lc_rs;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::NoServerSessionStorage;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::time_provider::TimeProvider;
 use rustls::{ServerConfig, sign::CertifiedKey};
 use zeroize::Zeroizing;
 
+use super::silent_hints::SilentHints;
 use super::verifier::{ClientVerifier, Grace, TrustAnchors};
 use crate::clock::Clock;
 use crate::config::ClientCertificates;
@@ -28,6 +30,8 @@ pub struct TlsSettings<'a> {
     pub mode: ClientCertificates,
     pub identity: &'a ServerIdentity,
     pub anchors: &'a TrustAnchors,
+    /// Whether the request for a certificate names the anchors.
+    pub hints: bool,
     /// Where the anchors of partners are, on a listener that takes them.
     pub foreign: Option<Arc<Snapshot>>,
     /// How long after its end a certificate may come to renew itself.
@@ -47,12 +51,10 @@ pub fn server_config(settings: &TlsSettings<'_>) -> Result<ServerConfig, Fault> 
     let mut config = match settings.mode {
         ClientCertificates::None => builder.with_no_client_auth().with_cert_resolver(resolver),
         ClientCertificates::Optional => {
-            let verifier = verifier(settings, false, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
+            builder.with_client_cert_verifier(verifier(settings, false, provider)?).with_cert_resolver(resolver)
         }
         ClientCertificates::Required => {
-            let verifier = verifier(settings, true, provider)?;
-            builder.with_client_cert_verifier(Arc::new(verifier)).with_cert_resolver(resolver)
+            builder.with_client_cert_verifier(verifier(settings, true, provider)?).with_cert_resolver(resolver)
         }
     };
     config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
@@ -70,12 +72,16 @@ fn verifier(
     settings: &TlsSettings<'_>,
     mandatory: bool,
     provider: Arc<CryptoProvider>,
-) -> Result<ClientVerifier, Fault> {
+) -> Result<Arc<dyn ClientCertVerifier>, Fault> {
     let verifier = ClientVerifier::new(settings.anchors.clone(), mandatory, provider)?;
     let verifier = verifier.with_grace(Arc::clone(&settings.grace));
-    Ok(match &settings.foreign {
+    let verifier = Arc::new(match &settings.foreign {
         Some(snapshot) => verifier.with_foreign(Arc::clone(snapshot)),
         None => verifier,
+    });
+    Ok(match settings.hints {
+        true => verifier,
+        false => Arc::new(SilentHints(verifier)),
     })
 }
 

@@ -255,7 +255,11 @@ impl Fixture {
         };
         certificate::insert_reserved(&mut tx, &reservation, self.now()).await.unwrap();
         let thumbprint = presented.certificate.thumbprint.to_string();
-        assert!(certificate::mark_issued(&mut tx, &row.0, &row.1, &issued.der, &thumbprint, self.now()).await.unwrap());
+        assert!(
+            certificate::mark_issued(&mut tx, &row.0, &row.1, b"tbs", &issued.der, &thumbprint, self.now())
+                .await
+                .unwrap()
+        );
         tx.commit().await.unwrap();
         self.oauth.snapshot.catch_up(&self.oauth.store).await.unwrap();
         Certificate { presented, row }

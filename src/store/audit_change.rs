@@ -86,3 +86,9 @@ pub async fn list(from: impl Read, filter: &AuditChangeFilter) -> Result<Vec<Aud
     query.push(" OFFSET ").push_bind(filter.page.offset());
     from.rows(query.build_query_as()).await
 }
+
+/// When the newest change was recorded, in milliseconds.
+pub async fn newest_at(from: impl Read) -> Result<Option<i64>, Fault> {
+    let row: Option<(Option<i64>,)> = from.row(sqlx::query_as("SELECT MAX(at) FROM audit_changes")).await?;
+    Ok(row.and_then(|(at,)| at))
+}

@@ -141,6 +141,7 @@ macro_rules! select {
 }
 
 pub mod search;
+pub mod shared_key;
 
 /// The certificate with this issuer and serial.
 pub async fn get(from: impl Read, issuer_key_id: &str, serial: &str) -> Result<Option<CertificateRow>, Fault> {
@@ -169,6 +170,13 @@ pub async fn der(from: impl Read, issuer_key_id: &str, serial: &str) -> Result<O
     let select = sqlx::query_as("SELECT der FROM certificates WHERE issuer_key_id = $1 AND serial = $2");
     let row: Option<(Option<Vec<u8>>,)> = from.row(select.bind(issuer_key_id).bind(serial)).await?;
     Ok(row.and_then(|(der,)| der))
+}
+
+/// The octets that a certificate was reserved for; absent for those of the first release.
+pub async fn tbs(from: impl Read, issuer_key_id: &str, serial: &str) -> Result<Option<Vec<u8>>, Fault> {
+    let select = sqlx::query_as("SELECT tbs FROM certificates WHERE issuer_key_id = $1 AND serial = $2");
+    let row: Option<(Option<Vec<u8>>,)> = from.row(select.bind(issuer_key_id).bind(serial)).await?;
+    Ok(row.and_then(|(tbs,)| tbs))
 }
 
 /// Certificates, newest first.
@@ -259,23 +267,26 @@ pub async fn insert_reserved(tx: &mut Tx, reservation: &Reservation, now: UnixSe
     tx.changed(ChangeKind::Certificate, &change_key(&reservation.issuer_key_id, &reservation.serial), now).await
 }
 
-/// Puts the signed certificate in force. `false` when the row is not (or no longer) reserved: then it must not be handed out.
+/// Puts the signed certificate in force. `false` when the row is not (or no longer) reserved, or was reserved for other octets
+/// than `tbs`: then it must not be handed out.
 pub async fn mark_issued(
     tx: &mut Tx,
     issuer_key_id: &str,
     serial: &str,
+    tbs: &[u8],
     der: &[u8],
     thumbprint: &str,
     now: UnixSeconds,
 ) -> Result<bool, Fault> {
     let done = sqlx::query(
         "UPDATE certificates SET state = 'issued', der = $3, thumbprint = $4
-         WHERE issuer_key_id = $1 AND serial = $2 AND state = 'reserved'",
+         WHERE issuer_key_id = $1 AND serial = $2 AND state = 'reserved' AND tbs = $5",
     )
     .bind(issuer_key_id)
     .bind(serial)
     .bind(der)
     .bind(thumbprint)
+    .bind(tbs)
     .execute(tx.connection())
     .await?;
     if done.rows_affected() == 0 {

@@ -44,7 +44,8 @@ class Whole(unittest.TestCase):
         fields = re.findall(r"^    pub (\w+): ", text_of("src/config/file.rs"), re.MULTILINE)
         listener = text_of("src/config/listener.rs").partition("pub struct ListenerFile {")[2].partition("}")[0]
         fields += re.findall(r"pub (\w+): ", listener)
-        tables = {"listener", "oauth", "pki", "limits", "audit", "log", "rate", "burst"}
+        fields += re.findall(r"^    pub (\w+): Option", text_of("src/config/expiry.rs"), re.MULTILINE)
+        tables = {"listener", "oauth", "pki", "limits", "audit", "expiry", "log", "rate", "burst"}
         self.assert_documented(set(fields) - tables, "docs/configuration.md")
 
     def test_every_code_is_documented(self):

@@ -138,8 +138,10 @@ class Keytool(Invited):
         for kind in KINDS:
             with self.subTest(kind=kind):
                 folder = self.folder(f"java-{kind}")
-                done = self.paste(self.invite("keytool", "--key-algorithm", kind), folder)
-                self.assertEqual(0, done.returncode, done.stdout + done.stderr)
+                text = self.invite("keytool", "--key-algorithm", kind)
+                for _ in ("once", "and by mistake again"):
+                    done = self.paste(text, folder)
+                    self.assertEqual(0, done.returncode, done.stdout + done.stderr)
                 store = folder / "acme-orders.p12"
                 listed = must_run("keytool", "-list", "-v", "-keystore", store, "-storepass:file", "acme-orders.p12.password", cwd=folder)
                 self.assertIn("PrivateKeyEntry", listed)

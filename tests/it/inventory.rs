@@ -2,7 +2,13 @@
 
 use std::time::Duration;
 
-use crate::harness::{Gateway, Http, Identity, Method, Session, SessionOptions, borrowed, new_certificate};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::harness::{
+    Gateway, GatewayOptions, Http, Identity, Method, Partner, Session, SessionOptions, Upstream, borrowed,
+    new_certificate,
+};
 
 /// The objects of an admin list, page by page.
 async fn list(admin: &mut Session, path: &str) -> Vec<serde_json::Value> {
@@ -130,4 +136,114 @@ async fn a_restart_keeps_what_was_seen() {
     let gateway = gateway.restart().await;
     let certificate = gateway.admin().await.get(&format!("/v1/certificates/{}", acme.serial), &[]).await.json();
     assert_eq!(certificate["last_seen_at"], gateway.clock.now().0);
+}
+
+/// Settings with a webhook to `url`, whose secret lies in `folder`.
+fn webhook(url: String, folder: &std::path::Path) -> GatewayOptions {
+    use std::os::unix::fs::PermissionsExt;
+    let secret = folder.join("webhook");
+    std::fs::write(&secret, "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    std::fs::set_permissions(&secret, std::fs::Permissions::from_mode(0o600)).unwrap();
+    GatewayOptions::default().configure(move |config| {
+        config.expiry.webhook_url = Some(url.clone());
+        config.expiry.webhook_secret_file = Some(secret.clone());
+    })
+}
+
+/// What was told of a client: id and threshold.
+fn told(upstream: &Upstream, client: &str) -> Vec<(String, i64)> {
+    let mut told = Vec::new();
+    for message in upstream.seen() {
+        let body: serde_json::Value = serde_json::from_slice(&message.body).unwrap();
+        assert_eq!(body["type"], "expiry.notice");
+        let items = body["data"]["items"].as_array().unwrap();
+        told.extend(
+            items
+                .iter()
+                .filter(|item| item["client"] == client)
+                .map(|item| (item["id"].as_str().unwrap().to_owned(), item["threshold_days"].as_i64().unwrap())),
+        );
+    }
+    told
+}
+
+const DAY: u64 = 86_400;
+
+#[tokio::test]
+async fn what_ends_is_told_once_at_each_distance_if_it_is_in_use() {
+    let (upstream, folder) = (Upstream::start().await, tempfile::tempdir().unwrap());
+    let gateway = Gateway::start_with(webhook(format!("http://{}/hook", upstream.address), folder.path())).await;
+    let acme = gateway.acme();
+    let unused = Identity::issue(&gateway, new_certificate("acme-orders")).await.serial();
+    gateway.app.expiry.look().await.unwrap();
+    assert!(told(&upstream, "acme-orders").is_empty(), "90 days are time enough");
+    let mut expected = Vec::new();
+    for (days, threshold) in [(61, 30), (15, 14), (8, 7)] {
+        gateway.advance(Duration::from_secs(days * DAY));
+        let (mut session, headers) = acme.prepare(&gateway, Method::Certificate, Http::One).await;
+        assert_eq!(session.get(&acme.path, &borrowed(&headers)).await.status, 200);
+        gateway.app.sightings.flush().await.unwrap();
+        gateway.app.expiry.look().await.unwrap();
+        gateway.app.expiry.look().await.unwrap();
+        expected.push(threshold);
+        let told = told(&upstream, "acme-orders");
+        assert!(told.iter().all(|(id, _)| id.ends_with(&acme.serial)), "{told:?}");
+        assert_eq!(told.iter().map(|(_, threshold)| *threshold).collect::<Vec<_>>(), expected, "once each");
+    }
+    // Signed as Standard Webhooks has it.
+    let message = upstream.seen().pop().unwrap();
+    let (id, at) = (message.header("webhook-id").unwrap(), message.header("webhook-timestamp").unwrap());
+    let secret = STANDARD.decode("MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw").unwrap();
+    let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, &secret);
+    let signed = [format!("{id}.{at}.").as_bytes(), &message.body].concat();
+    let signature = STANDARD.encode(aws_lc_rs::hmac::sign(&key, &signed).as_ref());
+    assert_eq!(message.header("webhook-signature").unwrap(), format!("v1,{signature}"));
+
+    // The report says the same, and more when it is asked.
+    let admin = Identity::issue(&gateway, new_certificate("portcullis-admin")).await;
+    let options = SessionOptions { identity: Some(admin), ..Default::default() };
+    let mut admin = Session::open(&gateway, "admin", options).await.unwrap();
+    let of_acme = |items: Vec<serde_json::Value>| -> Vec<String> {
+        let certificates =
+            items.into_iter().filter(|item| item["client"] == "acme-orders" && item["kind"] == "client-certificate");
+        certificates.map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    };
+    assert!(list(&mut admin, "/v1/shared-keys").await.is_empty());
+    let used = of_acme(list(&mut admin, "/v1/expiry").await);
+    assert!(used.len() == 1 && used[0].ends_with(&acme.serial), "{used:?}");
+    let all = of_acme(list(&mut admin, "/v1/expiry?unused=true").await);
+    assert!(all.iter().any(|id| id.ends_with(&unused)), "{all:?}");
+    let own: Vec<String> = list(&mut admin, "/v1/expiry?within_seconds=864000000")
+        .await
+        .into_iter()
+        .filter(|item| item["client"].is_null())
+        .map(|item| item["kind"].as_str().unwrap().to_owned())
+        .collect();
+    for kind in ["root", "issuing", "server-issuing", "crl", "server-certificate"] {
+        assert!(own.iter().any(|own| own == kind), "{kind} not in {own:?}");
+    }
+}
+
+#[tokio::test]
+async fn what_nobody_took_is_told_again_after_a_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    // Nobody listens there yet: the port is taken from a listener that is gone.
+    let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let gateway = Gateway::start_with(webhook(format!("http://{free}/hook"), folder.path())).await;
+    let key = portcullis::registry::api_key::NewApiKey {
+        client: "acme-orders".to_owned(),
+        expiry: Some(portcullis::registry::Expiry::After(6 * DAY as i64)),
+        ..Default::default()
+    };
+    let key = Partner::new_key(&gateway, key).await;
+    let acme = gateway.acme();
+    let mut session = gateway.session().await;
+    assert_eq!(session.get(&acme.path, &[("x-api-key", &key)]).await.status, 200);
+    gateway.app.sightings.flush().await.unwrap();
+    assert!(gateway.app.expiry.look().await.is_err(), "the key ends within a week, and nobody takes the message");
+    let upstream = Upstream::start_at(free).await;
+    drop(session);
+    let gateway = gateway.restart().await;
+    gateway.app.expiry.look().await.unwrap();
+    assert_eq!(told(&upstream, "acme-orders").iter().map(|(_, threshold)| *threshold).collect::<Vec<_>>(), [7]);
 }

@@ -8,7 +8,8 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject;
 
 use crate::harness::{
-    Gateway, Hints, Http, Identity, Session, SessionOptions, connect_tls, new_certificate, tls_config_trusting,
+    Gateway, GatewayOptions, Hints, Http, Identity, Session, SessionOptions, connect_tls, new_certificate,
+    tls_config_trusting,
 };
 
 async fn rotate(gateway: &Gateway, kind: IssuerKind, to: IssuerState, force: bool) -> Rotation {
@@ -37,6 +38,20 @@ async fn hints(gateway: &Gateway) -> Vec<Vec<u8>> {
     let options = SessionOptions { tls: Some(seen.config(gateway)), ..SessionOptions::default() };
     drop(connect_tls(gateway, "gateway", &options).await.unwrap());
     seen.names()
+}
+
+#[tokio::test]
+async fn a_listener_can_ask_for_certificates_without_saying_whose() {
+    let options = GatewayOptions::default().configure(|config| {
+        for listener in &mut config.listeners {
+            listener.certificate_hints = false;
+        }
+    });
+    let gateway = Gateway::start_with(options).await;
+    assert!(hints(&gateway).await.is_empty());
+    let acme = gateway.acme();
+    let mut session = gateway.session_with(with(&acme.identity, Http::Two)).await;
+    assert_eq!(session.status(&acme.path, &[]).await, 200);
 }
 
 fn roots(pem: &str) -> RootCertStore {
@@ -76,6 +91,19 @@ async fn old_and_new_chains_are_let_in_while_both_are_trusted() {
     }
     assert_eq!(kept.status(&acme.path, &[]).await, 200, "a connection outlives the change");
     assert_eq!(hints(&gateway).await, both);
+
+    // Whoever was last seen with the new chain goes on without the old one.
+    gateway.clock.advance(std::time::Duration::from_secs(5));
+    let mut session = gateway.session_with(with(&new, Http::One)).await;
+    assert_eq!(session.status(&acme.path, &[]).await, 200);
+    gateway.app.sightings.flush().await.unwrap();
+    let dry = Rotate { kind: IssuerKind::Issuing, to: None, dry_run: true, force: false, brought: Brought::default() };
+    let dry = gateway.authority().rotate(dry, &Actor::local()).await.unwrap();
+    let moved = dry.clients.iter().find(|client| client.client == acme.client_id).unwrap();
+    assert!(!moved.would_break && moved.replacement_last_seen_at == Some(gateway.clock.now().0), "{moved:?}");
+    let chain = pki::CaCertificate::parse(&old.chain[1]).unwrap().key_id.map(|id| id.to_string());
+    assert_eq!((&moved.last_seen_chain, moved.last_seen_from.as_deref()), (&chain, Some("127.0.0.1")), "{moved:?}");
+    assert!(dry.clients[0].would_break, "the administrator has the old one alone: {dry:?}");
 
     // Forced: the old one goes although it is in use.
     let removed = rotate(&gateway, IssuerKind::Issuing, IssuerState::Removed, true).await;

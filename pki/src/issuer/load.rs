@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use time::{Duration, OffsetDateTime};
 
-use super::Issuer;
 use super::prepare::{Contents, whole_seconds};
+use super::{Issuer, Linted};
 use crate::certificate;
 use crate::distribution_points::DistributionPoints;
 use crate::error::Error;
@@ -79,7 +79,8 @@ impl Issuer {
             urls: &DistributionPoints::default(),
         };
         let chains = || {
-            let probe = self.sign(self.lay_out(&profile, &contents, now)?)?;
+            // It names nobody, lives a second and is dropped here: of what the lint asks, it has nothing.
+            let probe = self.sign_linted(Linted(self.lay_out(&profile, &contents, now)?))?;
             let (authority, probe) = (certificate::parse(&self.der)?, certificate::parse(&probe.der)?);
             probe.verify_signature(Some(authority.public_key())).map_err(|_| Error::Crypto("checking the probe"))
         };

@@ -27,8 +27,8 @@ const MIN_SERIAL_OCTETS: usize = 8;
 
 /// A certificate that is checked and laid out, but not signed.
 ///
-/// Between [`Issuer::prepare`] and [`Issuer::sign`] belongs the durable record of the serial number: after a crash the register
-/// then knows every certificate that may exist, and can revoke it.
+/// Between [`Issuer::prepare`] and [`Issuer::sign`] belongs the durable record of [`Prepared::tbs_der`]: after a crash the
+/// register then knows every certificate that may exist, and can revoke it.
 ///
 /// It cannot be cloned and is used up by signing: two signatures would be two certificates with one serial number.
 #[derive(Debug)]
@@ -40,6 +40,7 @@ pub struct Prepared {
     pub(super) not_after: OffsetDateTime,
     pub(super) subject: String,
     pub(super) spki_fingerprint: SpkiFingerprint,
+    pub(super) profile: Profile,
     pub(super) tbs: Vec<u8>,
     pub(super) signature_algorithm: Vec<u8>,
 }
@@ -153,6 +154,7 @@ impl Issuer {
             not_after: validity.not_after,
             subject,
             spki_fingerprint: contents.public_key.fingerprint(),
+            profile: profile.clone(),
             tbs: layout.tbs,
             signature_algorithm: layout.signature_algorithm,
         })

@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::Digest;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use rcgen::PublicKeyData;
 use x509_parser::asn1_rs::Tag;
@@ -13,9 +14,14 @@ use x509_parser::prelude::FromDer;
 use x509_parser::x509::SubjectPublicKeyInfo;
 
 use super::{KeyAlgorithm, rsa};
+use crate::der;
 use crate::error::Error;
 use crate::key_id::KeyId;
 use crate::thumbprint::SpkiFingerprint;
+
+/// id-ecPublicKey (RFC 5480 §2.1.1) and rsaEncryption (RFC 8017 §A.1), content octets.
+const EC_PUBLIC_KEY: &[u8] = &[0x2a, 0x86, 0x48, 0xce, 0x3d, 2, 1];
+const RSA_ENCRYPTION: &[u8] = &[0x2a, 0x86, 0x48, 0x86, 0xf7, 0x0d, 1, 1, 1];
 
 /// No accepted key is longer: RSA-8192 takes 1062 octets.
 const MAX_SPKI: usize = 2048;
@@ -75,6 +81,35 @@ impl PublicKey {
         })
     }
 
+    /// Makes it from an uncompressed point (SEC 1 §2.3.3), as tokens keep it.
+    ///
+    /// # Errors
+    /// [`Error::MalformedKey`]; as [`PublicKey::from_spki_der`].
+    pub fn from_ec_point(algorithm: KeyAlgorithm, point: &[u8]) -> Result<Self, Error> {
+        let curve: &[u8] = match algorithm {
+            KeyAlgorithm::EcdsaP256 => &[0x2a, 0x86, 0x48, 0xce, 0x3d, 3, 1, 7],
+            KeyAlgorithm::EcdsaP384 => &[0x2b, 0x81, 4, 0, 0x22],
+            _ => return Err(Error::MalformedKey("it has no point")),
+        };
+        let (kind, curve) = (der::tlv(der::OBJECT_IDENTIFIER, EC_PUBLIC_KEY), der::tlv(der::OBJECT_IDENTIFIER, curve));
+        Self::from_parts(&[kind, curve].concat(), point)
+    }
+
+    /// Makes it from modulus and exponent, each most significant octet first, as tokens keep them.
+    ///
+    /// # Errors
+    /// As [`PublicKey::from_spki_der`].
+    pub fn from_rsa_numbers(modulus: &[u8], exponent: &[u8]) -> Result<Self, Error> {
+        let (kind, none) = (der::tlv(der::OBJECT_IDENTIFIER, RSA_ENCRYPTION), der::tlv(der::NULL, &[]));
+        let numbers = [der::unsigned_integer(modulus), der::unsigned_integer(exponent)].concat();
+        Self::from_parts(&[kind, none].concat(), &der::tlv(der::SEQUENCE, &numbers))
+    }
+
+    fn from_parts(algorithm: &[u8], key: &[u8]) -> Result<Self, Error> {
+        let (algorithm, key) = (der::tlv(der::SEQUENCE, algorithm), der::tlv(der::BIT_STRING, &[&[0], key].concat()));
+        Self::from_spki_der(&der::tlv(der::SEQUENCE, &[algorithm, key].concat()))
+    }
+
     /// Its kind.
     pub fn algorithm(&self) -> KeyAlgorithm {
         self.algorithm
@@ -108,6 +143,16 @@ impl PublicKey {
         signature: &[u8],
     ) -> bool {
         signature::UnparsedPublicKey::new(algorithm, self.rcgen.der_bytes()).verify(message, signature).is_ok()
+    }
+
+    /// The same, where only the message's hash is at hand.
+    pub(crate) fn verify_digest(
+        &self,
+        algorithm: &'static dyn VerificationAlgorithm,
+        digest: &Digest,
+        signature: &[u8],
+    ) -> bool {
+        signature::UnparsedPublicKey::new(algorithm, self.rcgen.der_bytes()).verify_digest(digest, signature).is_ok()
     }
 
     pub(crate) fn for_rcgen(&self) -> &rcgen::SubjectPublicKeyInfo {

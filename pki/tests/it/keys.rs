@@ -1,4 +1,4 @@
-use pki::{Error, KeyAlgorithm, PrivateKey, pem_certificates, pkcs12};
+use pki::{Error, KeyAlgorithm, PrivateKey, PublicKey, ecdsa_signature_der, pem_certificates, pkcs12};
 
 use crate::harness::{Hierarchy, Openssl, code, key};
 
@@ -132,4 +132,32 @@ fn bundles_are_read_whole_or_not_at_all() {
     assert_eq!(code(pem_certificates(&vec![b'\n'; 1024 * 1024 + 1])), "too_large");
     let many = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n".repeat(1001);
     assert_eq!(code(pem_certificates(many.as_bytes())), "too_large");
+}
+
+#[test]
+fn public_keys_are_made_from_the_parts_that_tokens_keep() {
+    for (algorithm, head) in [(KeyAlgorithm::EcdsaP256, 26), (KeyAlgorithm::EcdsaP384, 23)] {
+        let key = key(algorithm);
+        let point = &key.public_key().spki_der()[head..];
+        assert_eq!(point[0], 4, "an uncompressed point");
+        assert_eq!(&PublicKey::from_ec_point(algorithm, point).unwrap(), key.public_key());
+        assert_eq!(code(PublicKey::from_ec_point(algorithm, &point[1..])), "weak_key");
+    }
+    assert_eq!(code(PublicKey::from_ec_point(KeyAlgorithm::Rsa2048, &[4])), "malformed_key");
+    let rsa = key(KeyAlgorithm::Rsa2048);
+    // SEQUENCE { SEQUENCE { OID, NULL }, BIT STRING { SEQUENCE { INTEGER (00 and 256 octets), INTEGER 65537 } } }
+    let modulus = &rsa.public_key().spki_der()[33..33 + 256];
+    let made = PublicKey::from_rsa_numbers(modulus, &[1, 0, 1]).unwrap();
+    assert_eq!(&made, rsa.public_key());
+    assert_eq!(&PublicKey::from_rsa_numbers(&[&[0, 0], modulus].concat(), &[0, 1, 0, 1]).unwrap(), rsa.public_key());
+}
+
+#[test]
+fn signatures_of_tokens_become_der() {
+    let mut raw = [0; 64];
+    (raw[31], raw[32]) = (1, 0x80);
+    let der = ecdsa_signature_der(&raw).unwrap();
+    assert_eq!(der[..7], [0x30, 38, 2, 1, 1, 2, 33]);
+    assert_eq!(der[7..9], [0, 0x80]);
+    assert_eq!(code(ecdsa_signature_der(&raw[1..])), "signer_failed");
 }

@@ -23,6 +23,8 @@ mod identifiers;
 mod keys;
 /// What each kind of certificate says, extension by extension.
 mod leaves;
+/// The last look before a certificate is signed.
+mod lint;
 /// Statements about all inputs, tried on random ones.
 mod properties;
 /// Revocation lists read back: OpenSSL's, ours, and damaged ones.

@@ -112,7 +112,7 @@ macro_rules! rsa {
             openssl: concat!("-newkey rsa:", $bits, " -sha256"),
             keytool: concat!("-keyalg RSA -keysize ", $bits),
             powershell: Some((
-                concat!("[Security.Cryptography.RSA]::Create(); $key.KeySize = ", $bits),
+                concat!("[Security.Cryptography.RSA]::Create(", $bits, ")"),
                 "'CN={{SUBJECT}}', $key, ([Security.Cryptography.HashAlgorithmName]::SHA256), \
                  ([Security.Cryptography.RSASignaturePadding]::Pkcs1)",
                 "Security.Cryptography.X509Certificates.RSACertificateExtensions",

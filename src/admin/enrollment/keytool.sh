@@ -14,7 +14,10 @@ if [ ! -e '{{NAME}}.p12' ]; then
     keystore -genkeypair -alias '{{ALIAS}}' {{KEYTOOL_KEY}} -dname 'CN={{SUBJECT}}'
     keystore -importcert -noprompt -alias portcullis-root -file portcullis-ca.pem
 fi
+# Until the certificate is there, the key has one that it signed itself.
+if [ "$(keystore -list -rfc -alias '{{ALIAS}}' | grep -c 'BEGIN CERTIFICATE')" = 1 ]; then
 keystore -certreq -alias '{{ALIAS}}' -file '{{NAME}}.csr'
 {{SEND}}keystore -importcert -noprompt -alias '{{ALIAS}}' -file '{{NAME}}.crt'
+fi
 echo 'The key and the certificate are in {{NAME}}.p12, its password is in {{NAME}}.p12.password.'
 )

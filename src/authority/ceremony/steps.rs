@@ -238,7 +238,7 @@ fn one_certificate(path: &Path, bytes: &[u8]) -> Result<Vec<u8>, Failure> {
     let mut certificates = pki::pem_certificates(bytes).map_err(refused)?;
     match (certificates.pop(), certificates.is_empty()) {
         (Some(one), true) => {
-            CaCertificate::parse(&one).map_err(caller)?;
+            CaCertificate::of_any_use(&one).map_err(caller)?;
             Ok(one)
         }
         _ => {

@@ -1,17 +1,18 @@
 //! The beginning of an installation whose root key is elsewhere: the keys of the issuing authorities are made here, a ceremony
 //! certifies them, and then they are taken up.
 
-use pki::{AuthorityName, KeyAlgorithm, PrivateKey, Profile, ProfileKind, SpkiFingerprint};
+use pki::{AuthorityName, KeyAlgorithm, Profile, ProfileKind, Signer, SpkiFingerprint};
 
-use super::super::keys::write_whole;
+use super::super::keys::{LocatedKey, write_whole};
 use super::super::offline_root::OfflineRoot;
 use super::{
-    Authority, ISSUING_KEY, Initialised, IssuerKind, KeyDirectory, MARKER, Names, SERVER_ISSUING_KEY, instant, key,
-    names_of, off_thread, refused, row, standing_root,
+    Authority, AuthoritySettings, ISSUING_KEY, Initialised, IssuerKind, KeyDirectory, MARKER, Names,
+    SERVER_ISSUING_KEY, instant, key, names_of, off_thread, refused, row, standing_root,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
+use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store};
 
 /// Stands in the keys folder while the requests are out.
@@ -69,13 +70,13 @@ impl Authority {
         }
         let issuing = key(keys, &lock, ISSUING_KEY, KeyAlgorithm::EcdsaP256).await?;
         let server_issuing = key(keys, &lock, SERVER_ISSUING_KEY, KeyAlgorithm::EcdsaP256).await?;
-        let request = |key: &PrivateKey, name: AuthorityName| -> Result<AuthorityRequest, Failure> {
+        let request = |key: &dyn Signer, name: AuthorityName| -> Result<AuthorityRequest, Failure> {
             let der = pki::authority_request(key, &name).map_err(refused)?;
             Ok(AuthorityRequest { pem: pki::pem_request(&der), spki_sha256: key.public_key().fingerprint() })
         };
         Ok(AuthorityRequests {
-            issuing: request(&issuing, names_of(names, ProfileKind::Issuing))?,
-            server_issuing: request(&server_issuing, names_of(names, ProfileKind::ServerIssuing))?,
+            issuing: request(&issuing.signer, names_of(names, ProfileKind::Issuing))?,
+            server_issuing: request(&server_issuing.signer, names_of(names, ProfileKind::ServerIssuing))?,
         })
     }
 
@@ -88,6 +89,7 @@ impl Authority {
         store: &Store,
         keys: &KeyDirectory,
         certified: Certified,
+        settings: &AuthoritySettings,
         actor: &Actor,
         clock: &Clock,
     ) -> Result<Initialised, Failure> {
@@ -108,19 +110,22 @@ impl Authority {
             (IssuerKind::Issuing, ProfileKind::Issuing, ISSUING_KEY, &certified.issuing),
             (IssuerKind::ServerIssuing, ProfileKind::ServerIssuing, SERVER_ISSUING_KEY, &certified.server_issuing),
         ] {
-            let key = keys.load(name).await?;
+            let missing = || Fault::new(format!("the key {name} that waits for its certificate is gone"));
+            let LocatedKey { location, signer } = keys.located(name).await?.ok_or_else(missing)?;
             let (pem, at) = (pem.clone(), instant(now)?);
-            let issuer = off_thread("loading an authority", move || pki::Issuer::load(&pem, key, at)).await?;
+            let issuer = off_thread("loading an authority", move || pki::Issuer::load(&pem, signer, at)).await?;
             let issuer = issuer.map_err(|error| unfit(kind.as_str(), &error))?;
             check_below(&root, &issuer, profile)?;
-            below.push((issuer, kind, name));
+            below.push((issuer, kind, location));
         }
         let mut tx = store.begin().await?;
         store::issuer::insert(&mut tx, &root.row(now.0), now).await?;
-        for (issuer, kind, name) in &below {
-            store::issuer::insert(&mut tx, &row(issuer, *kind, name, 0, now), now).await?;
+        for (issuer, kind, location) in &below {
+            let row = row(issuer, *kind, location, 0, now);
+            let row = IssuerRow { crl_partitions: settings.crl_partitions_of(*kind), ..row };
+            store::issuer::insert(&mut tx, &row, now).await?;
         }
-        store::crl::save(&mut tx, &root.list).await?;
+        store::crl::save_whole(&mut tx, &root.list, now).await?;
         let detail = serde_json::json!({
             "root": root.key_id, "root_key": "offline",
             "below": below.iter().map(|(issuer, ..)| issuer.key_id().to_string()).collect::<Vec<_>>(),

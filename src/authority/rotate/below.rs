@@ -1,10 +1,10 @@
 //! The next generation of an authority below the root.
 
-use pki::{AuthorityName, CaCertificate, KeyAlgorithm, PrivateKey, Profile, ProfileKind};
+use pki::{AuthorityName, CaCertificate, KeyAlgorithm, KeyId, Profile, ProfileKind};
 
 use super::super::{Authority, IssuerKind, IssuerState, off_thread, random_serial, refused};
 use super::root::RootKey;
-use crate::authority::keys::KeyDirectoryLock;
+use crate::authority::keys::{KeyDirectoryLock, LocatedKey};
 use crate::failure::{Failure, Refusal};
 use crate::registry::Actor;
 use crate::store;
@@ -32,10 +32,10 @@ impl Authority {
         let lock = self.inner.keys.lock()?;
         let issuers = self.inner.issuers();
         let now = self.now()?;
-        let (issuer, file) = match brought {
+        let (issuer, location) = match brought {
             Some(pem) => self.take_certificate(kind, pem).await?,
             None => {
-                let (key, file) = self.waiting_key(&lock, kind).await?;
+                let LocatedKey { location, signer: key } = self.waiting_key(&lock, kind).await?;
                 let old = match kind {
                     IssuerKind::ServerIssuing => issuers.server_issuing(),
                     _ => issuers.issuing(),
@@ -54,10 +54,10 @@ impl Authority {
                 let issuer = off_thread("making an authority", move || {
                     pki::Issuer::subordinate(&root, &Profile::builtin(profile(kind)), name, key, serial, &points, now)
                 });
-                (issuer.await?.map_err(refused)?, file)
+                (issuer.await?.map_err(refused)?, location)
             }
         };
-        let row = self.row(&issuer, kind, Some(file));
+        let row = self.row(&issuer, kind, Some(location));
         self.write_prepared(&row, &[], None, actor).await?;
         Ok(Prepared::Certified(Box::new(row)))
     }
@@ -71,18 +71,18 @@ impl Authority {
             let message = "Give the one certificate of the new authority, without its chain.";
             return Err(Refusal::invalid("malformed_pem", message).into());
         };
-        let read = CaCertificate::parse(&der).map_err(unfit)?;
+        let read = CaCertificate::of_any_use(&der).map_err(unfit)?;
         let key_id = read.key_id.map(|id| id.to_string()).unwrap_or_default();
         if store::issuer::get(&self.inner.store, &key_id).await?.is_some() {
             let message = format!("{} is known already: a key serves one authority once.", read.subject);
             return Err(Refusal::conflict("already_prepared", message).into());
         }
         let file = key_file(kind, &key_id);
-        if !self.inner.keys.holds(&file)? {
+        let Some(LocatedKey { location, signer: key }) = self.inner.keys.located(&file).await? else {
             let message =
                 format!("The key of {} does not wait here: was the request made by another server?", read.subject);
             return Err(Refusal::not_found("key_not_here", message).into());
-        }
+        };
         let issuers = self.inner.issuers();
         let signed_by = |root: &&std::sync::Arc<super::super::issuer::Issuer>| {
             root.kind == IssuerKind::Root && root.is_trusted() && pki::is_issued_by(&der, &root.certificate_der)
@@ -91,7 +91,7 @@ impl Authority {
             let message = format!("{} was not signed by a root that is trusted here.", read.subject);
             return Err(Refusal::invalid("not_this_root", message).into());
         }
-        let (key, now) = (self.inner.keys.load(&file).await?, self.now()?);
+        let now = self.now()?;
         let issuer =
             off_thread("loading an authority", move || pki::Issuer::load(&der, key, now)).await?.map_err(unfit)?;
         let leaf = if kind == IssuerKind::ServerIssuing { ProfileKind::Server } else { ProfileKind::Client };
@@ -99,23 +99,26 @@ impl Authority {
             let message = format!("{} may not issue {leaf} certificates: is it of the other kind?", issuer.subject());
             return Err(Refusal::invalid("wrong_authority", message).into());
         }
-        Ok((issuer, file))
+        Ok((issuer, location))
     }
 
     /// The key of a generation that was begun and is no row yet, or a new one: asking twice makes one key.
-    async fn waiting_key(&self, lock: &KeyDirectoryLock, kind: IssuerKind) -> Result<(PrivateKey, String), Failure> {
+    async fn waiting_key(&self, lock: &KeyDirectoryLock, kind: IssuerKind) -> Result<LocatedKey, Failure> {
         let prefix = format!("{}-", kind.as_str());
         for file in self.inner.keys.names()? {
-            let key_id = file.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".key")).unwrap_or_default();
-            if key_id.parse::<pki::KeyId>().is_ok() && store::issuer::get(&self.inner.store, key_id).await?.is_none() {
-                return Ok((self.inner.keys.load(&file).await?, file));
+            let name = file.strip_suffix(".pkcs11").unwrap_or(&file);
+            let key_id = name.strip_prefix(&prefix).and_then(|rest| rest.strip_suffix(".key")).unwrap_or_default();
+            if key_id.parse::<KeyId>().is_ok()
+                && store::issuer::get(&self.inner.store, key_id).await?.is_none()
+                && let Some(key) = self.inner.keys.located(name).await?
+            {
+                return Ok(key);
             }
         }
         let algorithm = Profile::builtin(profile(kind)).key_algorithms().first().copied();
         let algorithm = algorithm.unwrap_or(KeyAlgorithm::EcdsaP256);
-        let key = off_thread("making a key", move || PrivateKey::generate(algorithm)).await?.map_err(refused)?;
-        let file = key_file(kind, &key.public_key().key_id().to_string());
-        Ok((self.inner.keys.create(lock, &file, key).await?, file))
+        let file = |id: &KeyId| key_file(kind, &id.to_string());
+        self.inner.keys.make_signer(lock, kind.as_str(), algorithm, file).await
     }
 
     pub(super) fn row(&self, issuer: &pki::Issuer, kind: IssuerKind, key_location: Option<String>) -> IssuerRow {
@@ -131,7 +134,7 @@ impl Authority {
             key_location,
             not_after: issuer.not_after().unix_timestamp(),
             crl_number: 0,
-            crl_partitions: 1,
+            crl_partitions: self.inner.settings.crl_partitions_of(kind),
             created_at: now.0,
         }
     }

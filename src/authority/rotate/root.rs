@@ -1,18 +1,20 @@
 //! The next root, and the bridges between it and the one before (RFC 4210 §4.4).
 
-use pki::{AuthorityName, CrlRequest, PrivateKey, Profile, ProfileKind};
+use pki::{AuthorityName, CrlRequest, KeyId, Profile, ProfileKind};
 use policies::UnixSeconds;
 
 use super::super::issuer::Issuer;
+use super::super::keys::LocatedKey;
 use super::super::offline_root::OfflineRoot;
 use super::super::publish::ROOT_CRL_LIFETIME_SECONDS;
+use super::super::token::Locator;
 use super::super::{Authority, IssuerKind, IssuerState, ROOT_KEY, off_thread, random_serial, refused};
 use super::Brought;
 use super::below::key_file;
 use crate::failure::{Failure, Refusal};
 use crate::registry::Actor;
 use crate::store;
-use crate::store::crl::CrlRow;
+use crate::store::crl::WholeList;
 use crate::store::cross_certificate::CrossCertificateRow;
 use crate::store::issuer::IssuerRow;
 
@@ -26,14 +28,15 @@ pub(super) enum RootKey {
 }
 
 impl Authority {
-    /// Opens the root's key when it lies in the keys folder: on small installations always, otherwise for as long as a ceremony
+    /// Opens the root's key when it lies in the token or in the keys folder: on small installations always, otherwise for as long as a ceremony
     /// takes.
     pub(super) async fn root_key(&self, root: &Issuer) -> Result<RootKey, Failure> {
-        let file = root.key_location.as_deref().unwrap_or(ROOT_KEY);
-        if !self.inner.keys.holds(file)? {
+        let location = root.key_location.as_deref().unwrap_or(ROOT_KEY);
+        if !Locator::is_one(location) && !self.inner.keys.holds(location)? {
             return Ok(RootKey::Elsewhere);
         }
-        let (key, certificate, now) = (self.inner.keys.load(file).await?, root.certificate_der.clone(), self.now()?);
+        let key = self.inner.keys.signer(location).await?;
+        let (certificate, now) = (root.certificate_der.clone(), self.now()?);
         let root = off_thread("loading the root", move || pki::Issuer::load(&certificate, key, now)).await?;
         Ok(RootKey::Here(Box::new(root.map_err(refused)?)))
     }
@@ -58,9 +61,9 @@ impl Authority {
         let name = AuthorityName::of(old.certificate_der()).map_err(refused)?;
         let profile = Profile::builtin(ProfileKind::Root);
         let algorithm = profile.key_algorithms().first().copied().unwrap_or(pki::KeyAlgorithm::EcdsaP384);
-        let key = off_thread("making a key", move || PrivateKey::generate(algorithm)).await?.map_err(refused)?;
-        let file = key_file(IssuerKind::Root, &key.public_key().key_id().to_string());
-        let key = self.inner.keys.create(&lock, &file, key).await?;
+        let file = |id: &KeyId| key_file(IssuerKind::Root, &id.to_string());
+        let LocatedKey { location, signer: key } =
+            self.inner.keys.make_signer(&lock, IssuerKind::Root.as_str(), algorithm, file).await?;
         let (now, settings) = (self.now()?, self.inner.settings.clone());
         let made = off_thread("making a root", move || -> Result<_, Failure> {
             let new = pki::Issuer::self_signed(&profile, name, key, random_serial()?, now).map_err(refused)?;
@@ -93,8 +96,8 @@ impl Authority {
             Ok((new, list.map_err(refused)?, bridges))
         });
         let (new, list, bridges) = made.await??;
-        let row = IssuerRow { crl_number: FIRST_LIST as i64, ..self.row(&new, IssuerKind::Root, Some(file)) };
-        let list = CrlRow {
+        let row = IssuerRow { crl_number: FIRST_LIST as i64, ..self.row(&new, IssuerKind::Root, Some(location)) };
+        let list = WholeList {
             issuer_key_id: row.key_id.clone(),
             number: FIRST_LIST as i64,
             this_update: list.this_update.unix_timestamp(),
@@ -189,7 +192,7 @@ impl Authority {
         &self,
         row: &IssuerRow,
         bridges: &[CrossCertificateRow],
-        list: Option<&CrlRow>,
+        list: Option<&WholeList>,
         actor: &Actor,
     ) -> Result<(), Failure> {
         let now = self.inner.clock.now();
@@ -199,7 +202,7 @@ impl Authority {
             store::cross_certificate::put(&mut tx, bridge, now).await?;
         }
         if let Some(list) = list {
-            store::crl::save(&mut tx, list).await?;
+            store::crl::save_whole(&mut tx, list, now).await?;
         }
         let detail = serde_json::json!({
             "kind": row.kind.as_str(), "subject": row.subject, "not_after": row.not_after,

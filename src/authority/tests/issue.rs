@@ -172,7 +172,7 @@ async fn a_reservation_that_a_crash_left_is_orphaned_and_its_idempotency_key_is_
     assert_ne!(second.certificate.id, first.certificate.id);
 
     house.authority.publish_now().await.unwrap();
-    let list = house.write("list.crl", house.authority.crl(&house.issuing().id.parse().unwrap()).unwrap());
+    let list = house.write("list.crl", house.list().await);
     let text = said(&openssl(&["crl", "-inform", "DER", "-in", &list, "-noout", "-text"]));
     assert!(text.to_lowercase().contains(&format!("serial number: {}", first.certificate.id)), "{text}");
     assert!(!text.to_lowercase().contains(&second.certificate.id), "{text}");
@@ -267,7 +267,7 @@ async fn a_server_that_lost_its_database_to_another_hands_nothing_out() {
     Authority::open(settings(), keys, store, house.snapshot.clone(), clock).await.unwrap();
     let mut tx = house.store.begin().await.unwrap();
     let issuer = house.issuing().id;
-    assert!(!store::certificate::mark_issued(&mut tx, &issuer, "4a", b"der", "cafe", NOW).await.unwrap());
+    assert!(!store::certificate::mark_issued(&mut tx, &issuer, "4a", b"tbs", b"der", "cafe", NOW).await.unwrap());
 }
 
 #[tokio::test]
@@ -281,4 +281,35 @@ async fn each_change_leaves_its_record() {
     let actions: Vec<_> = records.iter().map(|record| (record.action.as_str(), record.actor.as_str())).collect();
     assert_eq!(actions.len(), 2);
     assert!(actions.contains(&("certificate.issue", "admin")) && actions.contains(&("certificate.revoke", "admin")));
+}
+
+#[tokio::test]
+async fn issuing_unusually_fast_raises_an_alarm_and_then_stops() {
+    let house = House::new().await;
+    let settings = AuthoritySettings { issuances_per_minute: 4, ..settings() };
+    let (keys, store, clock) = (keys_in(house.path()), house.store.clone(), house.clock.clone());
+    let slow = Authority::open(settings, keys, store, house.snapshot.clone(), clock).await.unwrap();
+    for _ in 0..4 {
+        slow.issue(certificate_for("acme-orders"), &admin()).await.unwrap();
+    }
+    assert_eq!(code(slow.issue(certificate_for("acme-orders"), &admin()).await), "issuing_too_fast");
+    let filter = AuditChangeFilter { action: Some("authority.issuing-fast".into()), ..Default::default() };
+    let alarms = audit_change::list(&house.store, &filter).await.unwrap();
+    assert_eq!(alarms.len(), 2, "at half, and at the end");
+    assert!(alarms.iter().any(|alarm| alarm.detail.contains(r#""stopped":true"#)));
+    // Nothing was reserved for what was refused, the gate's own certificates go on, and a minute mends it.
+    assert_eq!(store::certificate::list(&house.store, &Default::default()).await.unwrap().len(), 4);
+    house.clock.advance(std::time::Duration::from_secs(60));
+    slow.issue(certificate_for("acme-orders"), &admin()).await.unwrap();
+}
+
+#[tokio::test]
+async fn the_octets_that_were_stored_are_the_octets_that_were_signed() {
+    let house = House::new().await;
+    let issued = house.issue().await;
+    let (issuer, serial) = (&issued.certificate.issuer, &issued.certificate.id);
+    let tbs = store::certificate::tbs(&house.store, issuer, serial).await.unwrap().unwrap();
+    let der = store::certificate::der(&house.store, issuer, serial).await.unwrap().unwrap();
+    // SEQUENCE with a length of two octets, then the octets that were signed.
+    assert_eq!(der[4..4 + tbs.len()], tbs);
 }

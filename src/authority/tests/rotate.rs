@@ -1,5 +1,6 @@
 use super::*;
 use crate::store::issuer::{IssuerKind, IssuerState};
+use crate::store::sighting::{SightingKind, SightingRow};
 
 impl House {
     async fn rotate(&self, order: Rotate) -> Result<Rotation, Failure> {
@@ -15,22 +16,24 @@ impl House {
     }
 
     fn states(&self, kind: &str) -> Vec<&'static str> {
-        self.authority.issuers().into_iter().filter(|issuer| issuer.kind == kind).map(|issuer| issuer.state).collect()
+        let of_kind = self.authority.issuers().into_iter().filter(|issuer| issuer.kind == kind);
+        let mut states: Vec<_> = of_kind.map(|issuer| issuer.state).collect();
+        // Those of one second stand in the order of their ids.
+        states.sort_unstable();
+        states
     }
 
     async fn see(&self, issued: &Issued, at: i64) {
+        let row = SightingRow {
+            kind: SightingKind::Certificate,
+            id: format!("{}/{}", issued.certificate.issuer, issued.certificate.id),
+            last_seen_at: at,
+            source: "203.0.113.7".into(),
+            route: None,
+            chain: Some(issued.certificate.issuer.clone()),
+        };
         let mut tx = self.store.begin().await.unwrap();
-        sqlx::query(
-            "INSERT INTO credential_sightings (kind, id, last_seen_at, source, route, chain)
-             VALUES ('certificate', $1, $2, '203.0.113.7', NULL, $3)
-             ON CONFLICT (kind, id) DO UPDATE SET last_seen_at = excluded.last_seen_at",
-        )
-        .bind(format!("{}/{}", issued.certificate.issuer, issued.certificate.id))
-        .bind(at)
-        .bind(&issued.certificate.issuer)
-        .execute(tx.connection())
-        .await
-        .unwrap();
+        store::sighting::put_all(&mut tx, &[row]).await.unwrap();
         tx.commit().await.unwrap();
     }
 
@@ -80,7 +83,7 @@ async fn an_issuing_authority_is_followed_step_by_step() {
     assert_eq!((house.states("issuing"), house.anchors()), (vec!["active", "trusted"], (1, 2)));
 
     assert_eq!(steps(&house.step(IssuerKind::Issuing).await), ["activate"]);
-    assert_eq!((house.states("issuing"), house.anchors()), (vec!["retiring", "active"], (1, 2)));
+    assert_eq!((house.states("issuing"), house.anchors()), (vec!["active", "retiring"], (1, 2)));
     let new = house.issue().await;
     assert_ne!(new.certificate.issuer, old.certificate.issuer);
     let subjects: Vec<_> = house.authority.issuers().into_iter().map(|issuer| issuer.subject).collect();
@@ -112,7 +115,7 @@ async fn the_last_step_names_who_would_break_and_refuses() {
     assert_eq!(client.last_seen_from.as_deref(), Some("203.0.113.7"));
     assert_eq!(client.last_seen_chain.as_deref(), Some(old.certificate.issuer.as_str()));
     assert_eq!(dry.overlap_until, Some(old.certificate.not_after));
-    assert_eq!(house.states("issuing"), ["retiring", "active"], "a dry run changes nothing");
+    assert_eq!(house.states("issuing"), ["active", "retiring"], "a dry run changes nothing");
 
     match house.rotate(order(IssuerKind::Issuing)).await.unwrap_err() {
         Failure::Refused(refusal) => {
@@ -236,7 +239,7 @@ async fn without_the_roots_key_the_next_generation_waits_for_its_certificate() {
     let verified = house.verify(&house.authority.root_pem(), &new, NOW);
     assert!(verified.status.success(), "{}", said(&verified));
     let house = house.reopen().await;
-    assert_eq!(house.states("issuing"), ["retiring", "active"]);
+    assert_eq!(house.states("issuing"), ["active", "retiring"]);
     assert!(house.authority.issuers().iter().filter(|issuer| issuer.kind != "root").all(|issuer| issuer.signs));
 }
 

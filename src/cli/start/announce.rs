@@ -50,6 +50,9 @@ pub(super) fn initialised(data: &Path, foundation: &Foundation) {
     let root = foundation.authority.issuers().into_iter().find(|issuer| issuer.kind == "root");
     let data = data.display();
     let root_key = match root.and_then(|root| root.key_location) {
+        Some(uri) if uri.starts_with("pkcs11:") => {
+            "in the token, made there and not extractable, like the issuing keys".to_owned()
+        }
         Some(file) => format!("{data}/keys/{file}, encrypted: move it and a copy of the passphrase offline"),
         None => "elsewhere: it signs a new list every year (`portcullis ca ceremony sign-crl`)".to_owned(),
     };

@@ -4,7 +4,7 @@ use std::net::{IpAddr, SocketAddr};
 
 use super::{ADMIN, InitArgs, parsed};
 use crate::app::initialise::NewInstallation;
-use crate::config::{Config, canonical_hostname};
+use crate::config::{Config, Pkcs11File, canonical_hostname};
 use crate::failure::{Failure, Fault, Refusal};
 
 /// Names the identities of an installation whose gateway has no name of its own.
@@ -43,6 +43,7 @@ pub(super) fn new_installation(args: &InitArgs) -> Result<NewInstallation, Failu
         passphrase_file: passphrase_file(args)?,
         pki_url: args.pki_url.clone(),
         issuer: args.issuer.clone(),
+        pkcs11: pkcs11(args)?,
         exempt_loopback: false,
     })
 }
@@ -72,6 +73,15 @@ pub(super) fn agrees(args: &InitArgs, config: &Config) -> Result<(), Failure> {
         passphrase_file(args)?.as_ref().map(shown),
         config.passphrase_file.as_ref().map(shown),
     );
+    let (given, stands) = (pkcs11(args)?, config.pki.pkcs11.as_ref());
+    compare(
+        "--pkcs11-module",
+        given.as_ref().map(|token| shown(&token.module)),
+        stands.map(|token| shown(&token.module)),
+    );
+    compare("--pkcs11-token", given.as_ref().map(|token| token.token.clone()), stands.map(|token| token.token.clone()));
+    let pin = given.as_ref().and_then(|token| token.pin_file.as_ref());
+    compare("--pin-file", pin.map(shown), stands.and_then(|token| token.pin_file.as_ref()).map(shown));
     compare("--pki-url", args.pki_url.clone(), config.pki.public_url.clone());
     compare("--issuer", args.issuer.clone(), config.oauth.issuer.clone());
     for (name, given) in [("gateway", args.gateway), ("mtls", args.mtls), ("admin", admin(args)?), ("pki", args.pki)] {
@@ -92,6 +102,16 @@ fn admin(args: &InitArgs) -> Result<Option<SocketAddr>, Refusal> {
 
 fn passphrase_file(args: &InitArgs) -> Result<Option<std::path::PathBuf>, Fault> {
     Ok(args.passphrase_file.as_ref().map(std::path::absolute).transpose()?)
+}
+
+/// The token, with paths that hold wherever the server is started from.
+fn pkcs11(args: &InitArgs) -> Result<Option<Pkcs11File>, Fault> {
+    let (Some(module), Some(token)) = (&args.pkcs11_module, &args.pkcs11_token) else { return Ok(None) };
+    Ok(Some(Pkcs11File {
+        module: std::path::absolute(module)?,
+        token: token.clone(),
+        pin_file: args.pin_file.as_ref().map(std::path::absolute).transpose()?,
+    }))
 }
 
 fn is_address(hostname: &str) -> bool {

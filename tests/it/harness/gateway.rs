@@ -227,6 +227,7 @@ async fn make_template() -> TempDir {
         passphrase_file: None,
         pki_url: None,
         issuer: None,
+        pkcs11: None,
         exempt_loopback: true,
     };
     let config = lay_folder(folder.path(), &new).unwrap();

@@ -319,3 +319,31 @@ async fn plan(store: &Store, statement: String) -> String {
     let rows: Vec<(i64, i64, i64, String)> = sqlx::query_as(explained).fetch_all(store.readers()).await.unwrap();
     rows.into_iter().map(|(_, _, _, detail)| detail + "\n").collect()
 }
+
+/// Every certificate of this test is for one key.
+#[tokio::test]
+async fn a_key_that_two_clients_share_is_found_while_both_are_good() {
+    let certificate = |serial: &str, client: usize, revoked: bool| Certificate {
+        issuer: ISSUERS[0],
+        serial: serial.to_owned(),
+        state: CertificateState::Issued,
+        kind: CertificateKind::Client,
+        client: Some(client),
+        algorithm: ALGORITHMS[0],
+        created_at: START,
+        not_after: START + 10,
+        revoked,
+        seen: None,
+    };
+    let shared = async |certificates: &[Certificate], now| {
+        let (_folder, store) = filled(certificates).await;
+        crate::store::certificate::shared_key::list(&store, UnixSeconds(now)).await.unwrap()
+    };
+    let (orders, stock) = (certificate("40", 0, false), certificate("41", 1, false));
+    let both = [orders.clone(), certificate("42", 0, false), stock];
+    let found = vec![("ff".to_owned(), vec!["orders".to_owned(), "stock".to_owned()])];
+    assert_eq!(shared(&both, START + 10).await, found);
+    assert!(shared(&both, START + 11).await.is_empty());
+    assert!(shared(&both[..2], START).await.is_empty(), "a renewal is the same client's");
+    assert!(shared(&[orders, certificate("43", 1, true)], START).await.is_empty());
+}

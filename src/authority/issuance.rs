@@ -144,7 +144,8 @@ impl Authority {
     async fn prepare(&self, order: &Order) -> Result<Prepared, Failure> {
         let (signer, request, serial) = (order.signer.clone(), order.request.clone(), random_serial()?);
         let list = self.list_of(signer.key_id(), &serial)?;
-        let (points, now) = (self.inner.settings.distribution_points_of(signer.key_id(), list), self.now()?);
+        let (mut points, now) = (self.inner.settings.distribution_points_of(signer.key_id(), list), self.now()?);
+        points.ocsp = self.inner.settings.ocsp_url(&signer);
         let profile = Profile::builtin(request.identity.profile_kind());
         off_thread("preparing a certificate", move || {
             signer.prepare(&profile, request, serial, &points, now).map_err(refused)

@@ -20,7 +20,7 @@ use super::table::{self, Column};
 pub(super) const PATH: &str = "/v1/issuers";
 /// Authorities that one installation may have come to, over its generations.
 const ISSUERS_MAX: usize = 1_000;
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::field("KEY ID", "id"),
     Column::field("KIND", "kind"),
     Column::made("STATE", |issuer, _| match issuer["tainted_at"].as_i64() {
@@ -33,6 +33,7 @@ const COLUMNS: [Column; 6] = [
         (Some(number), Some(next)) => format!("{number}, next {}", moment::distance(next, now)),
         _ => "-".to_owned(),
     }),
+    Column::time("OCSP SIGNER", "ocsp_signer_not_after", "-"),
 ];
 
 /// The certificate authorities of this installation

@@ -4,6 +4,7 @@ mod admin_routes;
 pub mod demo;
 mod distribution;
 mod endpoints;
+pub mod export;
 pub mod folder_lock;
 pub mod initialise;
 pub mod offline_root;

@@ -30,6 +30,7 @@ mod ocsp;
 mod offline_root;
 mod passphrase;
 mod publish;
+mod reconcile;
 mod renew;
 mod renewal_window;
 mod revoke;
@@ -54,6 +55,7 @@ pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
 pub use ocsp::{OCSP_BODY_BYTES_MAX, OCSP_LIFETIME_SECONDS_MAX, OCSP_LIFETIME_SECONDS_MIN, OcspSignerView, is_ocsp};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::{CRL_LIFETIME_SECONDS_MIN, CRL_PARTITIONS_MAX};
+pub use reconcile::{Evidence, Reconciled};
 pub use renew::Renewal;
 pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
@@ -162,6 +164,14 @@ impl Authority {
             }),
         };
         authority.orphan_what_a_crash_left().await?;
+        let unreconciled = authority.unreconciled_since().await?;
+        metrics::gauge!("portcullis_authority_unreconciled").set(if unreconciled.is_some() { 1.0 } else { 0.0 });
+        if let Some(UnixSeconds(restored_at)) = unreconciled {
+            tracing::error!(
+                restored_at,
+                "the database was restored: nothing is issued to clients until `portcullis ca reconcile`"
+            );
+        }
         authority.inner.publisher.nudge(authority.inner.issuers().signing());
         Ok(authority)
     }

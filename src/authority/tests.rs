@@ -21,6 +21,7 @@ mod kills;
 mod list;
 mod ocsp;
 mod publish;
+mod reconcile;
 mod revoke;
 mod rotate;
 mod server;

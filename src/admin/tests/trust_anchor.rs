@@ -38,7 +38,10 @@ async fn an_authority_of_a_partner_comes_and_goes() {
     assert_eq!(server.get("/v1/trust-anchors/acme-ca").await.ok(StatusCode::OK), replaced);
     server.post("/v1/trust-anchors/acme-ca/refresh", json!({})).await.refused(StatusCode::CONFLICT, "no_crl_source");
     let junk = json!({"crl": "-----BEGIN X509 CRL-----\nMAA=\n-----END X509 CRL-----\n"});
-    server.post("/v1/trust-anchors/acme-ca/refresh", junk).await.refused(StatusCode::UNPROCESSABLE_ENTITY, "invalid_crl");
+    server
+        .post("/v1/trust-anchors/acme-ca/refresh", junk)
+        .await
+        .refused(StatusCode::UNPROCESSABLE_ENTITY, "invalid_crl");
     let removed = server.post("/v1/trust-anchors/acme-ca/remove", json!({})).await.ok(StatusCode::OK);
     assert_eq!(removed, json!({"id": "acme-ca", "connections_closed": 0}));
     server.get("/v1/trust-anchors/acme-ca").await.refused(StatusCode::NOT_FOUND, "anchor_not_found");

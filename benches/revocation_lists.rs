@@ -42,6 +42,7 @@ async fn measure(entries: u32) -> bool {
         trust_domain: "api.example.com".to_owned(),
         pki_url: Some("http://pki.example.com".to_owned()),
         crl_lifetime_seconds: 86_400,
+        ocsp_lifetime_seconds: 3600,
         crl_partitions: 1,
         issuances_per_minute: 1_000_000,
     };

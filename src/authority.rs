@@ -26,12 +26,15 @@ mod issue;
 mod issuer;
 mod keys;
 mod list;
+mod ocsp;
 mod offline_root;
 mod passphrase;
 mod publish;
+mod reconcile;
 mod renew;
 mod renewal_window;
 mod revoke;
+mod root_list;
 mod rotate;
 mod server_certificate;
 mod supersede;
@@ -50,8 +53,10 @@ pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, Ne
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
+pub use ocsp::{OCSP_BODY_BYTES_MAX, OCSP_LIFETIME_SECONDS_MAX, OCSP_LIFETIME_SECONDS_MIN, OcspSignerView, is_ocsp};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
 pub use publish::{CRL_LIFETIME_SECONDS_MIN, CRL_PARTITIONS_MAX};
+pub use reconcile::{Evidence, Reconciled};
 pub use renew::Renewal;
 pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
@@ -64,6 +69,7 @@ use brake::Brake;
 use crash_point::CrashPoint;
 use distribute::Shelf;
 use issuer::Issuers;
+use ocsp::Responder;
 use publish::Publisher;
 
 use crate::clock::Clock;
@@ -83,6 +89,8 @@ pub struct AuthoritySettings {
     pub pki_url: Option<String>,
     /// nextUpdate − thisUpdate of the revocation lists; at least [`CRL_LIFETIME_SECONDS_MIN`].
     pub crl_lifetime_seconds: u32,
+    /// nextUpdate − now of OCSP answers: [`OCSP_LIFETIME_SECONDS_MIN`] to [`OCSP_LIFETIME_SECONDS_MAX`].
+    pub ocsp_lifetime_seconds: u32,
     /// Into how many lists the revocations of an authority that is made from now on are divided, 1 to [`CRL_PARTITIONS_MAX`].
     /// Each certificate names its own. With one there is only the complete list.
     pub crl_partitions: u32,
@@ -107,6 +115,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     publisher: Publisher,
     shelf: ArcSwap<Shelf>,
+    responder: Responder,
     brake: Brake,
 }
 
@@ -151,10 +160,19 @@ impl Authority {
                 reloading: tokio::sync::Mutex::default(),
                 publisher,
                 shelf,
+                responder: Responder::new(),
                 brake,
             }),
         };
         authority.orphan_what_a_crash_left().await?;
+        let unreconciled = authority.unreconciled_since().await?;
+        metrics::gauge!("portcullis_authority_unreconciled").set(if unreconciled.is_some() { 1.0 } else { 0.0 });
+        if let Some(UnixSeconds(restored_at)) = unreconciled {
+            tracing::error!(
+                restored_at,
+                "the database was restored: nothing is issued to clients until `portcullis ca reconcile`"
+            );
+        }
         authority.inner.publisher.nudge(authority.inner.issuers().signing());
         Ok(authority)
     }
@@ -172,6 +190,7 @@ impl Authority {
         self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&issuers)));
         self.inner.issuers.store(Arc::new(issuers));
         self.inner.publisher.nudge(self.inner.issuers().signing().filter(|id| before.find(&id.to_string()).is_none()));
+        self.inner.responder.nudge();
         Ok(())
     }
 
@@ -274,6 +293,11 @@ impl AuthoritySettings {
         if self.crl_lifetime_seconds < CRL_LIFETIME_SECONDS_MIN {
             return refuse(format!("Revocation lists must live at least {CRL_LIFETIME_SECONDS_MIN} seconds."));
         }
+        if !(OCSP_LIFETIME_SECONDS_MIN..=OCSP_LIFETIME_SECONDS_MAX).contains(&self.ocsp_lifetime_seconds) {
+            return refuse(format!(
+                "OCSP answers must live {OCSP_LIFETIME_SECONDS_MIN} to {OCSP_LIFETIME_SECONDS_MAX} seconds."
+            ));
+        }
         if !(1..=CRL_PARTITIONS_MAX).contains(&self.crl_partitions) {
             return refuse(format!("Revocations can be divided into 1 to {CRL_PARTITIONS_MAX} lists."));
         }
@@ -344,6 +368,8 @@ fn refused(error: pki::Error) -> Failure {
         | E::NotAnAuthority(_)
         | E::MalformedCertificate(_)
         | E::Pkcs12(_)
+        | E::OcspNotBelieved(_)
+        | E::UnusableOcspSigner(_)
         | E::InvalidTime => Fault::new(error.to_string()).into(),
         E::OutlivesIssuer { .. } | E::IssuerNotYetValid { .. } | E::KeyReused => {
             Refusal::conflict(error.code(), sentence(&error)).into()

@@ -1,8 +1,12 @@
 //! The few lines of DER (X.690) that no library in use offers.
 
+mod reader;
+
 use x509_parser::asn1_rs::{Any, FromDer};
 
 use crate::error::Error;
+
+pub(crate) use reader::Reader;
 
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const BIT_STRING: u8 = 0x03;

@@ -10,6 +10,8 @@ use crate::snapshot::Snapshot;
 
 /// A node that has not read the feed for this long must not call itself ready.
 const STALENESS_MAX: Duration = Duration::from_secs(30);
+/// A signer of OCSP answers is renewed when a third of its life is left.
+const OCSP_SIGNER_LIFE_LEFT_MIN: f64 = 0.25;
 /// A CRL with less than this part of its life left is lapsing.
 const CRL_LIFE_LEFT_MIN: f64 = 0.25;
 
@@ -64,6 +66,17 @@ impl Readiness {
             } else if issuer.signs && issuer.state == "active" {
                 let detail = format!("{} has published no CRL: see the log", issuer.subject);
                 checks.push(Check { name: "crl", ok: false, detail });
+            }
+            if issuer.ocsp {
+                let left = issuer.ocsp_signer.map_or(0.0, |signer| {
+                    let life = (signer.not_after - signer.not_before).max(1) as f64;
+                    (signer.not_after - now) as f64 / life
+                });
+                checks.push(Check {
+                    name: "ocsp",
+                    ok: left >= OCSP_SIGNER_LIFE_LEFT_MIN,
+                    detail: format!("OCSP signer of {}: {:.0} % of its life left", issuer.subject, left * 100.0),
+                });
             }
         }
         checks

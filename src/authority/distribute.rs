@@ -120,11 +120,13 @@ impl Shelf {
     pub(super) fn new(exhibits: impl Iterator<Item = Exhibit>) -> Self {
         let mut documents = BTreeMap::new();
         let mut complete = Vec::new();
+        // Both roots, while one follows the other.
+        let (mut roots, mut roots_since) = (String::new(), UnixSeconds(0));
         for exhibit in exhibits {
             let id = exhibit.key_id;
-            if exhibit.is_root && !documents.contains_key("/ca.pem") {
-                let pem = pki::pem_certificate(&exhibit.certificate_der);
-                documents.insert("/ca.pem".to_owned(), Document::new(PEM, pem.into_bytes(), exhibit.created_at));
+            if exhibit.is_root {
+                roots.push_str(&pki::pem_certificate(&exhibit.certificate_der));
+                roots_since = roots_since.max(exhibit.created_at);
             }
             documents
                 .insert(format!("/ca/{id}.cer"), Document::new(PKIX_CERT, exhibit.certificate_der, exhibit.created_at));
@@ -137,6 +139,9 @@ impl Shelf {
                 }
             }
         }
+        if !roots.is_empty() {
+            documents.insert("/ca.pem".to_owned(), Document::new(PEM, roots.into_bytes(), roots_since));
+        }
         if !complete.is_empty() {
             documents.insert("/chain.crl.pem".to_owned(), Document::of_lists(Form::Pem, &complete));
         }
@@ -145,10 +150,12 @@ impl Shelf {
 
     fn answer(&self, store: &Store, method: &Method, path: &str, if_none_match: Option<&str>) -> Response<Content> {
         let Some(document) = self.documents.get(path) else {
-            return plain(StatusCode::NOT_FOUND, "There is nothing here. See /ca.pem and /chain.crl.pem.\n", method);
+            return plain(StatusCode::NOT_FOUND, "There is nothing here. See /ca.pem and /chain.crl.pem.\n", method)
+                .map(Content::Whole);
         };
         if method != Method::GET && method != Method::HEAD {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n", method);
+            let mut response =
+                plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n", method).map(Content::Whole);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
@@ -208,14 +215,18 @@ impl Document {
         }
     }
 
-    /// If-None-Match compares weakly (RFC 9110 §13.1.2).
     fn matches(&self, if_none_match: &str) -> bool {
-        if_none_match.trim() == "*"
-            || if_none_match.split(',').any(|tag| {
-                let tag = tag.trim();
-                tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.etag.as_bytes()
-            })
+        names_etag(if_none_match, &self.etag)
     }
+}
+
+/// Whether an If-None-Match header names this tag, or any. It compares weakly (RFC 9110 §13.1.2).
+pub(super) fn names_etag(if_none_match: &str, etag: &HeaderValue) -> bool {
+    if_none_match.trim() == "*"
+        || if_none_match.split(',').any(|tag| {
+            let tag = tag.trim();
+            tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
+        })
 }
 
 fn cache_control() -> HeaderValue {
@@ -224,9 +235,9 @@ fn cache_control() -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
-fn plain(status: StatusCode, text: &'static str, method: &Method) -> Response<Content> {
+pub(super) fn plain(status: StatusCode, text: &'static str, method: &Method) -> Response<Bytes> {
     let body = if method == Method::HEAD { Bytes::new() } else { Bytes::from_static(text.as_bytes()) };
-    let mut response = Response::new(Content::Whole(body));
+    let mut response = Response::new(body);
     *response.status_mut() = status;
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
@@ -235,7 +246,7 @@ fn plain(status: StatusCode, text: &'static str, method: &Method) -> Response<Co
 }
 
 /// IMF-fixdate (RFC 9110 §5.6.7).
-fn http_date(at: UnixSeconds) -> String {
+pub(super) fn http_date(at: UnixSeconds) -> String {
     let at = OffsetDateTime::from_unix_timestamp(at.0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (weekday, month) = (at.weekday().to_string(), at.month().to_string());
     format!(

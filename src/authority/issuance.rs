@@ -144,7 +144,8 @@ impl Authority {
     async fn prepare(&self, order: &Order) -> Result<Prepared, Failure> {
         let (signer, request, serial) = (order.signer.clone(), order.request.clone(), random_serial()?);
         let list = self.list_of(signer.key_id(), &serial)?;
-        let (points, now) = (self.inner.settings.distribution_points_of(signer.key_id(), list), self.now()?);
+        let (mut points, now) = (self.inner.settings.distribution_points_of(signer.key_id(), list), self.now()?);
+        points.ocsp = self.inner.settings.ocsp_url(&signer);
         let profile = Profile::builtin(request.identity.profile_kind());
         off_thread("preparing a certificate", move || {
             signer.prepare(&profile, request, serial, &points, now).map_err(refused)
@@ -164,6 +165,7 @@ impl Authority {
         let now = self.inner.clock.now();
         let (issuer, serial) = (prepared.issuer_key_id().to_string(), prepared.serial().to_string());
         let mut tx = self.inner.store.begin().await?;
+        self.check_reconciled(&mut tx, order).await?;
         let mut replaces = false;
         if let Some(claim) = &order.claim {
             match earlier(&mut tx, claim).await? {
@@ -315,6 +317,16 @@ impl Authority {
         self.inner.snapshot.catch_up(&self.inner.store).await?;
         let policy = self.inner.snapshot.policy();
         Ok(registry::narrowing::check_narrowing(&policy, &client, order.scopes.as_deref(), order.networks.as_deref())?)
+    }
+
+    /// A restored register has forgotten what it issued and revoked since the backup: to issue more on top of that would bury it.
+    async fn check_reconciled(&self, tx: &mut Tx, order: &Order) -> Result<(), Failure> {
+        if order.kind == CertificateKind::Client && store::restoration::unreconciled(&mut *tx).await?.is_some() {
+            let message = "The database was restored from an export, and nothing is issued until `portcullis ca reconcile` has put \
+                           back what it has forgotten.";
+            return Err(Refusal::conflict("not_reconciled", message).into());
+        }
+        Ok(())
     }
 
     /// One key, one owner. A key that two partners hold lets each be taken for the other by whoever maps keys to names; a key

@@ -8,7 +8,9 @@ use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
 use super::publish::{ListName, Scope};
-use super::{Authority, IssuerKind, IssuerState, KeyDirectory, TrustAnchors, instant, off_thread, refused};
+use super::{
+    Authority, IssuerKind, IssuerState, KeyDirectory, OcspSignerView, TrustAnchors, instant, off_thread, refused,
+};
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::store::crl::CrlRow;
@@ -42,6 +44,10 @@ pub struct IssuerView {
     pub crl_partitions: u32,
     /// Its newest complete revocation list.
     pub crl: Option<CrlView>,
+    /// Whether its certificates say that there is a responder to ask.
+    pub ocsp: bool,
+    /// The signer of its OCSP answers; absent while there is none.
+    pub ocsp_signer: Option<OcspSignerView>,
     /// Of all its lists, the one that ends first.
     pub crl_ends_first: Option<CrlView>,
 }
@@ -93,6 +99,8 @@ impl Authority {
                 crl_partitions: issuer.crl_partitions,
                 crl: self.inner.publisher.newest(&issuer.key_id).map(|list| CrlView::from(&list.row)),
                 crl_ends_first: self.inner.publisher.first_to_end(&issuer.key_id).map(|list| CrlView::from(&list.row)),
+                ocsp: self.ocsp_signer(&issuer.key_id).is_some(),
+                ocsp_signer: self.ocsp_signer(&issuer.key_id).flatten(),
             })
             .collect()
     }

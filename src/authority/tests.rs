@@ -19,7 +19,9 @@ mod issue;
 mod keys;
 mod kills;
 mod list;
+mod ocsp;
 mod publish;
+mod reconcile;
 mod revoke;
 mod rotate;
 mod server;
@@ -125,6 +127,7 @@ fn settings() -> AuthoritySettings {
         trust_domain: "api.example.com".into(),
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
+        ocsp_lifetime_seconds: 3600,
         crl_partitions: 1,
         issuances_per_minute: 1_000_000,
     }

@@ -135,6 +135,11 @@ impl PublicKey {
         self.fingerprint
     }
 
+    /// The value of the subjectPublicKey BIT STRING: what OCSP digests.
+    pub(crate) fn subject_public_key(&self) -> &[u8] {
+        self.rcgen.der_bytes()
+    }
+
     /// Verifies a signature with an algorithm that the caller has matched with this key's kind.
     pub(crate) fn verify(
         &self,

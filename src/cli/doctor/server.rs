@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Finding, Level, in_one_line, reach};
+use super::{Finding, Level, anchors, in_one_line, ocsp, reach};
 use crate::cli::admin_api::AdminApi;
 use crate::cli::ca;
 use crate::cli::expiry;
@@ -50,12 +50,15 @@ pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
     match api.list(ca::PATH, &Query::default(), LISTED_MAX).await {
         Ok(listing) => {
             findings.extend(listing.items.iter().filter_map(|issuer| authority(issuer, now)));
+            findings.extend(listing.items.iter().filter_map(|issuer| ocsp_signer(issuer, now)));
             findings.extend(listing.items.iter().filter_map(|issuer| list(issuer, now)));
             authorities.extend(listing.items.iter().filter_map(certificate).flatten());
         }
         Err(error) => findings.push(Finding::fail("authorities", in_one_line(&error))),
     }
+    findings.extend(anchors::look(&mut api, now).await);
     findings.extend(reach::look(api.connection(), &authorities, now).await);
+    findings.extend(ocsp::look(api.connection(), now).await);
     let query = Query::default().with("within_seconds", Some(NOTICE_SECONDS));
     findings.extend(match api.list(expiry::PATH, &query, LISTED_MAX).await {
         Ok(listing) => expiring(&listing.items, now),
@@ -135,6 +138,20 @@ fn authority(issuer: &Value, now: i64) -> Option<Finding> {
     let remedy = format!("portcullis ca rotate {kind} --to active");
     let finding = Finding::expiry("authorities", &what, not_after, now, 180, &remedy);
     (finding.level != Level::Ok || issuer["kind"] == "root").then_some(finding)
+}
+
+/// The delegate that signs an authority's OCSP answers: the server renews it when a third of its fourteen days is left.
+fn ocsp_signer(issuer: &Value, now: i64) -> Option<Finding> {
+    let subject = table::shown(&issuer["subject"]);
+    let remedy = "it should have renewed itself: see the server's log";
+    match issuer["ocsp_signer_not_after"].as_i64() {
+        Some(end) => Some(Finding::expiry("ocsp", &format!("the OCSP signer of {subject}"), end, now, 3, remedy)),
+        None if issuer["ocsp"] == true => {
+            let message = format!("{subject} has no OCSP signer, and its certificates send others to ask: {remedy}");
+            Some(Finding::fail("ocsp", message))
+        }
+        None => None,
+    }
 }
 
 /// The list of an authority that ends first, when it should long have had a successor. The root's is signed by hand.
@@ -217,7 +234,7 @@ fn shared_keys(keys: &[Value]) -> Finding {
 mod tests {
     use serde_json::json;
 
-    use super::{authority, date, expiring, list, not_ready, of_status, recorded, shared_keys, skew};
+    use super::{authority, date, expiring, list, not_ready, ocsp_signer, of_status, recorded, shared_keys, skew};
     use crate::cli::doctor::Level;
 
     #[test]
@@ -233,6 +250,17 @@ mod tests {
         {
             assert_eq!(skew(1_800_000_000 + seconds, 1_800_000_000).level, level, "{seconds}");
         }
+    }
+
+    #[test]
+    fn ocsp_signers_that_lapse_are_seen() {
+        let (now, day) = (1_800_000_000, 86_400);
+        let level = |issuer| ocsp_signer(&issuer, now).map(|finding| finding.level);
+        for (end, wanted) in [(now + 5 * day, Level::Ok), (now + 2 * day, Level::Warn), (now - 1, Level::Fail)] {
+            assert_eq!(level(json!({"subject": "CA", "ocsp": true, "ocsp_signer_not_after": end})), Some(wanted));
+        }
+        assert_eq!(level(json!({"subject": "CA", "ocsp": true, "ocsp_signer_not_after": null})), Some(Level::Fail));
+        assert_eq!(level(json!({"subject": "Root", "ocsp": false, "ocsp_signer_not_after": null})), None);
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod admin_routes;
 pub mod demo;
 mod distribution;
 mod endpoints;
+pub mod export;
 pub mod folder_lock;
 pub mod initialise;
 pub mod offline_root;
@@ -110,6 +111,8 @@ impl Foundation {
             trust_domain: config.trust_domain.clone(),
             pki_url: Some(config.pki.public_url.clone().unwrap_or_else(|| endpoints.pki.clone())),
             crl_lifetime_seconds: config.pki.crl_lifetime_seconds,
+            ocsp_lifetime_seconds: config.pki.ocsp_lifetime_seconds,
+            crl_partitions: config.pki.crl_partitions,
             issuances_per_minute: config.pki.issuances_per_minute,
         }
     }
@@ -161,6 +164,8 @@ impl App {
             .await?,
         );
         let tls = Arc::new(TlsCells::new(&foundation, &sockets.0).await?);
+        // Its failure is in the log and in /readyz: a gate that cannot tell others of revocations still refuses by itself.
+        foundation.authority.renew_ocsp_signers().await;
         let expiry = ExpiryWatch::new(
             config.expiry.clone(),
             config.environment.clone(),

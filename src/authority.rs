@@ -26,12 +26,15 @@ mod issue;
 mod issuer;
 mod keys;
 mod list;
+mod ocsp;
 mod offline_root;
 mod passphrase;
 mod publish;
+mod reconcile;
 mod renew;
 mod renewal_window;
 mod revoke;
+mod root_list;
 mod rotate;
 mod server_certificate;
 mod supersede;
@@ -42,7 +45,7 @@ pub use anchor::{
     AnchorAuthorityView, AnchorListView, AnchorSourceView, AnchorView, NewAnchor, REFRESH_SECONDS_DEFAULT,
 };
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
-pub use distribute::CACHE_MAX_AGE_SECONDS;
+pub use distribute::{CACHE_MAX_AGE_SECONDS, Content};
 pub use enroll::{Enrolled, PENDING_RETRY_SECONDS};
 pub use import_list::ImportedList;
 pub use initialise::{AuthorityRequest, AuthorityRequests, Certified, Initialised, Names};
@@ -50,8 +53,10 @@ pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, Ne
 pub use issuer::{CrlView, IssuerView};
 pub use keys::{ISSUING_KEY, KeyDirectory, ROOT_KEY, SERVER_ISSUING_KEY, SERVER_KEY};
 pub use list::{CertificateList, CertificateQuery, LIST_LIMIT_DEFAULT};
+pub use ocsp::{OCSP_BODY_BYTES_MAX, OCSP_LIFETIME_SECONDS_MAX, OCSP_LIFETIME_SECONDS_MIN, OcspSignerView, is_ocsp};
 pub use passphrase::{PASSPHRASE_CREDENTIAL, PASSPHRASE_MAX_BYTES, PASSPHRASE_MIN_CHARS, Passphrase};
-pub use publish::CRL_LIFETIME_SECONDS_MIN;
+pub use publish::{CRL_LIFETIME_SECONDS_MIN, CRL_PARTITIONS_MAX};
+pub use reconcile::{Evidence, Reconciled};
 pub use renew::Renewal;
 pub use renewal_window::RenewalWindow;
 pub use revoke::{Revoked, RevokedCertificate, Selector};
@@ -64,12 +69,13 @@ use brake::Brake;
 use crash_point::CrashPoint;
 use distribute::Shelf;
 use issuer::Issuers;
+use ocsp::Responder;
 use publish::Publisher;
 
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Applied, Snapshot};
 use crate::store::issuer::{IssuerKind, IssuerState};
 use crate::store::{self, Store, Tx};
 
@@ -83,6 +89,11 @@ pub struct AuthoritySettings {
     pub pki_url: Option<String>,
     /// nextUpdate − thisUpdate of the revocation lists; at least [`CRL_LIFETIME_SECONDS_MIN`].
     pub crl_lifetime_seconds: u32,
+    /// nextUpdate − now of OCSP answers: [`OCSP_LIFETIME_SECONDS_MIN`] to [`OCSP_LIFETIME_SECONDS_MAX`].
+    pub ocsp_lifetime_seconds: u32,
+    /// Into how many lists the revocations of an authority that is made from now on are divided, 1 to [`CRL_PARTITIONS_MAX`].
+    /// Each certificate names its own. With one there is only the complete list.
+    pub crl_partitions: u32,
     /// Client certificates that are issued within a minute at most.
     pub issuances_per_minute: u32,
 }
@@ -104,6 +115,7 @@ struct Inner {
     reloading: tokio::sync::Mutex<()>,
     publisher: Publisher,
     shelf: ArcSwap<Shelf>,
+    responder: Responder,
     brake: Brake,
 }
 
@@ -148,10 +160,19 @@ impl Authority {
                 reloading: tokio::sync::Mutex::default(),
                 publisher,
                 shelf,
+                responder: Responder::new(),
                 brake,
             }),
         };
         authority.orphan_what_a_crash_left().await?;
+        let unreconciled = authority.unreconciled_since().await?;
+        metrics::gauge!("portcullis_authority_unreconciled").set(if unreconciled.is_some() { 1.0 } else { 0.0 });
+        if let Some(UnixSeconds(restored_at)) = unreconciled {
+            tracing::error!(
+                restored_at,
+                "the database was restored: nothing is issued to clients until `portcullis ca reconcile`"
+            );
+        }
         authority.inner.publisher.nudge(authority.inner.issuers().signing());
         Ok(authority)
     }
@@ -169,6 +190,7 @@ impl Authority {
         self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&issuers)));
         self.inner.issuers.store(Arc::new(issuers));
         self.inner.publisher.nudge(self.inner.issuers().signing().filter(|id| before.find(&id.to_string()).is_none()));
+        self.inner.responder.nudge();
         Ok(())
     }
 
@@ -218,7 +240,12 @@ impl Authority {
 
     /// Returns when this node enforces all that was committed.
     async fn enforce(&self) -> Result<usize, Fault> {
-        match self.inner.snapshot.catch_up(&self.inner.store).await {
+        let applied = self.inner.snapshot.catch_up(&self.inner.store).await;
+        self.enforced(applied)
+    }
+
+    fn enforced(&self, applied: Result<Applied, Fault>) -> Result<usize, Fault> {
+        match applied {
             Ok(applied) => Ok(applied.connections_closed),
             Err(fault) => Err(Fault::with_outside(
                 format!("committed, but not in force on this node: {}", fault.inside()),
@@ -266,17 +293,39 @@ impl AuthoritySettings {
         if self.crl_lifetime_seconds < CRL_LIFETIME_SECONDS_MIN {
             return refuse(format!("Revocation lists must live at least {CRL_LIFETIME_SECONDS_MIN} seconds."));
         }
+        if !(OCSP_LIFETIME_SECONDS_MIN..=OCSP_LIFETIME_SECONDS_MAX).contains(&self.ocsp_lifetime_seconds) {
+            return refuse(format!(
+                "OCSP answers must live {OCSP_LIFETIME_SECONDS_MIN} to {OCSP_LIFETIME_SECONDS_MAX} seconds."
+            ));
+        }
+        if !(1..=CRL_PARTITIONS_MAX).contains(&self.crl_partitions) {
+            return refuse(format!("Revocations can be divided into 1 to {CRL_PARTITIONS_MAX} lists."));
+        }
+        if self.crl_partitions > 1 && self.pki_url.is_none() {
+            return refuse("Revocations can be divided only where certificates say which list is theirs.".to_owned());
+        }
         if self.issuances_per_minute == 0 {
             return refuse("At least one certificate a minute must be possible.".to_owned());
         }
         Ok(())
     }
 
+    /// Into how many lists the revocations of a new authority are divided. Only the certificates of clients come in numbers that
+    /// are worth it.
+    fn crl_partitions_of(&self, kind: IssuerKind) -> i64 {
+        if kind == IssuerKind::Issuing { i64::from(self.crl_partitions) } else { 1 }
+    }
+
     /// Where the status and the certificate of this authority are found: what its certificates say.
     fn distribution_points(&self, authority: &KeyId) -> DistributionPoints {
+        self.distribution_points_of(authority, publish::Scope::Complete)
+    }
+
+    /// The same for a certificate whose revocation goes on this list.
+    fn distribution_points_of(&self, authority: &KeyId, list: publish::Scope) -> DistributionPoints {
         let at = |path: String| self.pki_url.as_ref().map(|url| format!("{url}{path}"));
         DistributionPoints {
-            crl: at(format!("/crl/{authority}.crl")),
+            crl: self.crl_address(authority, list),
             ca_issuers: at(format!("/ca/{authority}.cer")),
             ocsp: None,
         }
@@ -319,6 +368,8 @@ fn refused(error: pki::Error) -> Failure {
         | E::NotAnAuthority(_)
         | E::MalformedCertificate(_)
         | E::Pkcs12(_)
+        | E::OcspNotBelieved(_)
+        | E::UnusableOcspSigner(_)
         | E::InvalidTime => Fault::new(error.to_string()).into(),
         E::OutlivesIssuer { .. } | E::IssuerNotYetValid { .. } | E::KeyReused => {
             Refusal::conflict(error.code(), sentence(&error)).into()

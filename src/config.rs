@@ -67,6 +67,10 @@ pub struct PkiSettings {
     pub public_url: Option<String>,
     /// `nextUpdate` − `thisUpdate` of our CRLs.
     pub crl_lifetime_seconds: u32,
+    /// `nextUpdate` − now of OCSP answers.
+    pub ocsp_lifetime_seconds: u32,
+    /// Into how many lists the revocations of an authority are divided, from the moment it is made.
+    pub crl_partitions: u32,
     /// Client certificates issued within a minute at most, 1 to 1 000 000.
     pub issuances_per_minute: u32,
     /// The token of the authorities' keys. Absent: they lie in encrypted files.

@@ -11,8 +11,8 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use futures_util::TryStreamExt;
-use pki::{KeyId, Serial};
-use tokio::sync::{Mutex, watch};
+use pki::{KeyId, Serial, Thumbprint};
+use tokio::sync::{Mutex, MutexGuard, watch};
 
 pub use self::anchors::{Anchors, CLOCK_SKEW_SECONDS, ForeignIdentity, NotForeign};
 pub use self::certificate::{CertificateEntry, RevocationFact};
@@ -66,6 +66,22 @@ pub struct Snapshot {
     clock: Clock,
 }
 
+/// The feed, held: see [`Snapshot::hold`].
+pub struct Held<'a> {
+    snapshot: &'a Snapshot,
+    progress: MutexGuard<'a, Seq>,
+}
+
+impl Held<'_> {
+    /// As [`Snapshot::catch_up`]; what it counts was done by changes that nobody had applied when it was held.
+    ///
+    /// # Errors
+    /// As [`Snapshot::catch_up`].
+    pub async fn catch_up(mut self, store: &Store) -> Result<Applied, Fault> {
+        self.snapshot.follow(store, &mut self.progress).await
+    }
+}
+
 /// What a [`Snapshot::catch_up`] did.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Applied {
@@ -104,8 +120,9 @@ impl Snapshot {
             confirmed_nanos: AtomicU64::new(started_nanos),
             clock: clock.clone(),
         };
-        snapshot.denied_issuers.reload(store).await?;
+        let denied = snapshot.denied_issuers.reload(store).await?;
         snapshot.load_certificates(store).await?;
+        denied.iter().for_each(|issuer| snapshot.certificates.revoke_all_of(issuer));
         for row in store::api_key::all(store).await? {
             snapshot.put_api_key(&row);
         }
@@ -127,7 +144,16 @@ impl Snapshot {
     /// the newest policy cannot be understood (a newer binary wrote them). The policy that stood is then kept, what comes after
     /// it in the feed (revocations, say) is still applied, and the snapshot does not count as fresh until all can be read.
     pub async fn catch_up(&self, store: &Store) -> Result<Applied, Fault> {
-        let mut progress = self.progress.lock().await;
+        self.hold().await.catch_up(store).await
+    }
+
+    /// Keeps everybody else from applying changes, so that what a write does here can be told from what others do. Only with the
+    /// write's transaction already begun: who waits for that while this is held, waits for ever.
+    pub async fn hold(&self) -> Held<'_> {
+        Held { snapshot: self, progress: self.progress.lock().await }
+    }
+
+    async fn follow(&self, store: &Store, progress: &mut Seq) -> Result<Applied, Fault> {
         let started_nanos = self.clock.monotonic_nanos();
         let mut read_to = *progress;
         let mut connections_closed = 0;
@@ -190,6 +216,11 @@ impl Snapshot {
     /// Since when, and why, nothing that this authority issued is accepted: it or its root is tainted, or it is removed.
     pub fn issuer_denied(&self, issuer: &KeyId) -> Option<RevocationFact> {
         self.denied_issuers.get(issuer)
+    }
+
+    /// Whether the certificate with this SHA-256 is one of ours and was revoked: what is bound to it (RFC 8705 §3) ends with it.
+    pub fn certificate_revoked(&self, thumbprint: &Thumbprint) -> bool {
+        self.certificates.is_revoked(thumbprint)
     }
 
     /// The key with this public part.

@@ -21,6 +21,7 @@ use crate::failure::Fault;
 pub mod anchor;
 pub mod api_key;
 pub mod audit_change;
+pub mod blocked_key;
 pub mod certificate;
 pub mod client;
 pub mod client_secret;
@@ -37,6 +38,7 @@ pub mod partner;
 pub mod policy;
 pub mod quota;
 pub mod renewal_terms;
+pub mod restoration;
 pub mod revocation;
 pub mod revoked_token;
 pub mod sighting;
@@ -178,6 +180,13 @@ impl Store {
         let kinds: Vec<String> =
             sqlx::query_scalar("SELECT DISTINCT kind FROM changes").fetch_all(&self.readers).await?;
         kinds.into_iter().try_for_each(|kind| ChangeKind::try_from(kind).map(drop))
+    }
+
+    /// Writes the database as it is now into a new file, whole and without a log beside it. A server may go on writing.
+    pub async fn copy_to(&self, path: &Path) -> Result<(), Fault> {
+        make_private(path)?;
+        sqlx::query("VACUUM INTO $1").bind(path.display().to_string()).execute(&self.writer).await?;
+        Ok(())
     }
 
     /// Closes the connections after the last write is on disk.

@@ -1,8 +1,12 @@
 //! The few lines of DER (X.690) that no library in use offers.
 
+mod reader;
+
 use x509_parser::asn1_rs::{Any, FromDer};
 
 use crate::error::Error;
+
+pub(crate) use reader::Reader;
 
 pub(crate) const OBJECT_IDENTIFIER: u8 = 0x06;
 pub(crate) const BIT_STRING: u8 = 0x03;
@@ -16,20 +20,31 @@ pub(crate) const CONTEXT_6: u8 = 0x86;
 
 /// One element: tag, definite length, content.
 pub(crate) fn tlv(tag: u8, content: &[u8]) -> Vec<u8> {
-    let length = content.len().to_be_bytes();
-    let significant = &length[length.iter().take_while(|octet| **octet == 0).count()..];
     let mut element = Vec::with_capacity(content.len() + 10);
-    element.push(tag);
-    match significant {
-        [] => element.push(0),
-        [short] if *short < 0x80 => element.push(*short),
-        long => {
-            element.push(0x80 | long.len() as u8);
-            element.extend(long);
-        }
-    }
+    write_head(&mut element, tag, content.len());
     element.extend(content);
     element
+}
+
+/// Tag and definite length of an element whose content is elsewhere.
+pub(crate) fn head(tag: u8, content_octets: usize) -> Vec<u8> {
+    let mut head = Vec::with_capacity(10);
+    write_head(&mut head, tag, content_octets);
+    head
+}
+
+fn write_head(out: &mut Vec<u8>, tag: u8, content_octets: usize) {
+    let length = content_octets.to_be_bytes();
+    let significant = &length[length.iter().take_while(|octet| **octet == 0).count()..];
+    out.push(tag);
+    match significant {
+        [] => out.push(0),
+        [short] if *short < 0x80 => out.push(*short),
+        long => {
+            out.push(0x80 | long.len() as u8);
+            out.extend(long);
+        }
+    }
 }
 
 /// An INTEGER that is not negative, from its octets, most significant first.

@@ -105,6 +105,13 @@ pub enum Error {
     #[error("`{0}` can be taken back, and a revocation here cannot: use another reason")]
     ReasonNotPermanent(&'static str),
 
+    #[error("the OCSP message cannot be read: {0}")]
+    MalformedOcsp(&'static str),
+    #[error("the OCSP answer counts for nothing: {0}")]
+    OcspNotBelieved(&'static str),
+    #[error("the OCSP signer is not usable: {0}")]
+    UnusableOcspSigner(&'static str),
+
     #[error("the PKCS#12 file cannot be made: {0}")]
     Pkcs12(&'static str),
     #[error("the key does not sign: {0}")]
@@ -160,6 +167,9 @@ impl Error {
             Self::CrlNotPermitted => "crl_not_permitted",
             Self::InvalidCrl(_) => "invalid_crl",
             Self::ReasonNotPermanent(_) => "reason_not_permanent",
+            Self::MalformedOcsp(_) => "malformed_ocsp",
+            Self::OcspNotBelieved(_) => "ocsp_not_believed",
+            Self::UnusableOcspSigner(_) => "unusable_ocsp_signer",
             Self::Pkcs12(_) => "pkcs12_failed",
             Self::Signer(_) => "signer_failed",
             Self::Crypto(_) => "crypto_failed",

@@ -12,10 +12,10 @@ mod trial;
 use std::fmt;
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{self, Digest};
 use time::OffsetDateTime;
 
 use crate::certificate::IssuedCertificate;
-use crate::crl::{Crl, CrlRequest};
 use crate::der;
 use crate::error::Error;
 use crate::key::PublicKey;
@@ -33,7 +33,7 @@ pub use trial::Linted;
 pub(crate) use authority::extended_key_usages;
 pub(crate) use prepare::whole_seconds;
 
-use template::{Blank, Layout};
+use template::Blank;
 
 /// An authority that issues certificates and signs revocation lists.
 ///
@@ -73,29 +73,6 @@ impl Issuer {
     /// Those of [`Issuer::lint`] and [`Issuer::sign_linted`].
     pub fn sign(&self, prepared: Prepared) -> Result<IssuedCertificate, Error> {
         self.sign_linted(self.lint(prepared)?)
-    }
-
-    /// Signs a revocation list: version 2, with authorityKeyIdentifier and cRLNumber (RFC 5280 §5.2); an empty list has no
-    /// revokedCertificates at all (§5.1.2.6).
-    ///
-    /// # Errors
-    /// [`Error::CrlNotPermitted`]; [`Error::InvalidCrl`]; [`Error::ReasonNotPermanent`] for a hold; [`Error::OutlivesIssuer`]
-    /// when the authority has ended; [`Error::InvalidUrl`].
-    pub fn sign_crl(&self, request: CrlRequest) -> Result<Crl, Error> {
-        if !self.facts.signs_crls {
-            return Err(Error::CrlNotPermitted);
-        }
-        // OpenSSL and nginx hold a root against its own list, and a root has no address to match one with.
-        if self.facts.self_issued && request.distribution_point.is_some() {
-            return Err(Error::InvalidCrl("a root's list is for all it issued: leave the distribution point out"));
-        }
-        let number = request.number;
-        let params =
-            request.into_params(self.facts.not_after, self.facts.key_id.as_bytes(), !self.issues_authorities())?;
-        let blank = params.signed_by(&self.blank).map_err(|_| Error::InvalidCrl("it cannot be encoded"))?;
-        let layout = Layout::of(blank.der().to_vec())?;
-        let der = self.sign_tbs(&layout.tbs, &layout.signature_algorithm)?;
-        Ok(Crl { der, number, this_update: params.this_update, next_update: params.next_update })
     }
 
     /// The authority's certificate in DER.
@@ -159,8 +136,21 @@ impl Issuer {
     }
 
     /// Whether it may issue authorities below itself.
-    fn issues_authorities(&self) -> bool {
+    pub(crate) fn issues_authorities(&self) -> bool {
         self.facts.path_length != Some(0)
+    }
+
+    /// The hash that [`Issuer::sign_digest`] takes; `None` when only whole messages can be signed.
+    pub(crate) fn signs_digest_of(&self) -> Option<&'static digest::Algorithm> {
+        signer::digest_algorithm(self.public.algorithm()).filter(|_| self.signer.signs_digests())
+    }
+
+    pub(crate) fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        signer::sign_digest_verified(&self.signer, digest)
+    }
+
+    pub(crate) fn sign_message(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
+        signer::sign_verified(&self.signer, message)
     }
 
     /// Signs what is laid out, with the DER AlgorithmIdentifier that it names, and puts both together.

@@ -19,7 +19,8 @@
 //!    packs it with its key for clients that need one file.
 //! 6. **Use.** For every connection the gate reads the peer's leaf with [`ClientCertificate::parse`] and looks up (issuer key id,
 //!    serial) among what was issued.
-//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others.
+//! 7. **End.** It expires, or it is revoked for a [`RevocationReason`]; [`Issuer::sign_crl`] tells others,
+//!    [`Issuer::draft_crl`] where the list may be long, and an [`OcspSigner`] tells whoever asks about one.
 //!
 //! # Example
 //!
@@ -85,6 +86,7 @@ mod leaf_request;
 mod link;
 mod lint;
 mod name;
+mod ocsp;
 mod path;
 mod pem;
 mod pkcs12;
@@ -106,7 +108,7 @@ pub use ca_certificate::CaCertificate;
 pub use certificate::IssuedCertificate;
 pub use client_certificate::ClientCertificate;
 pub use cms::{certs_only_cms, csr_attributes};
-pub use crl::{Crl, CrlRequest};
+pub use crl::{Crl, CrlDraft, CrlRequest, CrlTerms, CrlToSign, SignedCrl};
 pub use csr::{RequestedName, VerifiedRequest};
 pub use distribution_points::DistributionPoints;
 pub use error::Error;
@@ -117,8 +119,11 @@ pub use leaf_request::{Identity, LeafRequest};
 pub use link::{is_issued_by, issuer_name, may_sign_certificates, raw_names};
 pub use lint::lint;
 pub use name::AuthorityName;
+pub use ocsp::{
+    CertificateId, OcspAnswer, OcspIssuer, OcspQuery, OcspRefusal, OcspReply, OcspRequest, OcspSigner, OcspStatus,
+};
 pub use path::{PATH_INTERMEDIATES_MAX, Path, PathAuthority, check_foreign_leaf, find_paths};
-pub use pem::{pem_certificate, pem_certificates, pem_crl, pem_request};
+pub use pem::{PemCrl, pem_certificate, pem_certificates, pem_crl, pem_request};
 pub use pkcs12::pkcs12;
 pub use profile::{
     BasicConstraintsConfig, ExtendedKeyUsage, KeyChange, KeyUsage, Profile, ProfileConfig, ProfileKind, RenewalConfig,

@@ -50,6 +50,63 @@ pub fn pem_request(der: &[u8]) -> String {
     encode("CERTIFICATE REQUEST", der)
 }
 
+/// A revocation list as PEM, from DER that comes in pieces of any size.
+#[derive(Debug, Default)]
+pub struct PemCrl {
+    /// What does not fill a line yet.
+    left: Vec<u8>,
+}
+
+/// 64 characters of base64.
+const LINE_OCTETS: usize = 48;
+
+impl PemCrl {
+    /// Appends the first line to `out`.
+    pub fn begin(out: &mut String) -> Self {
+        out.push_str("-----BEGIN X509 CRL-----\n");
+        Self::default()
+    }
+
+    /// Appends whole lines; what does not fill one waits for the next piece.
+    pub fn push(&mut self, der: &[u8], out: &mut String) {
+        let mut rest = der;
+        if !self.left.is_empty() {
+            let (fills, after) = der.split_at(der.len().min(LINE_OCTETS - self.left.len()));
+            self.left.extend_from_slice(fills);
+            rest = after;
+            if self.left.len() < LINE_OCTETS {
+                return;
+            }
+            line(&self.left, out);
+            self.left.clear();
+        }
+        let mut lines = rest.chunks_exact(LINE_OCTETS);
+        lines.by_ref().for_each(|octets| line(octets, out));
+        self.left.extend_from_slice(lines.remainder());
+    }
+
+    /// The last lines.
+    pub fn end(self) -> String {
+        let mut out = String::with_capacity(100);
+        if !self.left.is_empty() {
+            line(&self.left, &mut out);
+        }
+        out.push_str("-----END X509 CRL-----\n");
+        out
+    }
+
+    /// How many octets of PEM so many octets of DER make.
+    pub fn octets(der_octets: usize) -> usize {
+        let base64 = der_octets.div_ceil(3) * 4;
+        base64 + base64.div_ceil(64) + "-----BEGIN X509 CRL-----\n-----END X509 CRL-----\n".len()
+    }
+}
+
+fn line(octets: &[u8], out: &mut String) {
+    STANDARD.encode_string(octets, out);
+    out.push('\n');
+}
+
 pub(crate) fn encode(label: &str, der: &[u8]) -> String {
     let base64 = Zeroizing::new(STANDARD.encode(der));
     // Room for all of it at once: a String that grows would leave copies of a private key behind in freed memory.
@@ -117,4 +174,24 @@ pub(crate) fn key_blocks(text: &[u8]) -> Result<Vec<Block>, Error> {
 /// Tells DER from PEM: DER of everything we read begins with a SEQUENCE.
 pub(crate) fn is_der(bytes: &[u8]) -> bool {
     bytes.first() == Some(&0x30)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pem_in_pieces_is_pem_at_once() {
+        for octets in [0, 1, 47, 48, 49, 96, 300] {
+            let der: Vec<u8> = (0..octets).map(|octet| octet as u8).collect();
+            for size in [1, 7, 48, 100, 300] {
+                let mut out = String::new();
+                let mut pem = PemCrl::begin(&mut out);
+                der.chunks(size).for_each(|piece| pem.push(piece, &mut out));
+                out.push_str(&pem.end());
+                assert_eq!(out, pem_crl(&der), "{octets} octets in pieces of {size}");
+                assert_eq!(out.len(), PemCrl::octets(der.len()));
+            }
+        }
+    }
 }

@@ -16,7 +16,7 @@ pub enum ProfileKind {
     Root,
     /// Issues client certificates and the signer of their OCSP answers.
     Issuing,
-    /// Issues the gateway's own server certificates. Apart from `Issuing`, so that neither authority can stand in for the other.
+    /// Issues the gateway's own server certificates and the signer of their OCSP answers. Apart from `Issuing`, so that neither authority can stand in for the other.
     ServerIssuing,
     /// The gateway's server certificate.
     Server,
@@ -301,7 +301,7 @@ impl ProfileKind {
             Self::Root => (Some(2), SIGN_OTHERS, &[], 25 * 366),
             Self::Cross => (Some(1), SIGN_OTHERS, &[], 25 * 366),
             Self::Issuing => (Some(0), SIGN_OTHERS, &[ClientAuth, OcspSigning], 10 * 366),
-            Self::ServerIssuing => (Some(0), SIGN_OTHERS, &[ServerAuth], 10 * 366),
+            Self::ServerIssuing => (Some(0), SIGN_OTHERS, &[ServerAuth, OcspSigning], 10 * 366),
             Self::Server => (None, SIGN, &[ServerAuth], 398),
             Self::Client => (None, SIGN, &[ClientAuth], 398),
             Self::Ocsp => (None, SIGN, &[OcspSigning], 90),

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use aws_lc_rs::digest::{self, Digest};
 use aws_lc_rs::signature::{self, VerificationAlgorithm};
 
 use crate::der;
@@ -21,6 +22,19 @@ pub trait Signer: Send + Sync {
     /// # Errors
     /// [`Error::Crypto`]; [`Error::Signer`] when the key cannot be reached or refuses.
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error>;
+
+    /// Whether [`Signer::sign_digest`] works. Where it does not, a revocation list must fit into memory to be signed.
+    fn signs_digests(&self) -> bool {
+        false
+    }
+
+    /// The same signature, of a message that only its hash is left of. Never with Ed25519, which hashes in two passes.
+    ///
+    /// # Errors
+    /// As [`Signer::sign`].
+    fn sign_digest(&self, _digest: &Digest) -> Result<Vec<u8>, Error> {
+        Err(Error::Crypto("signing a hash"))
+    }
 }
 
 impl Signer for PrivateKey {
@@ -30,6 +44,14 @@ impl Signer for PrivateKey {
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         PrivateKey::sign(self, message)
+    }
+
+    fn signs_digests(&self) -> bool {
+        digest_algorithm(self.algorithm()).is_some()
+    }
+
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        PrivateKey::sign_digest(self, digest)
     }
 }
 
@@ -41,6 +63,14 @@ impl<S: Signer + ?Sized> Signer for Arc<S> {
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         (**self).sign(message)
     }
+
+    fn signs_digests(&self) -> bool {
+        (**self).signs_digests()
+    }
+
+    fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        (**self).sign_digest(digest)
+    }
 }
 
 /// Signs, and verifies the signature before anybody sees it: a computing fault while signing with RSA gives the key away, and a
@@ -51,6 +81,27 @@ pub(crate) fn sign_verified(signer: &dyn Signer, message: &[u8]) -> Result<Vec<u
     match public.verify(verification(public.algorithm()), message, &signature) {
         true => Ok(signature),
         false => Err(Error::Crypto("checking its own signature")),
+    }
+}
+
+/// As [`sign_verified`], of a message's hash.
+pub(crate) fn sign_digest_verified(signer: &dyn Signer, digest: &Digest) -> Result<Vec<u8>, Error> {
+    let signature = signer.sign_digest(digest)?;
+    let public = signer.public_key();
+    match public.verify_digest(verification(public.algorithm()), digest, &signature) {
+        true => Ok(signature),
+        false => Err(Error::Crypto("checking its own signature")),
+    }
+}
+
+/// The hash inside the signatures of this kind of key; `None` where it is not a hash of the message alone.
+pub(crate) fn digest_algorithm(kind: KeyAlgorithm) -> Option<&'static digest::Algorithm> {
+    match kind {
+        KeyAlgorithm::EcdsaP384 => Some(&digest::SHA384),
+        KeyAlgorithm::EcdsaP256 | KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => {
+            Some(&digest::SHA256)
+        }
+        KeyAlgorithm::Ed25519 => None,
     }
 }
 

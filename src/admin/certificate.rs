@@ -101,7 +101,7 @@ impl From<Issued> for IssuedCertificate {
     }
 }
 
-/// What to revoke: exactly one of the first four.
+/// What to revoke: exactly one of the first five.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Revocation {
@@ -113,20 +113,34 @@ pub(super) struct Revocation {
     client: Option<String>,
     /// Every certificate of all clients of this partner.
     partner: Option<String>,
-    /// RFC 5280 §5.3.1 in kebab-case; `unspecified` when absent.
+    /// Every certificate that this authority issued to clients; its key id.
+    issuer: Option<String>,
+    /// RFC 5280 §5.3.1 in kebab-case; `unspecified` when absent. `key-compromise` also blocks the keys, and revokes every other
+    /// certificate of them.
     #[schema(value_type = Option<String>, example = "key-compromise")]
     reason: Option<RevocationReason>,
 }
 
 impl Revocation {
     fn selector(&self) -> Result<Selector, Refusal> {
-        match (&self.serial, &self.thumbprint, &self.client, &self.partner) {
-            (Some(name), None, None, None) | (None, Some(name), None, None) => Ok(Selector::Certificate(name.parse()?)),
-            (None, None, Some(client), None) => Ok(Selector::Client(client.clone())),
-            (None, None, None, Some(partner)) => Ok(Selector::Partner(partner.clone())),
+        match (&self.serial, &self.thumbprint, &self.client, &self.partner, &self.issuer) {
+            (Some(serial), None, None, None, None) => Ok(Selector::Certificate(serial.parse()?)),
+            (None, Some(thumbprint), None, None, None) => match thumbprint.parse()? {
+                name @ CertificateName::Thumbprint(_) => Ok(Selector::Certificate(name)),
+                CertificateName::Serial { .. } => {
+                    let message = "A thumbprint is the SHA-256 of a certificate: 64 hexadecimal digits.";
+                    Err(Refusal::invalid("invalid_thumbprint", message))
+                }
+            },
+            (None, None, Some(client), None, None) => Ok(Selector::Client(client.clone())),
+            (None, None, None, Some(partner), None) => Ok(Selector::Partner(partner.clone())),
+            (None, None, None, None, Some(issuer)) => {
+                let not_found = || Refusal::not_found("issuer_not_found", format!("There is no authority {issuer:?}."));
+                Ok(Selector::Issuer(issuer.to_ascii_lowercase().replace(':', "").parse().map_err(|_| not_found())?))
+            }
             _ => Err(Refusal::invalid(
                 "ambiguous_selector",
-                "Give exactly one of serial, thumbprint, client and partner.",
+                "Give exactly one of serial, thumbprint, client, partner and issuer.",
             )),
         }
     }
@@ -173,7 +187,7 @@ pub(super) struct ListQuery {
 
 /// List certificates, newest first unless another order is asked for
 ///
-/// A part of the list may hold fewer than `limit`, even none, and still have a `next`: each part looks at 5000 certificates at
+/// A part of the list may hold fewer than `limit`, even none, and still have a `next`: each part looks at 2500 certificates at
 /// most. Sightings are to the minute and some seconds late.
 #[utoipa::path(get, path = "/v1/certificates", operation_id = "list_certificates", tag = "Certificates", params(ListQuery),
     responses((status = 200, description = "Certificates", body = Listed<CertificateView>)))]

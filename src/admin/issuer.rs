@@ -33,10 +33,22 @@ pub(super) struct Issuer {
     thumbprint: String,
     /// Whether its key is loaded here.
     signs: bool,
-    /// Of its newest revocation list.
+    /// Of its newest complete revocation list.
     crl_number: Option<i64>,
     crl_this_update: Option<i64>,
     crl_next_update: Option<i64>,
+    /// Whether its certificates say that there is an OCSP responder to ask.
+    ocsp: bool,
+    /// The serial number of the certificate that signs its OCSP answers.
+    ocsp_signer: Option<String>,
+    /// When that certificate ends; the server renews it when a third of its life is left.
+    ocsp_signer_not_after: Option<i64>,
+    /// How many certificates are on it.
+    crl_entries: Option<i64>,
+    /// Into how many lists its revocations are divided besides, `/crl/<id>/<n>.crl`; 1: not at all.
+    crl_partitions: u32,
+    /// When the first of all its lists ends.
+    crl_ends_first: Option<i64>,
     certificate_pem: String,
 }
 
@@ -47,6 +59,12 @@ impl From<IssuerView> for Issuer {
             crl_number: crl.map(|crl| crl.number),
             crl_this_update: crl.map(|crl| crl.this_update),
             crl_next_update: crl.map(|crl| crl.next_update),
+            ocsp: view.ocsp,
+            ocsp_signer_not_after: view.ocsp_signer.as_ref().map(|signer| signer.not_after),
+            ocsp_signer: view.ocsp_signer.map(|signer| signer.serial),
+            crl_entries: crl.and_then(|crl| crl.entries),
+            crl_partitions: view.crl_partitions,
+            crl_ends_first: view.crl_ends_first.as_ref().map(|crl| crl.next_update),
             id: view.id,
             kind: view.kind,
             state: view.state,

@@ -9,6 +9,7 @@ mod policy;
 mod refusal;
 mod registry;
 mod rotation;
+mod trust_anchor;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -224,6 +225,8 @@ fn settings() -> AuthoritySettings {
         trust_domain: "api.example.com".into(),
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
+        ocsp_lifetime_seconds: 3600,
+        crl_partitions: 1,
         issuances_per_minute: 1_000_000,
     }
 }

@@ -1,15 +1,21 @@
-//! The PKI listener: CRLs and CA certificates over plain HTTP, for whoever must check our certificates elsewhere.
+//! The PKI listener: CRLs, CA certificates and the OCSP responder over plain HTTP, for whoever must check our certificates
+//! elsewhere.
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
+use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::authority::Authority;
+use crate::authority::{Authority, Content, OCSP_BODY_BYTES_MAX, is_ocsp};
 use crate::gateway::Gate;
 use crate::listen::{Connection, Handler, Violation};
+
+/// An OCSP question is small: who takes longer to send it is keeping a connection.
+const BODY_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub(super) struct Distribution {
     pub authority: Authority,
@@ -36,8 +42,18 @@ impl Handler for Distribution {
         if self.gate.may_request(connection.source).is_err() {
             return plain(429, "too many requests from this address\n".to_owned());
         }
+        if is_ocsp(request.uri().path()) {
+            let (head, body) = request.into_parts();
+            let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, OCSP_BODY_BYTES_MAX).collect()).await;
+            let body = read.ok().and_then(Result::ok).map(|body| body.to_bytes());
+            return self.authority.answer_ocsp(&head, body).await.map(Body::from);
+        }
         let if_none_match = request.headers().get(http::header::IF_NONE_MATCH).and_then(|value| value.to_str().ok());
-        self.authority.answer(request.method(), request.uri().path(), if_none_match).map(Body::from)
+        let answer = self.authority.answer(request.method(), request.uri().path(), if_none_match);
+        answer.map(|content| match content {
+            Content::Whole(octets) => Body::from(octets),
+            lists => Body::from_stream(lists.into_stream()),
+        })
     }
 
     fn may_handshake(&self, source: IpAddr) -> bool {

@@ -44,10 +44,13 @@ pub async fn step(
         let message = format!("{} is no folder: bring the one with the root's {ROOT_CERTIFICATE}.", folder.display());
         return Err(Refusal::invalid("ceremony_folder", message).into());
     }
+    let settings = Foundation::settings(&config, endpoints);
     let store = Store::open(&config.database()).await?;
     let keys = super::keys(&config, &passphrase).await?;
     let made = match certified(folder)? {
-        Some(certified) => Authority::adopt(&store, &keys, certified, &Actor::local(), &clock).await.map(|_| None),
+        Some(certified) => {
+            Authority::adopt(&store, &keys, certified, &settings, &Actor::local(), &clock).await.map(|_| None)
+        }
         None => Authority::request_certificates(&store, &keys, &initialise::names()).await.map(Some),
     };
     store.close().await;

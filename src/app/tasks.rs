@@ -31,6 +31,7 @@ pub(super) fn spawn(
     tasks.spawn(tidy(Arc::clone(oauth), draining.clone()));
     tasks.spawn(renew_tls(foundation.clone(), Arc::clone(tls), draining.clone()));
     tasks.spawn(foundation.authority.clone().run_publisher(draining.clone()));
+    tasks.spawn(foundation.authority.clone().run_ocsp(draining.clone()));
     tasks.spawn(foundation.authority.clone().run_anchor_refresher(draining.clone()));
     tasks.spawn(foundation.authority.clone().run_superseding(draining.clone()));
     tasks.spawn(Arc::clone(tls.own()).run(draining.clone()));

@@ -1,7 +1,9 @@
 //! What relying parties fetch over plain HTTP: the root, the issuing authorities' certificates and the revocation lists.
 //!
 //! Plain HTTP on purpose (RFC 5280 §8): over HTTPS a client would need the answer to check the server that gives it. Everything
-//! here is public and signed, and is answered from memory.
+//! here is public and signed, and is answered from memory but for long lists, which are read while they are sent.
+
+mod content;
 
 use std::collections::BTreeMap;
 
@@ -12,7 +14,13 @@ use pki::{KeyId, Thumbprint};
 use policies::UnixSeconds;
 use time::OffsetDateTime;
 
-use super::Authority;
+use super::publish::{Published, Scope};
+use super::{Authority, AuthoritySettings};
+use crate::failure::Fault;
+use crate::store::Store;
+use content::{Form, Stored};
+
+pub use content::Content;
 
 /// How long a cache may keep an answer: the bound on how late a relying party that asks through one hears of a revocation.
 pub const CACHE_MAX_AGE_SECONDS: u32 = 300;
@@ -26,10 +34,35 @@ const PEM: &str = "application/x-pem-file";
 impl Authority {
     /// Answers a request on the PKI listener. `if_none_match` is that header's value, where there is one.
     ///
-    /// `GET` and `HEAD` of `/ca.pem` (the root), `/ca/<key id>.cer`, `/crl/<key id>.crl`, `/crl/<key id>.pem` and
-    /// `/chain.crl.pem` (every list, as `ssl_crl` of nginx wants it). Anything else is 404, another method 405.
-    pub fn answer(&self, method: &Method, path: &str, if_none_match: Option<&str>) -> Response<Bytes> {
-        self.shelf().answer(method, path, if_none_match)
+    /// `GET` and `HEAD` of `/ca.pem` (the root), `/ca/<key id>.cer`, `/crl/<key id>.crl` and `/crl/<key id>.pem` (everything that
+    /// the authority revoked), `/crl/<key id>/<n>.crl` (one partition, where there are any) and `/chain.crl.pem` (every complete
+    /// list, as `ssl_crl` of nginx wants it). Anything else is 404, another method 405.
+    pub fn answer(&self, method: &Method, path: &str, if_none_match: Option<&str>) -> Response<Content> {
+        self.shelf().answer(&self.inner.store, method, path, if_none_match)
+    }
+
+    /// The newest complete list of an authority in DER, by its key id.
+    ///
+    /// # Errors
+    /// A fault when it cannot be read.
+    pub async fn crl(&self, issuer: &KeyId) -> Result<Option<Bytes>, Fault> {
+        let Some(published) = self.inner.publisher.newest(issuer) else { return Ok(None) };
+        let lists = vec![Listing::from(&*published).stored];
+        Content::of_lists(&self.inner.store, Form::Der, lists).read().await.map(Some)
+    }
+}
+
+impl AuthoritySettings {
+    /// Where a list is found: what certificates say, and the list itself, byte for byte.
+    pub(super) fn crl_address(&self, authority: &KeyId, scope: Scope) -> Option<String> {
+        self.pki_url.as_ref().map(|url| format!("{url}{}", crl_path(authority, scope)))
+    }
+}
+
+fn crl_path(authority: &KeyId, scope: Scope) -> String {
+    match scope {
+        Scope::Complete => format!("/crl/{authority}.crl"),
+        Scope::Partition(partition) => format!("/crl/{authority}/{partition}.crl"),
     }
 }
 
@@ -39,64 +72,95 @@ pub(super) struct Shelf {
     documents: BTreeMap<String, Document>,
 }
 
-/// An authority's certificate and newest list, as they go on the [`Shelf`].
-pub(super) struct Exhibit<'a> {
-    pub(super) key_id: &'a KeyId,
+/// An authority's certificate and newest lists, as they go on the [`Shelf`].
+pub(super) struct Exhibit {
+    pub(super) key_id: KeyId,
     pub(super) is_root: bool,
-    pub(super) certificate_der: &'a [u8],
+    pub(super) certificate_der: Vec<u8>,
     pub(super) created_at: UnixSeconds,
-    /// The list's DER and when it was signed; `None` until the first.
-    pub(super) crl: Option<(&'a [u8], UnixSeconds)>,
+    /// None until the first.
+    pub(super) lists: Vec<(Scope, Listing)>,
+}
+
+/// A published list.
+#[derive(Clone, Debug)]
+pub(super) struct Listing {
+    number: i64,
+    signed_at: UnixSeconds,
+    stored: Stored,
+}
+
+impl From<&Published> for Listing {
+    fn from(published: &Published) -> Self {
+        let row = &published.row;
+        let stored = match &published.kept {
+            Some(octets) => Stored::AtHand(octets.clone()),
+            None => Stored::InPieces { list: row.list.clone(), octets: usize::try_from(row.octets).unwrap_or(0) },
+        };
+        Self { number: row.number, signed_at: UnixSeconds(row.this_update), stored }
+    }
 }
 
 #[derive(Debug)]
 struct Document {
-    body: Bytes,
+    body: Body,
     content_type: HeaderValue,
     etag: HeaderValue,
     last_modified: HeaderValue,
 }
 
+#[derive(Debug)]
+enum Body {
+    Whole(Bytes),
+    Lists(Form, Vec<Stored>),
+}
+
 impl Shelf {
     /// Lays out the authorities, the root first.
-    pub(super) fn new(exhibits: &[Exhibit<'_>]) -> Self {
+    pub(super) fn new(exhibits: impl Iterator<Item = Exhibit>) -> Self {
         let mut documents = BTreeMap::new();
-        let mut all_lists = String::new();
-        let mut newest_list = None;
+        let mut complete = Vec::new();
+        // Both roots, while one follows the other.
+        let (mut roots, mut roots_since) = (String::new(), UnixSeconds(0));
         for exhibit in exhibits {
             let id = exhibit.key_id;
-            let certificate = exhibit.certificate_der;
-            documents
-                .insert(format!("/ca/{id}.cer"), Document::new(PKIX_CERT, certificate.to_vec(), exhibit.created_at));
             if exhibit.is_root {
-                let pem = pki::pem_certificate(certificate);
-                documents.insert("/ca.pem".to_owned(), Document::new(PEM, pem.into_bytes(), exhibit.created_at));
+                roots.push_str(&pki::pem_certificate(&exhibit.certificate_der));
+                roots_since = roots_since.max(exhibit.created_at);
             }
-            if let Some((der, signed_at)) = exhibit.crl {
-                let pem = pki::pem_crl(der);
-                all_lists.push_str(&pem);
-                newest_list = newest_list.max(Some(signed_at));
-                documents.insert(format!("/crl/{id}.crl"), Document::new(PKIX_CRL, der.to_vec(), signed_at));
-                documents.insert(format!("/crl/{id}.pem"), Document::new(PEM, pem.into_bytes(), signed_at));
+            documents
+                .insert(format!("/ca/{id}.cer"), Document::new(PKIX_CERT, exhibit.certificate_der, exhibit.created_at));
+            for (scope, list) in exhibit.lists {
+                let one = std::slice::from_ref(&list);
+                documents.insert(crl_path(&id, scope), Document::of_lists(Form::Der, one));
+                if scope == Scope::Complete {
+                    documents.insert(format!("/crl/{id}.pem"), Document::of_lists(Form::Pem, one));
+                    complete.push(list);
+                }
             }
         }
-        if let Some(signed_at) = newest_list {
-            documents.insert("/chain.crl.pem".to_owned(), Document::new(PEM, all_lists.into_bytes(), signed_at));
+        if !roots.is_empty() {
+            documents.insert("/ca.pem".to_owned(), Document::new(PEM, roots.into_bytes(), roots_since));
+        }
+        if !complete.is_empty() {
+            documents.insert("/chain.crl.pem".to_owned(), Document::of_lists(Form::Pem, &complete));
         }
         Self { documents }
     }
 
-    fn answer(&self, method: &Method, path: &str, if_none_match: Option<&str>) -> Response<Bytes> {
+    fn answer(&self, store: &Store, method: &Method, path: &str, if_none_match: Option<&str>) -> Response<Content> {
         let Some(document) = self.documents.get(path) else {
-            return plain(StatusCode::NOT_FOUND, "There is nothing here. See /ca.pem and /chain.crl.pem.\n", method);
+            return plain(StatusCode::NOT_FOUND, "There is nothing here. See /ca.pem and /chain.crl.pem.\n", method)
+                .map(Content::Whole);
         };
         if method != Method::GET && method != Method::HEAD {
-            let mut response = plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n", method);
+            let mut response =
+                plain(StatusCode::METHOD_NOT_ALLOWED, "Only GET and HEAD.\n", method).map(Content::Whole);
             response.headers_mut().insert(ALLOW, HeaderValue::from_static("GET, HEAD"));
             return response;
         }
         let unchanged = if_none_match.is_some_and(|header| document.matches(header));
-        let mut response = Response::new(Bytes::new());
+        let mut response = Response::new(Content::Whole(Bytes::new()));
         let headers = response.headers_mut();
         headers.insert(ETAG, document.etag.clone());
         headers.insert(LAST_MODIFIED, document.last_modified.clone());
@@ -105,11 +169,15 @@ impl Shelf {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             return response;
         }
+        let content = match &document.body {
+            Body::Whole(octets) => Content::Whole(octets.clone()),
+            Body::Lists(form, lists) => Content::of_lists(store, *form, lists.clone()),
+        };
         headers.insert(CONTENT_TYPE, document.content_type.clone());
-        headers.insert(CONTENT_LENGTH, HeaderValue::from(document.body.len()));
+        headers.insert(CONTENT_LENGTH, HeaderValue::from(content.octets()));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         if method == Method::GET {
-            *response.body_mut() = document.body.clone();
+            *response.body_mut() = content;
         }
         response
     }
@@ -118,23 +186,47 @@ impl Shelf {
 impl Document {
     fn new(content_type: &'static str, body: Vec<u8>, modified: UnixSeconds) -> Self {
         // The digest names the octets, so it is a strong validator (RFC 9110 §8.8.1), the same on every node.
-        let etag = HeaderValue::try_from(format!("\"{}\"", Thumbprint::of(&body)));
+        let tag = Thumbprint::of(&body).to_string();
+        Self::tagged(content_type, &tag, Body::Whole(body.into()), modified)
+    }
+
+    /// An authority never signs two lists with one number, so numbers name the octets, and no list must be read for it.
+    fn of_lists(form: Form, lists: &[Listing]) -> Self {
+        let content_type = match form {
+            Form::Der => PKIX_CRL,
+            Form::Pem => PEM,
+        };
+        let tag =
+            lists.iter().map(|list| format!("{}-{}", list.number, list.signed_at.0)).collect::<Vec<_>>().join(".");
+        let modified = lists.iter().map(|list| list.signed_at).max().unwrap_or(UnixSeconds(0));
+        let body = match Content::at_hand(form, lists.iter().map(|list| &list.stored)) {
+            Some(octets) => Body::Whole(octets),
+            None => Body::Lists(form, lists.iter().map(|list| list.stored.clone()).collect()),
+        };
+        Self::tagged(content_type, &tag, body, modified)
+    }
+
+    fn tagged(content_type: &'static str, tag: &str, body: Body, modified: UnixSeconds) -> Self {
         Self {
-            body: body.into(),
+            body,
             content_type: HeaderValue::from_static(content_type),
-            etag: etag.unwrap_or(HeaderValue::from_static("\"\"")),
+            etag: HeaderValue::try_from(format!("\"{tag}\"")).unwrap_or(HeaderValue::from_static("\"\"")),
             last_modified: HeaderValue::try_from(http_date(modified)).unwrap_or(HeaderValue::from_static("")),
         }
     }
 
-    /// If-None-Match compares weakly (RFC 9110 §13.1.2).
     fn matches(&self, if_none_match: &str) -> bool {
-        if_none_match.trim() == "*"
-            || if_none_match.split(',').any(|tag| {
-                let tag = tag.trim();
-                tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == self.etag.as_bytes()
-            })
+        names_etag(if_none_match, &self.etag)
     }
+}
+
+/// Whether an If-None-Match header names this tag, or any. It compares weakly (RFC 9110 §13.1.2).
+pub(super) fn names_etag(if_none_match: &str, etag: &HeaderValue) -> bool {
+    if_none_match.trim() == "*"
+        || if_none_match.split(',').any(|tag| {
+            let tag = tag.trim();
+            tag.strip_prefix("W/").unwrap_or(tag).as_bytes() == etag.as_bytes()
+        })
 }
 
 fn cache_control() -> HeaderValue {
@@ -143,7 +235,7 @@ fn cache_control() -> HeaderValue {
         .unwrap_or(HeaderValue::from_static("no-cache"))
 }
 
-fn plain(status: StatusCode, text: &'static str, method: &Method) -> Response<Bytes> {
+pub(super) fn plain(status: StatusCode, text: &'static str, method: &Method) -> Response<Bytes> {
     let body = if method == Method::HEAD { Bytes::new() } else { Bytes::from_static(text.as_bytes()) };
     let mut response = Response::new(body);
     *response.status_mut() = status;
@@ -154,7 +246,7 @@ fn plain(status: StatusCode, text: &'static str, method: &Method) -> Response<By
 }
 
 /// IMF-fixdate (RFC 9110 §5.6.7).
-fn http_date(at: UnixSeconds) -> String {
+pub(super) fn http_date(at: UnixSeconds) -> String {
     let at = OffsetDateTime::from_unix_timestamp(at.0).unwrap_or(OffsetDateTime::UNIX_EPOCH);
     let (weekday, month) = (at.weekday().to_string(), at.month().to_string());
     format!(
@@ -173,19 +265,42 @@ fn http_date(at: UnixSeconds) -> String {
 mod tests {
     use super::*;
 
-    fn shelf() -> Shelf {
-        let (root, issuing): (KeyId, KeyId) = ("aa01".parse().unwrap(), "bb02".parse().unwrap());
-        let at = UnixSeconds(784_111_777);
-        Shelf::new(&[
-            Exhibit { key_id: &root, is_root: true, certificate_der: b"root", created_at: at, crl: Some((b"rc", at)) },
-            Exhibit {
-                key_id: &issuing,
-                is_root: false,
-                certificate_der: b"sub",
-                created_at: at,
-                crl: Some((b"ic", at)),
-            },
-        ])
+    const AT: UnixSeconds = UnixSeconds(784_111_777);
+
+    /// A shelf that needs no store: everything on it is at hand.
+    struct Laid(Shelf);
+
+    impl Laid {
+        fn answer(&self, method: &Method, path: &str, if_none_match: Option<&str>) -> Response<Bytes> {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            runtime.block_on(async {
+                let folder = tempfile::tempdir().unwrap();
+                let store = Store::open(&folder.path().join("portcullis.db")).await.unwrap();
+                let (head, content) = self.0.answer(&store, method, path, if_none_match).into_parts();
+                Response::from_parts(head, content.read().await.unwrap())
+            })
+        }
+    }
+
+    fn shelf() -> Laid {
+        let listing = |octets: &'static [u8]| Listing {
+            number: 7,
+            signed_at: AT,
+            stored: Stored::AtHand(Bytes::from_static(octets)),
+        };
+        let exhibit = |key_id: &str, is_root, certificate: &[u8], lists| Exhibit {
+            key_id: key_id.parse().unwrap(),
+            is_root,
+            certificate_der: certificate.to_vec(),
+            created_at: AT,
+            lists,
+        };
+        let issuing = vec![(Scope::Complete, listing(b"ic")), (Scope::Partition(1), listing(b"i1"))];
+        let exhibits = [
+            exhibit("aa01", true, b"root", vec![(Scope::Complete, listing(b"rc"))]),
+            exhibit("bb02", false, b"sub", issuing),
+        ];
+        Laid(Shelf::new(exhibits.into_iter()))
     }
 
     fn header(response: &Response<Bytes>, name: http::header::HeaderName) -> &str {
@@ -198,6 +313,7 @@ mod tests {
         for (path, content_type, body) in [
             ("/ca/bb02.cer", "application/pkix-cert", Some("sub")),
             ("/crl/bb02.crl", "application/pkix-crl", Some("ic")),
+            ("/crl/bb02/1.crl", "application/pkix-crl", Some("i1")),
             ("/crl/aa01.pem", "application/x-pem-file", None),
             ("/ca.pem", "application/x-pem-file", None),
             ("/chain.crl.pem", "application/x-pem-file", None),
@@ -237,7 +353,17 @@ mod tests {
     #[test]
     fn all_else_is_refused_in_plain_text() {
         let shelf = shelf();
-        for path in ["/", "", "/ca", "/ca/../ca.pem", "/crl/bb02.crl/", "/crl/BB02.crl", "/keys/root.key"] {
+        for path in [
+            "/",
+            "",
+            "/ca",
+            "/ca/../ca.pem",
+            "/crl/bb02.crl/",
+            "/crl/BB02.crl",
+            "/crl/bb02/0.crl",
+            "/crl/bb02/01.crl",
+            "/keys/root.key",
+        ] {
             assert_eq!(shelf.answer(&Method::GET, path, None).status(), StatusCode::NOT_FOUND, "{path}");
         }
         let response = shelf.answer(&Method::POST, "/ca.pem", None);

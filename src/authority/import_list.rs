@@ -49,7 +49,7 @@ impl Authority {
             return Err(Refusal::conflict("old_list", message).into());
         }
         store::issuer::set_crl_number(&mut tx, &key_id, row.number, now).await?;
-        if !store::crl::save(&mut tx, &row).await? {
+        if !store::crl::save_whole(&mut tx, &row, now).await? {
             return Err(Refusal::conflict("old_list", "A newer list of this root is published already.").into());
         }
         let detail = serde_json::json!({ "number": row.number, "next_update": row.next_update, "signed": "elsewhere" });
@@ -57,7 +57,7 @@ impl Authority {
         self.commit(tx).await?;
         let imported =
             ImportedList { id: key_id, number: row.number, this_update: row.this_update, next_update: row.next_update };
-        self.inner.publisher.remember(&root.key_id, Arc::new(row));
+        self.inner.publisher.read(&self.inner.store, &root.key_id).await?;
         self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&self.inner.issuers())));
         Ok(imported)
     }

@@ -22,7 +22,7 @@ use super::{
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
-use crate::store::crl::CrlRow;
+use crate::store::crl::WholeList;
 use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store};
 
@@ -85,11 +85,10 @@ impl Authority {
             server_issuing: key(keys, &lock, SERVER_ISSUING_KEY, KeyAlgorithm::EcdsaP256).await?,
         };
         CrashPoint::AfterKeyFiles.reached();
-        let (names, settings, now) = (names.clone(), settings.clone(), clock.now());
+        let (names, of_all, now) = (names.clone(), settings.clone(), clock.now());
         let at = instant(now)?;
-        let made =
-            off_thread("making the authorities", move || Made::new(keys_of_all, &names, &settings, at)).await??;
-        write_down(store, &made, actor, clock).await?;
+        let made = off_thread("making the authorities", move || Made::new(keys_of_all, &names, &of_all, at)).await??;
+        write_down(store, &made, settings, actor, clock).await?;
         finish(keys)?;
         tracing::info!(
             root = made.root.subject(),
@@ -214,7 +213,13 @@ async fn key(
     }
 }
 
-async fn write_down(store: &Store, made: &Made, actor: &Actor, clock: &Clock) -> Result<(), Failure> {
+async fn write_down(
+    store: &Store,
+    made: &Made,
+    settings: &AuthoritySettings,
+    actor: &Actor,
+    clock: &Clock,
+) -> Result<(), Failure> {
     let now = clock.now();
     let mut tx = store.begin().await?;
     if standing_root(&mut tx).await?.is_some() {
@@ -227,16 +232,18 @@ async fn write_down(store: &Store, made: &Made, actor: &Actor, clock: &Clock) ->
         (&made.issuing, IssuerKind::Issuing, issuing, 0),
         (&made.server_issuing, IssuerKind::ServerIssuing, server_issuing, 0),
     ] {
-        store::issuer::insert(&mut tx, &row(issuer, kind, location, crl_number, now), now).await?;
+        let row = row(issuer, kind, location, crl_number, now);
+        let row = IssuerRow { crl_partitions: settings.crl_partitions_of(kind), ..row };
+        store::issuer::insert(&mut tx, &row, now).await?;
     }
-    let crl = CrlRow {
+    let crl = WholeList {
         issuer_key_id: made.root.key_id().to_string(),
         number: FIRST_CRL,
         this_update: made.root_crl.this_update.unix_timestamp(),
         next_update: made.root_crl.next_update.unix_timestamp(),
         der: made.root_crl.der.clone(),
     };
-    store::crl::save(&mut tx, &crl).await?;
+    store::crl::save_whole(&mut tx, &crl, now).await?;
     let detail = serde_json::json!({
         "root": made.root.key_id(), "issuing": made.issuing.key_id(), "server_issuing": made.server_issuing.key_id(),
     });

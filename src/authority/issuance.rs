@@ -7,12 +7,13 @@
 
 use std::sync::Arc;
 
-use pki::{IssuedCertificate, LeafRequest, Prepared, Profile, RevocationReason};
+use pki::{IssuedCertificate, KeyId, LeafRequest, Prepared, Profile, RevocationReason, Serial};
 use policies::UnixSeconds;
 
 use super::brake::Taken;
 use super::crash_point::CrashPoint;
 use super::enroll::EnrollmentUse;
+use super::publish::Scope;
 use super::renew::Predecessor;
 use super::{Authority, off_thread, random_serial, refused};
 use crate::failure::{Failure, Fault, Refusal};
@@ -142,7 +143,9 @@ impl Authority {
 
     async fn prepare(&self, order: &Order) -> Result<Prepared, Failure> {
         let (signer, request, serial) = (order.signer.clone(), order.request.clone(), random_serial()?);
-        let (points, now) = (self.inner.settings.distribution_points(signer.key_id()), self.now()?);
+        let list = self.list_of(signer.key_id(), &serial)?;
+        let (mut points, now) = (self.inner.settings.distribution_points_of(signer.key_id(), list), self.now()?);
+        points.ocsp = self.inner.settings.ocsp_url(&signer);
         let profile = Profile::builtin(request.identity.profile_kind());
         off_thread("preparing a certificate", move || {
             signer.prepare(&profile, request, serial, &points, now).map_err(refused)
@@ -150,11 +153,19 @@ impl Authority {
         .await?
     }
 
+    /// The list that a certificate with this serial number names.
+    fn list_of(&self, issuer: &KeyId, serial: &Serial) -> Result<Scope, Fault> {
+        let issuers = self.inner.issuers();
+        let issuer = issuers.find(&issuer.to_string()).ok_or_else(|| Fault::new("an unknown authority issues"))?;
+        Ok(if issuer.crl_partitions > 1 { Scope::Partition(issuer.partition_of(serial)) } else { Scope::Complete })
+    }
+
     /// All checks that another writer could upset happen inside the transaction that takes the serial.
     async fn try_reserve(&self, order: &Order, prepared: Prepared, actor: &Actor) -> Result<Reserved, Failure> {
         let now = self.inner.clock.now();
         let (issuer, serial) = (prepared.issuer_key_id().to_string(), prepared.serial().to_string());
         let mut tx = self.inner.store.begin().await?;
+        self.check_reconciled(&mut tx, order).await?;
         let mut replaces = false;
         if let Some(claim) = &order.claim {
             match earlier(&mut tx, claim).await? {
@@ -189,7 +200,7 @@ impl Authority {
             not_after: UnixSeconds(prepared.not_after().unix_timestamp()),
             scopes: order.scopes.clone(),
             networks: order.networks.clone(),
-            crl_partition: 0,
+            crl_partition: self.list_of(prepared.issuer_key_id(), &prepared.serial())?.partition(),
             replaces: order.predecessor.as_ref().map(|predecessor| predecessor.serial().to_owned()),
             enrollment_id: order.enrollment.as_ref().map(|used| used.id().to_owned()),
             tbs: prepared.tbs_der().to_vec(),
@@ -280,7 +291,10 @@ impl Authority {
             Ok(false) => {}
             Err(error) => tracing::error!(serial, %error, "a failed issuance could not be closed"),
         }
-        self.inner.publisher.nudge(self.inner.issuers().find(issuer).map(|issuer| &issuer.key_id));
+        let issuers = self.inner.issuers();
+        let place = issuers.find(issuer).zip(serial.parse().ok());
+        let place = place.map(|(issuer, serial)| (&issuer.key_id, issuer.partition_of(&serial)));
+        self.inner.publisher.nudge_partitions(place);
     }
 
     /// What another writer could upset, checked inside the transaction that depends on it.
@@ -305,6 +319,16 @@ impl Authority {
         Ok(registry::narrowing::check_narrowing(&policy, &client, order.scopes.as_deref(), order.networks.as_deref())?)
     }
 
+    /// A restored register has forgotten what it issued and revoked since the backup: to issue more on top of that would bury it.
+    async fn check_reconciled(&self, tx: &mut Tx, order: &Order) -> Result<(), Failure> {
+        if order.kind == CertificateKind::Client && store::restoration::unreconciled(&mut *tx).await?.is_some() {
+            let message = "The database was restored from an export, and nothing is issued until `portcullis ca reconcile` has put \
+                           back what it has forgotten.";
+            return Err(Refusal::conflict("not_reconciled", message).into());
+        }
+        Ok(())
+    }
+
     /// One key, one owner. A key that two partners hold lets each be taken for the other by whoever maps keys to names; a key
     /// that was stolen once comes back with its thief; an authority's key in a leaf is an authority's key in the wrong hands.
     async fn check_key(&self, tx: &mut Tx, order: &Order, now: UnixSeconds) -> Result<(), Failure> {
@@ -315,6 +339,10 @@ impl Authority {
         };
         if self.inner.issuers().all().iter().any(|issuer| issuer.key_id == *key.key_id()) {
             return in_use("an authority of this installation");
+        }
+        if store::blocked_key::get(&mut *tx, &key.fingerprint().to_string()).await?.is_some() {
+            let message = "This key is blocked, because it was compromised. Make a new key.";
+            return Err(Refusal::conflict("key_compromised", message).into());
         }
         let partner = order.holder.as_ref().map(|holder| &holder.partner.id);
         for row in store::certificate::find_by_key(&mut *tx, &key.fingerprint().to_string()).await? {

@@ -2,14 +2,18 @@
 
 use std::sync::Arc;
 
-use pki::{KeyId, Thumbprint};
+use pki::{KeyId, Serial, Thumbprint};
 use policies::UnixSeconds;
 use rustls::pki_types::CertificateDer;
 use serde::Serialize;
 
-use super::{Authority, IssuerKind, IssuerState, KeyDirectory, TrustAnchors, instant, off_thread, refused};
+use super::publish::{ListName, Scope};
+use super::{
+    Authority, IssuerKind, IssuerState, KeyDirectory, OcspSignerView, TrustAnchors, instant, off_thread, refused,
+};
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
+use crate::store::crl::CrlRow;
 use crate::store::cross_certificate::CrossCertificateRow;
 use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store, stored};
@@ -36,8 +40,16 @@ pub struct IssuerView {
     pub key_location: Option<String>,
     /// Whether its key is loaded here.
     pub signs: bool,
-    /// Its newest revocation list.
+    /// Into how many lists its revocations are divided, besides the complete one.
+    pub crl_partitions: u32,
+    /// Its newest complete revocation list.
     pub crl: Option<CrlView>,
+    /// Whether its certificates say that there is a responder to ask.
+    pub ocsp: bool,
+    /// The signer of its OCSP answers; absent while there is none.
+    pub ocsp_signer: Option<OcspSignerView>,
+    /// Of all its lists, the one that ends first.
+    pub crl_ends_first: Option<CrlView>,
 }
 
 /// A published revocation list. Times are seconds since the Unix epoch.
@@ -46,6 +58,22 @@ pub struct CrlView {
     pub number: i64,
     pub this_update: i64,
     pub next_update: i64,
+    /// How many certificates are on it; absent when nobody counted.
+    pub entries: Option<i64>,
+    /// How long it is.
+    pub octets: i64,
+}
+
+impl From<&CrlRow> for CrlView {
+    fn from(row: &CrlRow) -> Self {
+        Self {
+            number: row.number,
+            this_update: row.this_update,
+            next_update: row.next_update,
+            entries: row.entries,
+            octets: row.octets,
+        }
+    }
 }
 
 impl Authority {
@@ -68,11 +96,11 @@ impl Authority {
                 certificate_pem: pki::pem_certificate(&issuer.certificate_der),
                 key_location: issuer.key_location.clone(),
                 signs: issuer.signer.is_ok(),
-                crl: self.inner.publisher.newest(&issuer.key_id).map(|crl| CrlView {
-                    number: crl.number,
-                    this_update: crl.this_update,
-                    next_update: crl.next_update,
-                }),
+                crl_partitions: issuer.crl_partitions,
+                crl: self.inner.publisher.newest(&issuer.key_id).map(|list| CrlView::from(&list.row)),
+                crl_ends_first: self.inner.publisher.first_to_end(&issuer.key_id).map(|list| CrlView::from(&list.row)),
+                ocsp: self.ocsp_signer(&issuer.key_id).is_some(),
+                ocsp_signer: self.ocsp_signer(&issuer.key_id).flatten(),
             })
             .collect()
     }
@@ -91,6 +119,8 @@ pub(super) struct Issuer {
     pub(super) not_after: UnixSeconds,
     pub(super) created_at: UnixSeconds,
     pub(super) key_location: Option<String>,
+    /// Into how many lists its revocations are divided; chosen when it was made.
+    pub(super) crl_partitions: u32,
     /// Why it cannot sign, where it cannot.
     signer: Result<Arc<pki::Issuer>, NoSigner>,
 }
@@ -108,6 +138,19 @@ impl Issuer {
     pub(super) fn is_trusted(&self) -> bool {
         let standing = matches!(self.state, IssuerState::Trusted | IssuerState::Active | IssuerState::Retiring);
         standing && self.tainted_at.is_none()
+    }
+
+    /// The lists it has: with one partition, the complete one is all.
+    pub(super) fn list_scopes(&self) -> impl Iterator<Item = Scope> + use<> {
+        let partitions = if self.crl_partitions > 1 { self.crl_partitions } else { 0 };
+        (0..partitions).map(Scope::Partition).chain([Scope::Complete])
+    }
+
+    /// Which of them a certificate with this serial number is on once it is revoked. The last octets are as random as the others.
+    pub(super) fn partition_of(&self, serial: &Serial) -> u32 {
+        let last =
+            serial.as_bytes().iter().rev().take(4).rev().fold(0, |number, octet| number << 8 | u32::from(*octet));
+        last % self.crl_partitions
     }
 
     /// The key that signs for it.
@@ -193,6 +236,12 @@ impl Issuers {
 
     pub(super) fn find(&self, key_id: &str) -> Option<&Issuer> {
         self.all.iter().map(|issuer| &**issuer).find(|issuer| issuer.key_id.to_string() == key_id)
+    }
+
+    /// The lists that are signed here.
+    pub(super) fn lists(&self) -> impl Iterator<Item = ListName> {
+        let signing = self.all.iter().filter(|issuer| issuer.signer.is_ok());
+        signing.flat_map(|issuer| issuer.list_scopes().map(|scope| ListName::new(&issuer.key_id, scope)))
     }
 
     /// Those whose key is loaded, and which so sign revocation lists here.
@@ -287,6 +336,7 @@ impl Issuer {
             not_after: UnixSeconds(row.not_after),
             created_at: UnixSeconds(row.created_at),
             key_location: row.key_location,
+            crl_partitions: u32::try_from(row.crl_partitions).unwrap_or(1).max(1),
             signer,
         })
     }

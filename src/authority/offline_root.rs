@@ -4,7 +4,7 @@ use pki::{CaCertificate, RevocationList};
 
 use super::{IssuerKind, IssuerState};
 use crate::failure::{Failure, Refusal};
-use crate::store::crl::CrlRow;
+use crate::store::crl::WholeList;
 use crate::store::issuer::IssuerRow;
 
 /// The lowest number that a list of ours has.
@@ -17,7 +17,7 @@ pub(super) struct OfflineRoot {
     pub(super) subject: String,
     not_after: i64,
     pub(super) revoked: RevocationList,
-    pub(super) list: CrlRow,
+    pub(super) list: WholeList,
 }
 
 impl OfflineRoot {
@@ -71,7 +71,12 @@ impl OfflineRoot {
 ///
 /// # Errors
 /// `root_list_unusable`.
-pub(super) fn root_list(root: &[u8], key_id: &str, list: &[u8], now: i64) -> Result<(RevocationList, CrlRow), Failure> {
+pub(super) fn root_list(
+    root: &[u8],
+    key_id: &str,
+    list: &[u8],
+    now: i64,
+) -> Result<(RevocationList, WholeList), Failure> {
     let unusable = |why: String| -> Failure {
         Refusal::invalid("root_list_unusable", format!("The root's revocation list {why}.")).into()
     };
@@ -85,7 +90,7 @@ pub(super) fn root_list(root: &[u8], key_id: &str, list: &[u8], now: i64) -> Res
     }
     let number = list.number().and_then(|number| i64::try_from(number).ok());
     let number = number.filter(|number| *number >= FIRST_NUMBER).ok_or_else(|| unusable("has no number".to_owned()))?;
-    let row = CrlRow {
+    let row = WholeList {
         issuer_key_id: key_id.to_owned(),
         number,
         this_update: list.this_update().unix_timestamp(),

@@ -1,29 +1,39 @@
 //! The revocation lists (RFC 5280 §5), for relying parties other than the gate: the gate itself asks its register.
 //!
-//! A list is signed soon after each revocation and at half of its life, whether anything was revoked or not: a list that lapses
-//! makes every careful client refuse every certificate. Signing happens outside any transaction, so that a long list delays no
-//! revocation; the number is then taken and the list stored in one.
+//! An authority has a complete list, and where its revocations are divided, one for each partition besides. A list is signed soon
+//! after each revocation and at half of its life, whether anything was revoked or not: a list that lapses makes every careful
+//! client refuse every certificate. It is written outside any transaction, so that a long one delays no revocation; the number
+//! is then taken and the list put in force in one.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod due;
+mod list;
+
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use pki::{CrlRequest, KeyId, RevocationReason, RevokedEntry};
+use bytes::Bytes;
+use pki::KeyId;
 use policies::UnixSeconds;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
-use super::distribute::{Exhibit, Shelf};
+pub(super) use due::{ListName, Scope};
+
+use due::Due;
+
+use super::distribute::{Exhibit, Listing, Shelf};
 use super::issuer::{Issuer, Issuers};
-use super::{Authority, IssuerKind, ROOT_KEY, instant, off_thread, refused};
+use super::{Authority, IssuerKind, IssuerState};
 use crate::failure::{Failure, Fault};
-use crate::registry::Actor;
 use crate::store::crl::CrlRow;
-use crate::store::revocation::RevocationRow;
-use crate::store::{self, Store, stored};
+use crate::store::{self, Store};
+use list::{Plan, Written};
 
 /// Shorter, and clients whose clock is behind would refuse each list.
 pub const CRL_LIFETIME_SECONDS_MIN: u32 = 600;
+/// More of them, and keeping them all fresh is work that no reader has asked for.
+pub const CRL_PARTITIONS_MAX: u32 = 256;
 /// The root signs its list by hand, once a year.
 pub(super) const ROOT_CRL_LIFETIME_SECONDS: u32 = 365 * 86_400;
 /// From then on the log asks for the root's next list.
@@ -36,18 +46,41 @@ const PROMPT: Duration = Duration::from_secs(1);
 const CLOCK_CHECK: Duration = Duration::from_secs(60);
 const RETRY_MIN: Duration = Duration::from_secs(1);
 const RETRY_MAX: Duration = Duration::from_secs(60);
+/// A list that takes longer than this rests for [`REST_FACTOR`] times as long: with a million entries, a revocation a second must
+/// not keep a processor busy with nothing but lists.
+const QUICK: Duration = Duration::from_millis(250);
+const REST_FACTOR: u32 = 3;
+const REST_MAX: Duration = Duration::from_secs(30);
 /// Another node that publishes at the same time takes the number; the list is then made again from what that one left.
 const ATTEMPTS_MAX: u32 = 5;
 /// How long a request that is sent again is recognised.
 const IDEMPOTENCY_KEPT_SECONDS: i64 = 7 * 86_400;
+/// Pieces of a list that nobody has finished in this time are left from a crash.
+const UNFINISHED_SECONDS: i64 = 3600;
 
 /// What was published, and what waits to be.
 pub(super) struct Publisher {
-    newest: RwLock<BTreeMap<KeyId, Arc<CrlRow>>>,
-    due: Mutex<BTreeSet<KeyId>>,
+    newest: RwLock<BTreeMap<ListName, Arc<Published>>>,
+    due: Mutex<Due>,
+    /// Lists that take long, and until when they rest, on the clock's monotonic scale.
+    resting: Mutex<BTreeMap<ListName, u64>>,
     nudged: Notify,
     /// One list at a time on this node: two would race for a number.
     turn: tokio::sync::Mutex<()>,
+}
+
+/// A published list, and its octets where they are few.
+pub(super) struct Published {
+    pub(super) row: CrlRow,
+    pub(super) kept: Option<Bytes>,
+}
+
+/// How a round of publishing went.
+struct Round {
+    /// Something failed and waits for the next try.
+    failed: bool,
+    /// Something is due and rests until then, on the clock's monotonic scale.
+    again_at_nanos: Option<u64>,
 }
 
 impl Publisher {
@@ -56,6 +89,7 @@ impl Publisher {
         let publisher = Self {
             newest: RwLock::default(),
             due: Mutex::default(),
+            resting: Mutex::default(),
             nudged: Notify::new(),
             turn: tokio::sync::Mutex::default(),
         };
@@ -69,51 +103,107 @@ impl Publisher {
             if self.newest(&issuer.key_id).is_some() {
                 continue;
             }
-            if let Some(row) = store::crl::get(store, &issuer.key_id.to_string()).await? {
-                measure(&row);
-                self.remember(&issuer.key_id, Arc::new(row));
-            }
+            self.read(store, &issuer.key_id).await?;
         }
         Ok(())
     }
 
-    /// The newest list of an authority.
-    pub(super) fn newest(&self, issuer: &KeyId) -> Option<Arc<CrlRow>> {
-        self.newest.read().unwrap_or_else(PoisonError::into_inner).get(issuer).cloned()
+    /// Takes up the lists of this authority that were published by others.
+    pub(super) async fn read(&self, store: &Store, issuer: &KeyId) -> Result<(), Fault> {
+        for row in store::crl::of_issuer(store, &issuer.to_string()).await? {
+            let name = ListName::new(issuer, Scope::of_row(row.scope)?);
+            let kept = list::keep(store, &row).await?;
+            measure(&row);
+            self.remember(name, Arc::new(Published { row, kept }));
+        }
+        Ok(())
     }
 
-    /// Says that these authorities' lists are out of date.
+    /// The newest complete list of an authority.
+    pub(super) fn newest(&self, issuer: &KeyId) -> Option<Arc<Published>> {
+        self.list(&ListName::new(issuer, Scope::Complete))
+    }
+
+    /// Of an authority's lists, the one that ends first.
+    pub(super) fn first_to_end(&self, issuer: &KeyId) -> Option<Arc<Published>> {
+        let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
+        let of_issuer = newest.iter().filter(|(name, _)| name.issuer == *issuer);
+        of_issuer.min_by_key(|(_, list)| list.row.next_update).map(|(_, list)| Arc::clone(list))
+    }
+
+    /// Says that all lists of these authorities are out of date.
     pub(super) fn nudge<'a>(&self, issuers: impl IntoIterator<Item = &'a KeyId>) {
-        self.due.lock().unwrap_or_else(PoisonError::into_inner).extend(issuers.into_iter().cloned());
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        issuers.into_iter().for_each(|issuer| due.add_all(issuer));
+        drop(due);
+        self.nudged.notify_one();
+    }
+
+    /// Says that something was revoked in these partitions.
+    pub(super) fn nudge_partitions<'a>(&self, places: impl IntoIterator<Item = (&'a KeyId, u32)>) {
+        let mut due = self.due.lock().unwrap_or_else(PoisonError::into_inner);
+        places.into_iter().for_each(|(issuer, partition)| due.add(issuer, partition));
+        drop(due);
         self.nudged.notify_one();
     }
 
     /// What is laid out for others to fetch.
     pub(super) fn shelf(&self, issuers: &Issuers) -> Shelf {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
-        let exhibit = |issuer: &Arc<Issuer>| newest.get(&issuer.key_id).cloned();
-        let lists: Vec<_> = issuers.all().iter().map(exhibit).collect();
-        let exhibits: Vec<_> = issuers
-            .all()
-            .iter()
-            .zip(&lists)
-            .map(|(issuer, list)| Exhibit {
-                key_id: &issuer.key_id,
-                is_root: issuer.kind == IssuerKind::Root,
-                certificate_der: &issuer.certificate_der,
-                created_at: issuer.created_at,
-                crl: list.as_ref().map(|row| (row.der.as_slice(), UnixSeconds(row.this_update))),
-            })
-            .collect();
-        Shelf::new(&exhibits)
+        let exhibit = |issuer: &Issuer| Exhibit {
+            key_id: issuer.key_id.clone(),
+            is_root: issuer.kind == IssuerKind::Root && issuer.is_trusted(),
+            certificate_der: issuer.certificate_der.clone(),
+            created_at: issuer.created_at,
+            lists: issuer
+                .list_scopes()
+                .filter_map(|scope| {
+                    let published = newest.get(&ListName::new(&issuer.key_id, scope))?;
+                    Some((scope, Listing::from(&**published)))
+                })
+                .collect(),
+        };
+        // The active root first, as everywhere.
+        let mut all: Vec<_> = issuers.all().iter().collect();
+        all.sort_by_key(|issuer| (issuer.kind != IssuerKind::Root, issuer.state != IssuerState::Active));
+        Shelf::new(all.into_iter().map(|issuer| exhibit(issuer)))
     }
 
-    fn take_due(&self) -> BTreeSet<KeyId> {
+    fn list(&self, name: &ListName) -> Option<Arc<Published>> {
+        self.newest.read().unwrap_or_else(PoisonError::into_inner).get(name).cloned()
+    }
+
+    fn take_due(&self) -> Due {
         std::mem::take(&mut self.due.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    pub(super) fn remember(&self, issuer: &KeyId, row: Arc<CrlRow>) {
-        self.newest.write().unwrap_or_else(PoisonError::into_inner).insert(issuer.clone(), row);
+    fn put_back(&self, name: &ListName) {
+        self.due.lock().unwrap_or_else(PoisonError::into_inner).add_list(name);
+    }
+
+    fn remember(&self, name: ListName, list: Arc<Published>) {
+        self.newest.write().unwrap_or_else(PoisonError::into_inner).insert(name, list);
+    }
+
+    fn rests_until(&self, name: &ListName, now_nanos: u64) -> Option<u64> {
+        let resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        resting.get(name).copied().filter(|until| *until > now_nanos)
+    }
+
+    pub(super) fn rest(&self, name: ListName, took: Duration, now_nanos: u64) {
+        let mut resting = self.resting.lock().unwrap_or_else(PoisonError::into_inner);
+        match took > QUICK {
+            true => {
+                let rest = (took * REST_FACTOR).min(REST_MAX);
+                resting.insert(name, now_nanos.saturating_add(u64::try_from(rest.as_nanos()).unwrap_or(u64::MAX)));
+            }
+            false => _ = resting.remove(&name),
+        }
+    }
+
+    fn half_life(&self, name: &ListName) -> UnixSeconds {
+        let half = |list: Arc<Published>| list.row.this_update + (list.row.next_update - list.row.this_update) / 2;
+        UnixSeconds(self.list(name).map_or(0, half))
     }
 }
 
@@ -122,14 +212,20 @@ impl Authority {
     /// else hears of them.
     pub async fn run_publisher(self, shutdown: CancellationToken) {
         self.warn_of_old_root_list();
+        self.housekeeping(self.inner.clock.now()).await;
         let mut retry = RETRY_MIN;
+        let mut again_at_nanos = None;
         loop {
+            let left = |at: u64| Duration::from_nanos(at.saturating_sub(self.inner.clock.monotonic_nanos()));
+            let pause = again_at_nanos.map_or(CLOCK_CHECK, left).min(self.until_half_life());
             tokio::select! {
                 () = shutdown.cancelled() => break,
                 () = self.inner.publisher.nudged.notified() => tokio::time::sleep(DEBOUNCE).await,
-                () = tokio::time::sleep(self.until_half_life()) => {}
+                () = tokio::time::sleep(pause) => {}
             }
-            if self.publish_due().await {
+            let round = self.publish_due().await;
+            again_at_nanos = round.again_at_nanos;
+            if !round.failed {
                 retry = RETRY_MIN;
                 continue;
             }
@@ -145,11 +241,12 @@ impl Authority {
     }
 
     /// Publishes what is due now rather than in a moment, so that who has revoked something and then fetches the list finds it
-    /// there. A list that takes longer, or fails, is the publisher's to finish.
+    /// there. A list that takes longer, rests, or fails, is the publisher's to finish.
     pub(super) async fn publish_promptly(&self) {
         let authority = self.clone();
         let publishing = tokio::spawn(async move {
-            if !authority.publish_due().await {
+            let round = authority.publish_due().await;
+            if round.failed || round.again_at_nanos.is_some() {
                 authority.inner.publisher.nudged.notify_one();
             }
         });
@@ -161,148 +258,159 @@ impl Authority {
     /// # Errors
     /// The first that could not be made; those before it are published.
     pub async fn publish_now(&self) -> Result<(), Failure> {
-        for issuer in self.inner.issuers().signing() {
-            self.publish(issuer).await?;
+        let issuers = self.inner.issuers();
+        for name in issuers.lists() {
+            self.publish(&issuers, &name).await?;
         }
         Ok(())
     }
 
-    /// The newest list of an authority in DER, by its key id.
-    pub fn crl(&self, issuer: &KeyId) -> Option<Vec<u8>> {
-        self.inner.publisher.newest(issuer).map(|row| row.der.clone())
-    }
-
-    /// Signs the root's list for another year. The root's key file must lie in the keys folder for as long as this takes.
-    ///
-    /// # Errors
-    /// `key_file_missing`, `wrong_passphrase`, `key_file_exposed`.
-    pub async fn publish_root(&self, actor: &Actor) -> Result<(), Failure> {
+    /// Publishes what is due and does not rest.
+    async fn publish_due(&self) -> Round {
+        let publisher = &self.inner.publisher;
         let issuers = self.inner.issuers();
-        let root = issuers.root();
-        let key = self.inner.keys.signer(root.key_location.as_deref().unwrap_or(ROOT_KEY)).await?;
-        let (certificate, now) = (root.certificate_der.clone(), self.now()?);
-        let signer = off_thread("loading the root", move || pki::Issuer::load(&certificate, key, now)).await?;
-        let row = self.publish_with(root, Arc::new(signer.map_err(refused)?), ROOT_CRL_LIFETIME_SECONDS).await?;
-        let mut tx = self.inner.store.begin().await?;
-        let detail = serde_json::json!({ "number": row.number, "next_update": row.next_update });
-        actor.record(&mut tx, &self.inner.clock, "authority.root-crl", &root.key_id.to_string(), &detail).await?;
-        Ok(tx.commit().await?)
-    }
-
-    /// Publishes what is due. `false` when something failed and waits for the next try.
-    async fn publish_due(&self) -> bool {
-        let mut due = self.inner.publisher.take_due();
+        let taken = publisher.take_due();
         let now = self.inner.clock.now();
-        let scheduled: Vec<KeyId> =
-            self.inner.issuers().signing().filter(|issuer| self.half_life(issuer) <= now).cloned().collect();
-        if !scheduled.is_empty() {
-            self.housekeeping(now).await;
+        let mut scheduled = false;
+        let mut round = Round { failed: false, again_at_nanos: None };
+        for issuer in taken.issuers().filter(|issuer| !issuers.signing().any(|signing| signing == *issuer)) {
+            tracing::warn!(%issuer, "an authority that has ended can tell nobody of a revocation; the gate refuses it");
         }
-        due.extend(scheduled);
-        let issuers = self.inner.issuers();
-        let signing: BTreeSet<&KeyId> = issuers.signing().collect();
-        let mut all = true;
-        for issuer in due {
-            if !signing.contains(&issuer) {
-                tracing::warn!(%issuer, "an authority that has ended can tell nobody of a revocation; the gate refuses it");
+        for name in issuers.lists() {
+            let at_half_life = publisher.half_life(&name) <= now;
+            if !at_half_life && !taken.holds(&name) {
                 continue;
             }
-            if let Err(error) = self.publish(&issuer).await {
-                all = false;
-                metrics::counter!("portcullis_crl_failures_total", "issuer" => issuer.to_string()).increment(1);
-                tracing::error!(%issuer, %error, "a revocation list could not be published; trying again");
-                self.inner.publisher.due.lock().unwrap_or_else(PoisonError::into_inner).insert(issuer);
+            let now_nanos = self.inner.clock.monotonic_nanos();
+            if let Some(until) = publisher.rests_until(&name, now_nanos).filter(|_| !at_half_life) {
+                publisher.put_back(&name);
+                round.again_at_nanos = Some(round.again_at_nanos.map_or(until, |earlier| until.min(earlier)));
+                continue;
+            }
+            scheduled |= at_half_life;
+            if let Err(error) = self.publish(&issuers, &name).await {
+                round.failed = true;
+                metrics::counter!("portcullis_crl_failures_total", "issuer" => name.issuer.to_string()).increment(1);
+                tracing::error!(list = %name, %error, "a revocation list could not be published; trying again");
+                publisher.put_back(&name);
             }
         }
-        all
+        if scheduled {
+            self.housekeeping(now).await;
+        }
+        round
     }
 
-    async fn publish(&self, issuer: &KeyId) -> Result<(), Failure> {
-        let issuers = self.inner.issuers();
-        let issuer = issuers.all().iter().find(|known| known.key_id == *issuer);
+    async fn publish(&self, issuers: &Issuers, name: &ListName) -> Result<(), Failure> {
+        let issuer = issuers.all().iter().find(|known| known.key_id == name.issuer);
         let issuer = issuer.ok_or_else(|| Fault::new("a list of an unknown authority is due"))?;
-        self.publish_with(issuer, issuer.signer()?.clone(), self.inner.settings.crl_lifetime_seconds).await?;
+        let (signer, lifetime_seconds) = (issuer.signer()?.clone(), self.inner.settings.crl_lifetime_seconds);
+        self.publish_with(issuer, name.scope, signer, lifetime_seconds).await?;
         Ok(())
     }
 
     async fn publish_with(
         &self,
         issuer: &Issuer,
+        scope: Scope,
         signer: Arc<pki::Issuer>,
         lifetime_seconds: u32,
-    ) -> Result<Arc<CrlRow>, Failure> {
+    ) -> Result<Arc<Published>, Failure> {
         let _turn = self.inner.publisher.turn.lock().await;
-        let key_id = issuer.key_id.to_string();
+        let started_nanos = self.inner.clock.monotonic_nanos();
+        let name = ListName::new(&issuer.key_id, scope);
+        let (store, key_id) = (&self.inner.store, issuer.key_id.to_string());
         for _ in 0..ATTEMPTS_MAX {
-            let before = store::issuer::get(&self.inner.store, &key_id).await?;
+            // The number is read before the revocations: a list with a higher number never holds less.
+            let before = store::issuer::get(store, &key_id).await?;
             let number = before.ok_or_else(|| Fault::new(format!("the authority {key_id} is gone")))?.crl_number + 1;
-            let row = self.sign_list(&key_id, signer.clone(), number, lifetime_seconds).await?;
-            let mut tx = self.inner.store.begin().await?;
-            if store::issuer::next_crl_number(&mut tx, &key_id).await? != number {
+            let now = self.inner.clock.now();
+            let plan = self.plan(issuer, scope, signer.clone(), number, i64::from(lifetime_seconds)).await?;
+            let written = list::write(store, plan, now).await?;
+            if !self.put_in_force(&key_id, number, &written, now).await? {
+                list::forget(store, &written.row.list).await;
                 continue;
             }
-            if !store::crl::save(&mut tx, &row).await? {
-                return Err(Fault::new(format!(
-                    "the list of {key_id} has a higher number than its authority remembers"
-                ))
-                .into());
-            }
-            tx.commit().await?;
+            let now_nanos = self.inner.clock.monotonic_nanos();
+            let took = Duration::from_nanos(now_nanos.saturating_sub(started_nanos));
+            let Written { row, kept, .. } = written;
             measure(&row);
-            tracing::info!(issuer = key_id, number, next_update = row.next_update, "revocation list published");
-            let row = Arc::new(row);
-            self.inner.publisher.remember(&issuer.key_id, row.clone());
+            metrics::histogram!("portcullis_crl_publication_seconds").record(took.as_secs_f64());
+            let (entries, next_update) = (row.entries, row.next_update);
+            tracing::info!(list = %name, number, entries, next_update, ?took, "revocation list published");
+            let published = Arc::new(Published { row, kept });
+            self.inner.publisher.rest(name.clone(), took, now_nanos);
+            self.inner.publisher.remember(name, published.clone());
             self.inner.shelf.store(Arc::new(self.inner.publisher.shelf(&self.inner.issuers())));
-            return Ok(row);
+            return Ok(published);
         }
         Err(Fault::new(format!("others take every number for the list of {key_id}")).into())
     }
 
-    /// The number is read before the revocations: a list with a higher number never holds less.
-    async fn sign_list(
+    async fn plan(
         &self,
-        key_id: &str,
+        issuer: &Issuer,
+        scope: Scope,
         signer: Arc<pki::Issuer>,
         number: i64,
-        lifetime_seconds: u32,
-    ) -> Result<CrlRow, Failure> {
+        lifetime_seconds: i64,
+    ) -> Result<Plan, Failure> {
+        let key_id = issuer.key_id.to_string();
         let now = self.inner.clock.now();
-        let lifetime_seconds = i64::from(lifetime_seconds);
-        let previous = store::crl::get(&self.inner.store, key_id).await?;
-        // RFC 5280 §3.3: an entry stays until one list came out after the certificate's end. Lists that follow a revocation
-        // may come seconds apart, so it stays for the life of a list at least.
-        let ends_from = previous.map_or(0, |row| row.this_update).min(now.0 - lifetime_seconds);
-        let mut rows = store::revocation::revoked_unexpired(&self.inner.store, key_id, UnixSeconds(ends_from)).await?;
-        rows.extend(store::revocation::orphaned_unexpired(&self.inner.store, key_id, UnixSeconds(ends_from)).await?);
-        let request = CrlRequest {
-            number: u64::try_from(number).map_err(|_| Fault::new("a negative CRL number"))?,
-            this_update: instant(now)?,
-            next_update: instant(UnixSeconds(now.0.saturating_add(lifetime_seconds)))?,
-            revoked: rows.iter().map(entry).collect::<Result<_, Fault>>()?,
-            // One list holds all that the authority issued, so it says of no certificate that it is out of scope.
-            distribution_point: None,
+        let previous = store::crl::of_scope(&self.inner.store, &key_id, scope.as_row()).await?;
+        let previous = previous.map_or(0, |row| row.this_update);
+        let not_before = UnixSeconds(previous.max(signer.not_before().unix_timestamp()));
+        let (partitions, distribution_point) = match scope {
+            // All that the authority issued, so it says of no certificate that it is out of scope.
+            Scope::Complete => (0..i64::from(issuer.crl_partitions), None),
+            Scope::Partition(partition) => {
+                let address = self.inner.settings.crl_address(&issuer.key_id, scope);
+                // Without its address it would pass for a list of everything, and set free what the others hold.
+                let address = address.ok_or_else(|| Fault::new("a partition without an address"))?;
+                (i64::from(partition)..i64::from(partition) + 1, Some(address))
+            }
         };
-        let crl = off_thread("signing a revocation list", move || signer.sign_crl(request)).await?.map_err(refused)?;
-        Ok(CrlRow {
-            issuer_key_id: key_id.to_owned(),
-            number,
-            this_update: crl.this_update.unix_timestamp(),
-            next_update: crl.next_update.unix_timestamp(),
-            der: crl.der,
+        Ok(Plan {
+            signer,
+            key_id,
+            scope: scope.as_row(),
+            partitions,
+            terms: list::terms(number, now, lifetime_seconds, distribution_point, not_before)?,
+            // RFC 5280 §3.3: an entry stays until one list came out after the certificate's end. Lists that follow a revocation
+            // may come seconds apart, so it stays for the life of a list at least.
+            ends_from: UnixSeconds(previous.min(now.0 - lifetime_seconds)),
         })
+    }
+
+    /// `false` when the number was taken by another.
+    async fn put_in_force(
+        &self,
+        key_id: &str,
+        number: i64,
+        written: &Written,
+        now: UnixSeconds,
+    ) -> Result<bool, Failure> {
+        let mut tx = self.inner.store.begin().await?;
+        if store::issuer::next_crl_number(&mut tx, key_id).await? != number {
+            return Ok(false);
+        }
+        written.complete(&mut tx, now).await?;
+        if !store::crl::save(&mut tx, &written.row).await? {
+            return Err(
+                Fault::new(format!("the list of {key_id} has a higher number than its authority remembers")).into()
+            );
+        }
+        tx.commit().await?;
+        Ok(true)
     }
 
     fn until_half_life(&self) -> Duration {
         let now = self.inner.clock.now();
-        let next = self.inner.issuers().signing().map(|issuer| self.half_life(issuer).0.saturating_sub(now.0)).min();
+        let publisher = &self.inner.publisher;
+        let next = self.inner.issuers().lists().map(|name| publisher.half_life(&name).0.saturating_sub(now.0)).min();
         // One second at least: a list that cannot be made must not keep a processor busy.
         Duration::from_secs(next.and_then(|seconds| u64::try_from(seconds).ok()).unwrap_or(0))
             .clamp(RETRY_MIN, CLOCK_CHECK)
-    }
-
-    fn half_life(&self, issuer: &KeyId) -> UnixSeconds {
-        let half = |row: Arc<CrlRow>| row.this_update + (row.next_update - row.this_update) / 2;
-        UnixSeconds(self.inner.publisher.newest(issuer).map_or(0, half))
     }
 
     async fn housekeeping(&self, now: UnixSeconds) {
@@ -310,16 +418,17 @@ impl Authority {
         let forget = async {
             let mut tx = self.inner.store.begin().await?;
             store::idempotency::prune(&mut tx, UnixSeconds(now.0 - IDEMPOTENCY_KEPT_SECONDS)).await?;
+            store::crl::discard_unfinished(&mut tx, UnixSeconds(now.0 - UNFINISHED_SECONDS)).await?;
             tx.commit().await
         };
         if let Err(error) = forget.await {
-            tracing::warn!(%error, "old idempotency keys could not be forgotten");
+            tracing::warn!(%error, "old idempotency keys and unfinished lists could not be forgotten");
         }
     }
 
     fn warn_of_old_root_list(&self) {
         let list = self.inner.publisher.newest(&self.inner.issuers().root().key_id);
-        let left = list.map_or(0, |row| row.next_update - self.inner.clock.now().0);
+        let left = list.map_or(0, |list| list.row.next_update - self.inner.clock.now().0);
         if left < ROOT_CRL_WARNING_SECONDS {
             let days_left = left.div_euclid(86_400);
             tracing::warn!(
@@ -330,16 +439,11 @@ impl Authority {
     }
 }
 
-fn entry(row: &RevocationRow) -> Result<RevokedEntry, Fault> {
-    Ok(RevokedEntry {
-        serial: stored("serial", &row.serial)?,
-        revoked_at: instant(UnixSeconds(row.revoked_at))?,
-        // A reason that cannot be read revokes all the same.
-        reason: row.reason.parse().unwrap_or(RevocationReason::Unspecified),
-    })
-}
-
 fn measure(row: &CrlRow) {
     let issuer = row.issuer_key_id.clone();
-    metrics::gauge!("portcullis_crl_next_update_seconds", "issuer" => issuer).set(row.next_update as f64);
+    let scope = if row.scope == store::crl::COMPLETE { "complete".to_owned() } else { row.scope.to_string() };
+    let labels = [("issuer", issuer), ("scope", scope)];
+    metrics::gauge!("portcullis_crl_next_update_seconds", &labels).set(row.next_update as f64);
+    metrics::gauge!("portcullis_crl_octets", &labels).set(row.octets as f64);
+    metrics::gauge!("portcullis_crl_entries", &labels).set(row.entries.unwrap_or(0) as f64);
 }

@@ -19,7 +19,9 @@ mod issue;
 mod keys;
 mod kills;
 mod list;
+mod ocsp;
 mod publish;
+mod reconcile;
 mod revoke;
 mod rotate;
 mod server;
@@ -49,6 +51,21 @@ impl House {
         let (keys, settings) = (keys_in(folder.path()), settings());
         let authority = Authority::open(settings, keys, store.clone(), snapshot.clone(), clock.clone()).await.unwrap();
         Self { folder, store, snapshot, clock, authority }
+    }
+
+    /// One whose issuing authority divides its revocations.
+    async fn divided(crl_partitions: u32) -> Self {
+        let folder = copy_of_template().await;
+        let store = Store::open(&folder.path().join("portcullis.db")).await.unwrap();
+        let mut tx = store.begin().await.unwrap();
+        sqlx::query("UPDATE issuers SET crl_partitions = $1 WHERE kind = 'issuing'")
+            .bind(crl_partitions)
+            .execute(tx.connection())
+            .await
+            .unwrap();
+        tx.commit().await.unwrap();
+        store.close().await;
+        Self::open(folder, Clock::manual(NOW)).await
     }
 
     /// The server ends and starts again on the same folder.
@@ -82,6 +99,17 @@ impl House {
         self.authority.issuers().into_iter().find(|issuer| issuer.kind == "issuing").unwrap()
     }
 
+    /// What the PKI listener answers.
+    async fn get(&self, path: &str, if_none_match: Option<&str>) -> http::Response<bytes::Bytes> {
+        let (head, content) = self.authority.answer(&http::Method::GET, path, if_none_match).into_parts();
+        http::Response::from_parts(head, content.read().await.unwrap())
+    }
+
+    /// The complete list of the issuing authority, DER.
+    async fn list(&self) -> bytes::Bytes {
+        self.authority.crl(&self.issuing().id.parse().unwrap()).await.unwrap().unwrap()
+    }
+
     /// Writes a file into the folder; gives its path.
     fn write(&self, name: &str, content: impl AsRef<[u8]>) -> String {
         let path = self.path().join(name);
@@ -99,6 +127,8 @@ fn settings() -> AuthoritySettings {
         trust_domain: "api.example.com".into(),
         pki_url: Some("http://pki.example.com".into()),
         crl_lifetime_seconds: 86_400,
+        ocsp_lifetime_seconds: 3600,
+        crl_partitions: 1,
         issuances_per_minute: 1_000_000,
     }
 }

@@ -1,3 +1,4 @@
+mod backup;
 mod ceremony;
 mod import_crl;
 mod offline;
@@ -20,7 +21,7 @@ use super::table::{self, Column};
 pub(super) const PATH: &str = "/v1/issuers";
 /// Authorities that one installation may have come to, over its generations.
 const ISSUERS_MAX: usize = 1_000;
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 7] = [
     Column::field("KEY ID", "id"),
     Column::field("KIND", "kind"),
     Column::made("STATE", |issuer, _| match issuer["tainted_at"].as_i64() {
@@ -33,6 +34,7 @@ const COLUMNS: [Column; 6] = [
         (Some(number), Some(next)) => format!("{number}, next {}", moment::distance(next, now)),
         _ => "-".to_owned(),
     }),
+    Column::time("OCSP SIGNER", "ocsp_signer_not_after", "-"),
 ];
 
 /// The certificate authorities of this installation
@@ -50,7 +52,7 @@ enum Verb {
     Show,
     /// Print CA certificates (PEM), for the trust store of a partner or of another gateway
     #[command(
-        after_help = "EXAMPLES:\n  portcullis ca export > ca.pem\n  portcullis ca export issuing --out issuing.pem\n  portcullis ca export all"
+        after_help = "EXAMPLES:\n  portcullis ca export > ca.pem\n  portcullis ca export issuing --out issuing.pem\n  portcullis ca export all\n  portcullis --data /var/lib/portcullis ca export --encrypted portcullis.export --passphrase-file /media/safe/export-passphrase"
     )]
     Export {
         /// `root`, `issuing`, `server-issuing`, `all` or a key id
@@ -62,7 +64,34 @@ enum Verb {
         /// Replace the file
         #[arg(long, requires = "out")]
         force: bool,
+        /// Write the whole installation into a new encrypted file instead: database, keys (without the root's), settings, policies
+        ///
+        /// Works on files; a server may run on them. The passphrase of the CA's keys is not in it.
+        #[arg(long, value_name = "FILE", requires = "passphrase_file", conflicts_with_all = ["which", "out"])]
+        encrypted: Option<PathBuf>,
+        /// File with the passphrase of the export
+        #[arg(long, value_name = "FILE", requires = "encrypted")]
+        passphrase_file: Option<PathBuf>,
+        /// Put the root's key file into the export, if it lies in the keys folder
+        #[arg(long, requires = "encrypted")]
+        with_root: bool,
     },
+    /// Make an installation from an encrypted export, in a new data folder
+    ///
+    /// It revokes and publishes at once, with list numbers far above those it remembers, and issues to nobody until it is
+    /// reconciled.
+    #[command(
+        after_help = "EXAMPLE:\n  portcullis --data /var/lib/portcullis ca restore portcullis.export --passphrase-file /media/safe/export-passphrase\n  portcullis --data /var/lib/portcullis ca reconcile --crl last-published.crl"
+    )]
+    Restore {
+        /// What `ca export --encrypted` wrote
+        file: PathBuf,
+        /// File with the passphrase of the export
+        #[arg(long, value_name = "FILE")]
+        passphrase_file: PathBuf,
+    },
+    /// Put back what a restored database has forgotten, and issue again; works on files, with the server stopped
+    Reconcile(backup::ReconcileArgs),
     /// Sign the root's revocation list for another year; works on files, with the server stopped
     ///
     /// The root's key file must lie in DATA/keys (root.key) for as long as this takes. Its list says which of the issuing
@@ -89,12 +118,17 @@ enum Verb {
 pub(super) async fn run(args: CaArgs, context: &Context) -> Result<Outcome, CliError> {
     match args.verb {
         Verb::SignCrl => return sign_crl::run(context).await,
+        Verb::Export { encrypted: Some(to), passphrase_file: Some(passphrase), with_root, .. } => {
+            return backup::export(context, &to, &passphrase, with_root).await;
+        }
+        Verb::Restore { file, passphrase_file } => return backup::restore(context, &file, &passphrase_file).await,
+        Verb::Reconcile(args) => return backup::reconcile(context, &args).await,
         Verb::Ceremony(args) => return ceremony::run(args, context).await,
         Verb::Rotate(args) => return rotate::run(args, context).await,
         Verb::ImportCrl { list, issuer } => return import_crl::run(&list, issuer, context).await,
         Verb::Taint(args) => return taint::run(args, context).await,
         Verb::Show => context.output.items(&issuers(context).await?, &COLUMNS)?,
-        Verb::Export { which, out, force } => {
+        Verb::Export { which, out, force, .. } => {
             let issuers = issuers(context).await?;
             let wanted = which.replace(':', "").to_ascii_lowercase();
             let chosen: Vec<Value> = issuers

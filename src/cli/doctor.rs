@@ -1,4 +1,7 @@
+mod anchors;
 mod folder;
+mod ocsp;
+mod plain_http;
 mod reach;
 mod server;
 

@@ -55,6 +55,10 @@ pub struct PkiFile {
     #[serde(skip_serializing_if = "Option::is_none")]
     pub crl_lifetime_seconds: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
+    pub ocsp_lifetime_seconds: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub crl_partitions: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
     pub issuances_per_minute: Option<u32>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pkcs11: Option<Pkcs11File>,
@@ -215,6 +219,14 @@ impl PkiFile {
         if !(600..=864_000).contains(&crl_lifetime_seconds) {
             faults.push("pki.crl_lifetime_seconds must lie between 600 (10 minutes) and 864000 (10 days)".to_owned());
         }
+        let ocsp_lifetime_seconds = self.ocsp_lifetime_seconds.unwrap_or(3600);
+        if !(600..=604_800).contains(&ocsp_lifetime_seconds) {
+            faults.push("pki.ocsp_lifetime_seconds must lie between 600 (10 minutes) and 604800 (7 days)".to_owned());
+        }
+        let crl_partitions = self.crl_partitions.unwrap_or(1);
+        if !(1..=256).contains(&crl_partitions) {
+            faults.push("pki.crl_partitions must lie between 1 and 256".to_owned());
+        }
         let issuances_per_minute = self.issuances_per_minute.unwrap_or(600);
         if !(1..=1_000_000).contains(&issuances_per_minute) {
             faults.push("pki.issuances_per_minute must lie between 1 and 1000000".to_owned());
@@ -229,7 +241,14 @@ impl PkiFile {
             }
             Pkcs11Settings { module: file.module, token: file.token, pin_file: file.pin_file.map(|pin| data.join(pin)) }
         });
-        PkiSettings { public_url: self.public_url, crl_lifetime_seconds, issuances_per_minute, pkcs11 }
+        PkiSettings {
+            public_url: self.public_url,
+            crl_lifetime_seconds,
+            crl_partitions,
+            ocsp_lifetime_seconds,
+            issuances_per_minute,
+            pkcs11,
+        }
     }
 }
 

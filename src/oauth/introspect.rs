@@ -6,6 +6,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::{Request, Response, StatusCode};
+use pki::Thumbprint;
 use policies::{ADMIN_READ, CredentialStatus, INTROSPECT};
 use serde::Serialize;
 use serde_json::json;
@@ -71,7 +72,8 @@ impl OAuth {
     fn active(&self, scene: &Scene<'_>, caller: &AuthenticatedClient, token: &str) -> Option<Active> {
         let claims = self.own_claims(token, Some(scene.view)).ok()?;
         let holder = scene.view.client(&claims.client).filter(|entry| entry.client.enabled)?;
-        let revoked = self.is_revoked(claims.jti.as_deref(), claims.issued_at, &holder);
+        let certificate = claims.bound_to.map(Thumbprint::from);
+        let revoked = self.is_revoked(claims.jti.as_deref(), claims.issued_at, certificate.as_ref(), &holder);
         if claims.lifetime.status_at(scene.now, revoked) != CredentialStatus::Active {
             return None;
         }

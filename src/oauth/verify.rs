@@ -126,13 +126,20 @@ impl OAuth {
         self.check_own(unverified, view).map(|(claims, _)| claims)
     }
 
-    /// Whether a token was taken back: by name, or with all that its client had been issued. One that does not say when it was
-    /// issued counts as the oldest.
-    pub(super) fn is_revoked(&self, jti: Option<&str>, issued_at: Option<UnixSeconds>, client: &ClientEntry) -> bool {
+    /// Whether a token was taken back: by name, with the certificate it is bound to (also where nobody presents that: at
+    /// introspection), or with all that its client had been issued. One that does not say when it was issued counts as the oldest.
+    pub(super) fn is_revoked(
+        &self,
+        jti: Option<&str>,
+        issued_at: Option<UnixSeconds>,
+        bound_to: Option<&Thumbprint>,
+        client: &ClientEntry,
+    ) -> bool {
         let by_name = jti.is_some_and(|jti| self.snapshot.token_revoked(jti));
         let by_client =
             client.tokens_not_before.is_some_and(|not_before| issued_at.is_none_or(|issued_at| issued_at < not_before));
-        by_name || by_client
+        let by_certificate = bound_to.is_some_and(|certificate| self.snapshot.certificate_revoked(certificate));
+        by_name || by_client || by_certificate
     }
 
     fn still_stands(&self, remembered: &Remembered, view: &PolicyView) -> bool {
@@ -237,7 +244,7 @@ impl OAuth {
             return Err(invalid("the token is bound to a client certificate that was not presented"));
         }
         let client = view.client(who.client.as_str()).ok_or_else(|| invalid("the token's client does not exist"))?;
-        let revoked = self.is_revoked(who.jti.as_deref(), who.issued_at, &client);
+        let revoked = self.is_revoked(who.jti.as_deref(), who.issued_at, who.bound_to.as_ref(), &client);
         Ok(VerifiedToken {
             client: who.client.clone(),
             scopes: who.scopes.clone(),

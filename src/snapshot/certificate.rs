@@ -39,6 +39,8 @@ pub struct RevocationFact {
 #[derive(Default)]
 pub(super) struct Certificates {
     by_issuer: papaya::HashMap<KeyId, Arc<BySerial>>,
+    /// Of certificates that were revoked. Tokens name certificates so, and nothing takes a revocation back.
+    revoked: papaya::HashSet<Thumbprint>,
 }
 
 type BySerial = papaya::HashMap<Serial, Arc<CertificateEntry>>;
@@ -46,6 +48,22 @@ type BySerial = papaya::HashMap<Serial, Arc<CertificateEntry>>;
 impl Certificates {
     pub(super) fn get(&self, issuer: &KeyId, serial: &Serial) -> Option<Arc<CertificateEntry>> {
         self.by_issuer.pin().get(issuer)?.pin().get(serial).cloned()
+    }
+
+    pub(super) fn is_revoked(&self, thumbprint: &Thumbprint) -> bool {
+        self.revoked.pin().contains(thumbprint)
+    }
+
+    /// Ends what is bound to any certificate of this authority: it is denied as a whole.
+    pub(super) fn revoke_all_of(&self, issuer: &KeyId) {
+        let by_issuer = self.by_issuer.pin();
+        let Some(of_issuer) = by_issuer.get(issuer) else { return };
+        let revoked = self.revoked.pin();
+        for entry in of_issuer.pin().values() {
+            if let Some(thumbprint) = entry.thumbprint {
+                revoked.insert(thumbprint);
+            }
+        }
     }
 
     /// Takes the row in; `true` when the certificate is good but for its dates. A row that cannot be read is taken out:
@@ -61,6 +79,9 @@ impl Certificates {
         match CertificateEntry::from_row(row, ids) {
             Ok(entry) => {
                 let good = entry.revoked.is_none();
+                if let Some(thumbprint) = entry.thumbprint.filter(|_| !good) {
+                    self.revoked.pin().insert(thumbprint);
+                }
                 let of_issuer = self.by_issuer.pin().get_or_insert_with(issuer, Arc::default).clone();
                 of_issuer.pin().insert(serial, Arc::new(entry));
                 good

@@ -160,7 +160,7 @@ async fn reserve(tx: &mut Tx, serial: &str) {
 
 async fn issue(tx: &mut Tx, serial: &str) {
     reserve(tx, serial).await;
-    let thumbprint = pki::Thumbprint::of(serial.as_bytes()).to_string();
+    let thumbprint = Thumbprint::of(serial.as_bytes()).to_string();
     assert!(certificate::mark_issued(tx, ISSUER, serial, b"tbs", b"der", &thumbprint, NOW).await.unwrap());
 }
 
@@ -221,7 +221,7 @@ async fn a_load_and_a_catch_up_see_the_same() {
             (entry.client.as_str(), entry.state, entry.revoked),
             ("acme-orders", CertificateState::Issued, None)
         );
-        assert_eq!(entry.thumbprint, Some(pki::Thumbprint::of(b"51")));
+        assert_eq!(entry.thumbprint, Some(Thumbprint::of(b"51")));
         assert_eq!(entry.narrowing.networks.as_deref(), Some(&["lab".to_owned()][..]));
         assert!(entry.narrowing.scopes.is_none());
         assert!(certificate_of(&snapshot, "52").is_none());

@@ -1,32 +1,22 @@
 """The authorities' keys in a PKCS#11 token: SoftHSM2 makes them, keeps them, and signs; pkcs11-tool looks at them from outside."""
 
-import json
 import os
 import re
-import shutil
-import signal
-import socket
-import subprocess
-import tempfile
-import time
-import unittest
-import urllib.request
 from pathlib import Path
 
-from gate import BINARY, LOGS, START_SECONDS, STOP_SECONDS, Certificate, must_run, run
+from gate import BINARY, must_run, run
+from installation import InstallationTest
 
 MODULES = ("/usr/lib/softhsm/libsofthsm2.so", "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so", "/usr/lib64/pkcs11/libsofthsm2.so")
 LABEL, PIN, OFFICER_PIN = "portcullis", "4711-0815", "0815-4711"
 KEYS = 3                                               # root, issuing, server-issuing
 
 
-class Token(unittest.TestCase):
+class Token(InstallationTest):
     """One installation whose keys lie in a token, through its life: each test goes on where the one before it ended."""
 
     @classmethod
-    def setUpClass(cls):
-        cls.folder = Path(tempfile.mkdtemp(prefix="Token-"))
-        cls.addClassCleanup(shutil.rmtree, cls.folder, True)
+    def prepare(cls):
         cls.module = next((module for module in MODULES if Path(module).exists()), None)
         if cls.module is None:
             raise AssertionError("SoftHSM2 is missing: run scripts/install-test-tools")
@@ -38,38 +28,7 @@ class Token(unittest.TestCase):
         cls.pin.write_text(PIN + "\n")
         cls.pin.chmod(0o600)
         must_run("softhsm2-util", "--init-token", "--free", "--label", LABEL, "--pin", PIN, "--so-pin", OFFICER_PIN)
-        cls.data = cls.folder / "data"
-        cls.ports = free_ports(4)
-        cls.init()
-
-    @classmethod
-    def init(cls, *more):
-        gateway, mtls, admin, pki = (f"127.0.0.1:{port}" for port in cls.ports)
-        must_run(BINARY, "--data", cls.data, "init", "--hostname", "127.0.0.1", "--gateway", gateway, "--mtls", mtls, "--admin", admin,
-                 "--pki", pki, "--pki-url", f"http://{pki}", "--pkcs11-module", cls.module, "--pkcs11-token", LABEL,
-                 "--pin-file", cls.pin, *more)
-
-    def serve(self):
-        log = (LOGS / "Token.log").open("ab")
-        self.addCleanup(log.close)
-        process = subprocess.Popen([BINARY, "--data", self.data, "serve"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-        self.addCleanup(process.wait)
-        self.addCleanup(process.kill)
-        deadline = time.monotonic() + START_SECONDS
-        for port in self.ports:
-            while not takes_connections(port):
-                self.assertIsNone(process.poll(), "the server ended")
-                self.assertLess(time.monotonic(), deadline, "the server is not up")
-                time.sleep(0.05)
-        return process
-
-    def stop(self, process):
-        process.send_signal(signal.SIGTERM)
-        self.assertEqual(0, process.wait(STOP_SECONDS))
-
-    def cli(self, *arguments):
-        text = must_run(BINARY, "--data", self.data, *arguments, "--output", "json")
-        return json.loads(text) if text.strip() else None
+        cls.OPTIONS = ("--pkcs11-module", cls.module, "--pkcs11-token", LABEL, "--pin-file", cls.pin)
 
     def objects(self):
         """What the token says of each of its private keys."""
@@ -153,40 +112,3 @@ class Token(unittest.TestCase):
         done = run(BINARY, "--data", self.data, "serve")
         self.assertEqual(1, done.returncode, done.stderr)
         self.assertIn("can leave its token", done.stderr)
-
-    def sign(self, name):
-        key, request, chain = (self.folder / f"{name}.{suffix}" for suffix in ("key", "csr", "crt"))
-        must_run("openssl", "req", "-new", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", f"/CN={name}",
-                 "-keyout", key, "-out", request)
-        answer = self.cli("certificate", "sign", request, "--client", "acme-orders")
-        chain.write_text(answer["certificate_pem"] + answer["chain_pem"])
-        return Certificate(chain, key)
-
-    def crl(self):
-        """The list of the authority for clients, as openssl reads it over HTTP's body."""
-        issuing = next(issuer for issuer in self.cli("ca", "show") if issuer["kind"] == "issuing")
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.ports[3]}/crl/{issuing['id']}.crl") as answer:
-            (self.folder / "list.der").write_bytes(answer.read())
-        must_run("openssl", "crl", "-inform", "DER", "-in", self.folder / "list.der", "-out", self.folder / "list.pem")
-        return self.folder / "list.pem"
-
-    def verifies(self, certificate, crl=None):
-        lists = ["-crl_check", "-CRLfile", crl] if crl else []
-        return run("openssl", "verify", "-x509_strict", "-purpose", "sslclient", "-CAfile", self.data / "ca.pem", "-untrusted",
-                   certificate.chain, *lists, certificate.chain).returncode == 0
-
-
-def takes_connections(port):
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
-
-
-def free_ports(count):
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [listening.getsockname()[1] for listening in sockets]
-    for listening in sockets:
-        listening.close()
-    return ports

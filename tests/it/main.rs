@@ -36,6 +36,8 @@ mod inventory;
 mod limits;
 /// Tokens: ours, bound ones, and those of other issuers.
 mod oauth;
+/// Whether one certificate is still good, for whoever asks.
+mod ocsp;
 /// What is in force, and from when.
 mod policy;
 /// Both ways to an upstream, and what it may believe.

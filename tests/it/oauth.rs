@@ -261,9 +261,19 @@ async fn a_token_fetched_over_a_certificate_is_of_use_with_that_certificate_only
     let mut holder =
         gateway.session_with(SessionOptions { identity: Some(sibling.clone()), ..Default::default() }).await;
     let token = acme.token_over(&mut holder, "").await;
+    let mut asking = gateway.session().await;
+    let (form, basic) = (format!("token={token}"), acme.basic());
+    let before = asking.post_form("/oauth2/introspect", &[("authorization", &basic)], &form).await;
+    assert_eq!(before.json()["active"], true, "{before:?}");
     let selector = portcullis::authority::Selector::Certificate(sibling.serial().parse().unwrap());
     let actor = portcullis::registry::Actor::local();
     gateway.authority().revoke(selector, pki::RevocationReason::KeyCompromise, &actor).await.unwrap();
+    let after = asking.post_form("/oauth2/introspect", &[("authorization", &basic)], &form).await;
+    assert_eq!(
+        after.json(),
+        json!({ "active": false }),
+        "nobody presents the certificate here, and still it ends the token"
+    );
     assert_eq!(gate(&mut gateway.session().await, &token).await, refused(), "the token goes with its certificate");
 }
 

@@ -2,10 +2,12 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::Digest;
 use aws_lc_rs::encoding::{AsDer, Pkcs8V1Der};
 use aws_lc_rs::rand;
 use aws_lc_rs::signature::{
-    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RsaKeyPair,
+    ECDSA_P256_SHA256_ASN1_SIGNING, ECDSA_P384_SHA384_ASN1_SIGNING, EcdsaKeyPair, Ed25519KeyPair, RSA_PKCS1_SHA256,
+    RsaKeyPair,
 };
 use pkcs8::der::asn1::OctetStringRef;
 use pkcs8::pkcs5::pbes2;
@@ -154,6 +156,26 @@ impl PrivateKey {
 
     pub(crate) fn sign(&self, message: &[u8]) -> Result<Vec<u8>, Error> {
         self.pair.sign(message).map_err(|_| Error::Crypto("signing"))
+    }
+
+    pub(crate) fn sign_digest(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+        let failed = |_| Error::Crypto("signing a hash");
+        let der = self.pair.serialized_der();
+        let ecdsa = |algorithm| {
+            let pair = EcdsaKeyPair::from_pkcs8(algorithm, der).map_err(|_| Error::Crypto("signing a hash"))?;
+            pair.sign_digest(digest).map(|signature| signature.as_ref().to_vec()).map_err(failed)
+        };
+        match self.algorithm() {
+            KeyAlgorithm::EcdsaP256 => ecdsa(&ECDSA_P256_SHA256_ASN1_SIGNING),
+            KeyAlgorithm::EcdsaP384 => ecdsa(&ECDSA_P384_SHA384_ASN1_SIGNING),
+            KeyAlgorithm::Ed25519 => Err(Error::Crypto("signing a hash")),
+            KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => {
+                let pair = RsaKeyPair::from_pkcs8(der).map_err(|_| Error::Crypto("signing a hash"))?;
+                let mut signature = vec![0; pair.public_modulus_len()];
+                pair.sign_digest(&RSA_PKCS1_SHA256, digest, &mut signature).map_err(failed)?;
+                Ok(signature)
+            }
+        }
     }
 
     fn from_pair(pair: KeyPair) -> Result<Self, Error> {

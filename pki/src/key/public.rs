@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use aws_lc_rs::digest::Digest;
 use aws_lc_rs::signature::{self, ParsedPublicKey, VerificationAlgorithm};
 use rcgen::PublicKeyData;
 use x509_parser::asn1_rs::Tag;
@@ -134,6 +135,11 @@ impl PublicKey {
         self.fingerprint
     }
 
+    /// The value of the subjectPublicKey BIT STRING: what OCSP digests.
+    pub(crate) fn subject_public_key(&self) -> &[u8] {
+        self.rcgen.der_bytes()
+    }
+
     /// Verifies a signature with an algorithm that the caller has matched with this key's kind.
     pub(crate) fn verify(
         &self,
@@ -142,6 +148,16 @@ impl PublicKey {
         signature: &[u8],
     ) -> bool {
         signature::UnparsedPublicKey::new(algorithm, self.rcgen.der_bytes()).verify(message, signature).is_ok()
+    }
+
+    /// The same, where only the message's hash is at hand.
+    pub(crate) fn verify_digest(
+        &self,
+        algorithm: &'static dyn VerificationAlgorithm,
+        digest: &Digest,
+        signature: &[u8],
+    ) -> bool {
+        signature::UnparsedPublicKey::new(algorithm, self.rcgen.der_bytes()).verify_digest(digest, signature).is_ok()
     }
 
     pub(crate) fn for_rcgen(&self) -> &rcgen::SubjectPublicKeyInfo {

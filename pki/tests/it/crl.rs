@@ -1,4 +1,6 @@
-use pki::{Crl, CrlRequest, Issuer, KeyAlgorithm, PrivateKey, RevocationReason, RevokedEntry};
+use pki::{
+    Crl, CrlRequest, CrlTerms, Issuer, KeyAlgorithm, PrivateKey, RevocationList, RevocationReason, RevokedEntry, Serial,
+};
 use time::Duration;
 
 use crate::harness::{CRL_URL, Hierarchy, Openssl, code, key, now, serial};
@@ -8,7 +10,7 @@ fn request(number: u64, revoked: Vec<RevokedEntry>) -> CrlRequest {
     CrlRequest { number, this_update: now(), next_update: now() + Duration::days(1), revoked, distribution_point }
 }
 
-fn entry(serial: pki::Serial, reason: RevocationReason) -> RevokedEntry {
+fn entry(serial: Serial, reason: RevocationReason) -> RevokedEntry {
     RevokedEntry { serial, revoked_at: now() - Duration::hours(1), reason }
 }
 
@@ -169,4 +171,125 @@ fn an_authority_without_crl_sign_signs_no_list() {
         Issuer::load(&openssl.read("ca.pem"), key, time::OffsetDateTime::now_utc() + Duration::minutes(1)).unwrap();
     assert!(!issuer.signs_crls());
     assert_eq!(code(issuer.sign_crl(request(1, vec![]))), "crl_not_permitted");
+}
+
+fn terms() -> CrlTerms {
+    let distribution_point = Some(CRL_URL.into());
+    CrlTerms { number: 1, this_update: now(), next_update: now() + Duration::days(1), distribution_point }
+}
+
+#[test]
+fn a_list_in_pieces_is_the_list_at_once() {
+    let openssl = Openssl::new();
+    for algorithm in
+        ["ec -pkeyopt ec_paramgen_curve:P-256", "ec -pkeyopt ec_paramgen_curve:P-384", "ed25519", "rsa:2048"]
+    {
+        openssl.must(&format!(
+            "req -x509 -nodes -newkey {algorithm} -days 3650 -subj /CN=a -keyout ca.key -out ca.pem \
+             -addext keyUsage=critical,keyCertSign,cRLSign"
+        ));
+        let key = PrivateKey::from_pem(&String::from_utf8(openssl.read("ca.key")).unwrap()).unwrap();
+        let root = Issuer::load(&openssl.read("ca.pem"), key, now()).unwrap();
+        for count in [0, 1, 2, 300] {
+            let entries: Vec<_> = (0..count).map(|_| entry(serial(), RevocationReason::Superseded)).collect();
+            let mut draft = root.draft_crl(&CrlTerms { distribution_point: None, ..terms() }).unwrap();
+            let mut written = Vec::new();
+            for entry in &entries {
+                draft.push(entry, &mut written).unwrap();
+            }
+            assert_eq!((draft.entries(), draft.octets()), (count, written.len()));
+            let mut list = draft.close();
+            for piece in written.chunks(7) {
+                list.feed(piece);
+            }
+            let signed = root.sign_drafted_crl(list).unwrap();
+            let der = [signed.head, written, signed.tail].concat();
+            assert_eq!(der.len(), signed.octets);
+            let read = RevocationList::parse(&der).unwrap();
+            read.verify(root.certificate_der()).unwrap();
+            assert_eq!(read.len() as u64, count);
+            openssl.write("list.der", &der);
+            let verified = openssl.must("crl -inform DER -in list.der -CAfile ca.pem -noout");
+            assert!(verified.contains("verify OK"), "{algorithm}: {verified}");
+        }
+    }
+}
+
+#[test]
+fn what_was_not_written_is_not_signed() {
+    let hierarchy = Hierarchy::new();
+    let mut draft = hierarchy.clients.draft_crl(&terms()).unwrap();
+    let mut written = Vec::new();
+    draft.push(&entry(serial(), RevocationReason::Superseded), &mut written).unwrap();
+    let mut short = draft.close();
+    short.feed(&written[1..]);
+    assert_eq!(code(hierarchy.clients.sign_drafted_crl(short)), "invalid_crl");
+    let foreign = hierarchy.clients.draft_crl(&terms()).unwrap().close();
+    assert_eq!(code(hierarchy.servers.sign_drafted_crl(foreign)), "wrong_issuer");
+}
+
+#[test]
+fn serials_and_dates_of_every_shape_are_read_back() {
+    let hierarchy = Hierarchy::new();
+    let shapes = [
+        "00",
+        "7f",
+        "80",
+        "ff",
+        "0100",
+        "7fffffffffffffffffffffffffffffffffffffff",
+        "80ffffffffffffffffffffffffffffffffffffff",
+    ];
+    let serials: Vec<Serial> = shapes.iter().map(|shape| shape.parse().unwrap()).collect();
+    let far = CrlTerms { next_update: time::macros::datetime!(2060-01-02 03:04:05 UTC), ..terms() };
+    let mut written = Vec::new();
+    let mut draft = hierarchy.clients.draft_crl(&far).unwrap();
+    for (index, serial) in serials.iter().enumerate() {
+        let revoked_at = now() - Duration::days(30 * 365) + Duration::seconds(index as i64);
+        draft
+            .push(&RevokedEntry { serial: *serial, revoked_at, reason: RevocationReason::KeyCompromise }, &mut written)
+            .unwrap();
+    }
+    let mut list = draft.close();
+    list.feed(&written);
+    let signed = hierarchy.clients.sign_drafted_crl(list).unwrap();
+    let der = [signed.head, written, signed.tail].concat();
+    let openssl = Openssl::new();
+    let shown = openssl.write("shown.crl", &der).must("crl -inform DER -in shown.crl -noout -text");
+    for shape in shapes {
+        let wanted = format!("Serial Number: {}", shape.to_uppercase());
+        assert!(shown.lines().any(|line| line.trim() == wanted), "{shape}: {shown}");
+    }
+    assert_eq!(RevocationList::parse(&der).unwrap().len(), shapes.len());
+}
+
+/// The measure of the issue. What is held at once is one entry: here it goes straight into the hash, and is made a second time
+/// where a server would read it back.
+#[test]
+fn a_million_entries_need_no_room() {
+    let hierarchy = Hierarchy::new();
+    const ENTRIES: u128 = 1_000_000;
+    let each = |write: &mut dyn FnMut(&RevokedEntry)| {
+        for number in 0..ENTRIES {
+            let serial = Serial::from_random((number << 64 | 0x5a5a).to_be_bytes());
+            write(&entry(serial, RevocationReason::CessationOfOperation));
+        }
+    };
+    let (mut draft, mut piece, mut most) = (hierarchy.clients.draft_crl(&terms()).unwrap(), Vec::new(), 0);
+    each(&mut |entry| {
+        piece.clear();
+        draft.push(entry, &mut piece).unwrap();
+        most = most.max(piece.capacity());
+    });
+    assert!(most <= 128, "{most} octets for an entry");
+    let mut again = hierarchy.clients.draft_crl(&terms()).unwrap();
+    let mut list = draft.close();
+    each(&mut |entry| {
+        piece.clear();
+        again.push(entry, &mut piece).unwrap();
+        list.feed(&piece);
+    });
+    let signed = hierarchy.clients.sign_drafted_crl(list).unwrap();
+    assert_eq!(signed.entries as u128, ENTRIES);
+    assert!((45_000_000..60_000_000).contains(&signed.octets), "{} octets", signed.octets);
 }

@@ -117,7 +117,7 @@ fn authorities_say_what_they_may_issue() {
     assert_eq!(extension(&clients, "X509v3 Extended Key Usage"), "TLS Web Client Authentication, OCSP Signing");
     assert_eq!(extension(&clients, "X509v3 Authority Key Identifier"), colons(&hierarchy.root.key_id().to_string()));
     let servers = openssl.x509_text(hierarchy.servers.certificate_der());
-    assert_eq!(extension(&servers, "X509v3 Extended Key Usage"), "TLS Web Server Authentication");
+    assert_eq!(extension(&servers, "X509v3 Extended Key Usage"), "TLS Web Server Authentication, OCSP Signing");
 }
 
 #[test]

@@ -25,6 +25,8 @@ mod keys;
 mod leaves;
 /// The last look before a certificate is signed.
 mod lint;
+/// Questions by OpenSSL, answers judged by OpenSSL.
+mod ocsp;
 /// Statements about all inputs, tried on random ones.
 mod properties;
 /// Revocation lists read back: OpenSSL's, ours, and damaged ones.

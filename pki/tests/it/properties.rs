@@ -1,8 +1,8 @@
 use std::sync::LazyLock;
 
 use pki::{
-    ClientCertificate, CrlRequest, Error, Issuer, KeyAlgorithm, KeyId, LeafRequest, PrivateKey, Profile, ProfileKind,
-    RevocationReason, Serial, SpiffeId, Thumbprint, VerifiedRequest, pem_certificates,
+    ClientCertificate, CrlRequest, Error, Issuer, KeyAlgorithm, KeyId, LeafRequest, OcspQuery, OcspRequest, PrivateKey,
+    Profile, ProfileKind, RevocationReason, Serial, SpiffeId, Thumbprint, VerifiedRequest, pem_certificates,
 };
 use proptest::prelude::*;
 use time::Duration;
@@ -120,6 +120,22 @@ proptest! {
     fn reading_a_mutated_certificate_never_panics(changes in changes()) {
         let _ = ClientCertificate::parse(&mutate(LEAF.clone(), &changes));
         let _ = ClientCertificate::parse(&mutate(HIERARCHY.root.certificate_der().to_vec(), &changes));
+    }
+
+    #[test]
+    fn a_mutated_ocsp_question_is_refused_or_of_some_certificate(changes in changes(), nonce in prop::collection::vec(any::<u8>(), 1..=128)) {
+        let query = OcspQuery::new(&LEAF, HIERARCHY.clients.certificate_der(), Some(&nonce)).unwrap();
+        if let Ok(read) = OcspRequest::parse(&mutate(query.der(), &changes)) {
+            prop_assert!((1..=OcspRequest::MAX_CERTIFICATES).contains(&read.certificates.len()));
+            prop_assert!(read.nonce.is_none_or(|nonce| (1..=128).contains(&nonce.len())));
+        }
+    }
+
+    #[test]
+    fn no_octets_are_an_ocsp_answer_to_believe(octets in prop::collection::vec(any::<u8>(), 0..200)) {
+        let query = OcspQuery::new(&LEAF, HIERARCHY.clients.certificate_der(), None).unwrap();
+        prop_assert!(query.read(&octets, at(1_800_000_000)).is_err());
+        prop_assert!(OcspRequest::parse(&octets).is_err());
     }
 
     #[test]

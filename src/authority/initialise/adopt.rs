@@ -6,12 +6,13 @@ use pki::{AuthorityName, KeyAlgorithm, Profile, ProfileKind, Signer, SpkiFingerp
 use super::super::keys::{LocatedKey, write_whole};
 use super::super::offline_root::OfflineRoot;
 use super::{
-    Authority, ISSUING_KEY, Initialised, IssuerKind, KeyDirectory, MARKER, Names, SERVER_ISSUING_KEY, instant, key,
-    names_of, off_thread, refused, row, standing_root,
+    Authority, AuthoritySettings, ISSUING_KEY, Initialised, IssuerKind, KeyDirectory, MARKER, Names,
+    SERVER_ISSUING_KEY, instant, key, names_of, off_thread, refused, row, standing_root,
 };
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
+use crate::store::issuer::IssuerRow;
 use crate::store::{self, Store};
 
 /// Stands in the keys folder while the requests are out.
@@ -88,6 +89,7 @@ impl Authority {
         store: &Store,
         keys: &KeyDirectory,
         certified: Certified,
+        settings: &AuthoritySettings,
         actor: &Actor,
         clock: &Clock,
     ) -> Result<Initialised, Failure> {
@@ -119,9 +121,11 @@ impl Authority {
         let mut tx = store.begin().await?;
         store::issuer::insert(&mut tx, &root.row(now.0), now).await?;
         for (issuer, kind, location) in &below {
-            store::issuer::insert(&mut tx, &row(issuer, *kind, location, 0, now), now).await?;
+            let row = row(issuer, *kind, location, 0, now);
+            let row = IssuerRow { crl_partitions: settings.crl_partitions_of(*kind), ..row };
+            store::issuer::insert(&mut tx, &row, now).await?;
         }
-        store::crl::save(&mut tx, &root.list).await?;
+        store::crl::save_whole(&mut tx, &root.list, now).await?;
         let detail = serde_json::json!({
             "root": root.key_id, "root_key": "offline",
             "below": below.iter().map(|(issuer, ..)| issuer.key_id().to_string()).collect::<Vec<_>>(),

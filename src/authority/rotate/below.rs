@@ -134,7 +134,7 @@ impl Authority {
             key_location,
             not_after: issuer.not_after().unix_timestamp(),
             crl_number: 0,
-            crl_partitions: 1,
+            crl_partitions: self.inner.settings.crl_partitions_of(kind),
             created_at: now.0,
         }
     }

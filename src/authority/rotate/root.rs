@@ -14,7 +14,7 @@ use super::below::key_file;
 use crate::failure::{Failure, Refusal};
 use crate::registry::Actor;
 use crate::store;
-use crate::store::crl::CrlRow;
+use crate::store::crl::WholeList;
 use crate::store::cross_certificate::CrossCertificateRow;
 use crate::store::issuer::IssuerRow;
 
@@ -22,15 +22,15 @@ use crate::store::issuer::IssuerRow;
 const FIRST_LIST: u64 = 1;
 
 /// Where the root's key is.
-pub(super) enum RootKey {
+pub(in crate::authority) enum RootKey {
     Here(Box<pki::Issuer>),
     Elsewhere,
 }
 
 impl Authority {
-    /// Opens the root's key when it lies in the token or in the keys folder: on small installations always, otherwise for as long as a ceremony
-    /// takes.
-    pub(super) async fn root_key(&self, root: &Issuer) -> Result<RootKey, Failure> {
+    /// Opens the root's key when it lies in the token or in the keys folder: on small installations always, otherwise for as long
+    /// as a ceremony takes.
+    pub(in crate::authority) async fn root_key(&self, root: &Issuer) -> Result<RootKey, Failure> {
         let location = root.key_location.as_deref().unwrap_or(ROOT_KEY);
         if !Locator::is_one(location) && !self.inner.keys.holds(location)? {
             return Ok(RootKey::Elsewhere);
@@ -97,7 +97,7 @@ impl Authority {
         });
         let (new, list, bridges) = made.await??;
         let row = IssuerRow { crl_number: FIRST_LIST as i64, ..self.row(&new, IssuerKind::Root, Some(location)) };
-        let list = CrlRow {
+        let list = WholeList {
             issuer_key_id: row.key_id.clone(),
             number: FIRST_LIST as i64,
             this_update: list.this_update.unix_timestamp(),
@@ -192,7 +192,7 @@ impl Authority {
         &self,
         row: &IssuerRow,
         bridges: &[CrossCertificateRow],
-        list: Option<&CrlRow>,
+        list: Option<&WholeList>,
         actor: &Actor,
     ) -> Result<(), Failure> {
         let now = self.inner.clock.now();
@@ -202,7 +202,7 @@ impl Authority {
             store::cross_certificate::put(&mut tx, bridge, now).await?;
         }
         if let Some(list) = list {
-            store::crl::save(&mut tx, list).await?;
+            store::crl::save_whole(&mut tx, list, now).await?;
         }
         let detail = serde_json::json!({
             "kind": row.kind.as_str(), "subject": row.subject, "not_after": row.not_after,

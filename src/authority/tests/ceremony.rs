@@ -56,13 +56,14 @@ async fn an_installation_lives_without_its_roots_key() {
     let refused = Authority::initialise(&store, &keys, &names(), &settings(), &Actor::local(), &clock).await;
     assert_eq!(code(refused), "awaiting_certificates", "no second root beside the first");
     let actor = Actor::local();
-    let adopt = || Authority::adopt(&store, &keys, certified(folder.path()), &actor, &clock);
+    let settings = settings();
+    let adopt = || Authority::adopt(&store, &keys, certified(folder.path()), &settings, &actor, &clock);
     assert!(adopt().await.unwrap().created);
     assert!(!adopt().await.unwrap().created);
     assert!(!folder.path().join("keys/root.key").exists());
 
     let snapshot = Snapshot::load(&store, &clock).await.unwrap();
-    let authority = Authority::open(settings(), keys, store, snapshot, clock.clone()).await.unwrap();
+    let authority = Authority::open(settings, keys, store, snapshot, clock.clone()).await.unwrap();
     let root = authority.issuers().into_iter().find(|issuer| issuer.kind == "root").unwrap();
     assert_eq!((root.key_location, root.signs), (None, false));
     assert_eq!(root.crl.unwrap().number, 1);
@@ -99,13 +100,13 @@ async fn what_does_not_fit_together_is_not_taken_up() {
         (Certified { root: good.issuing.clone(), ..good.clone() }, "not_a_root"),
         (Certified { issuing: b"nothing".to_vec(), ..good.clone() }, "malformed_pem"),
     ] {
-        let refused = Authority::adopt(&store, &keys, certified, &Actor::local(), &clock).await;
+        let refused = Authority::adopt(&store, &keys, certified, &settings(), &Actor::local(), &clock).await;
         assert_eq!(code(refused), expected);
     }
     assert!(store::issuer::list(&store).await.unwrap().is_empty());
     let revoke = [folder.path().join("issuing.pem")];
     ceremony.sign_list(Revoke { certificates: &revoke, reason: RevocationReason::CaCompromise }).await.unwrap();
-    let refused = Authority::adopt(&store, &keys, certified(folder.path()), &Actor::local(), &clock).await;
+    let refused = Authority::adopt(&store, &keys, certified(folder.path()), &settings(), &Actor::local(), &clock).await;
     assert_eq!(code(refused), "wrong_authority", "it stands on the root's list");
 }
 

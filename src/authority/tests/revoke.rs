@@ -27,7 +27,7 @@ async fn openssl_refuses_what_the_list_says() {
     let (issued, other) = (house.issue().await, house.issue().await);
     house.revoke(&issued, "key-compromise").await;
     house.authority.publish_now().await.unwrap();
-    let lists = house.authority.answer(&http::Method::GET, "/chain.crl.pem", None);
+    let lists = house.get("/chain.crl.pem", None).await;
     let lists = house.write("chain.crl.pem", lists.body());
     let (good, text) = openssl_verifies(&house, &issued, Some(&lists));
     assert!(!good && text.contains("certificate revoked"), "{text}");
@@ -36,7 +36,7 @@ async fn openssl_refuses_what_the_list_says() {
 
     let issuing = house.issuing();
     let ca = house.write("issuing.pem", &issuing.certificate_pem);
-    let list = house.write("one.crl", house.authority.crl(&issuing.id.parse().unwrap()).unwrap());
+    let list = house.write("one.crl", house.list().await);
     let output = openssl(&["crl", "-inform", "DER", "-in", &list, "-CAfile", &ca, "-noout", "-text"]);
     let text = said(&output);
     assert!(output.status.success() && text.contains("verify OK") && text.contains("Key Compromise"), "{text}");
@@ -171,8 +171,7 @@ async fn what_is_not_in_force_here_still_comes_onto_the_list() {
     let house = House::new().await;
     let issued = house.issue().await;
     house.authority.publish_promptly().await;
-    let issuing = house.issuing().id.parse().unwrap();
-    let before = house.authority.crl(&issuing).unwrap();
+    let before = house.list().await;
     let mut tx = house.store.begin().await.unwrap();
     sqlx::query("INSERT INTO changes (kind, key, at) VALUES ('portal', 'x', 0)")
         .execute(tx.connection())
@@ -185,10 +184,124 @@ async fn what_is_not_in_force_here_still_comes_onto_the_list() {
         assert!(house.entry(&issued).unwrap().revoked.is_some());
     }
     house.authority.publish_promptly().await;
-    let after = house.authority.crl(&issuing).unwrap();
+    let after = house.list().await;
     assert!(after != before);
-    let lists = house.authority.answer(&http::Method::GET, "/chain.crl.pem", None);
+    let lists = house.get("/chain.crl.pem", None).await;
     let lists = house.write("chain.crl.pem", lists.body());
     let (good, text) = openssl_verifies(&house, &issued, Some(&lists));
     assert!(!good && text.contains("certificate revoked"), "{text}");
+}
+
+#[tokio::test]
+async fn a_compromised_key_is_blocked_and_ends_every_certificate_of_it() {
+    let house = House::new().await;
+    // The same partner may have one key for two of its clients.
+    let request = openssl_request(&house, "shared", &[]);
+    let one = house.sign("acme-orders", request.clone()).await.unwrap();
+    let two = house.sign("acme-stock", request.clone()).await.unwrap();
+    let other = house.issue().await;
+    let token = CancellationToken::new();
+    let (issuer, serial) = (two.certificate.issuer.parse().unwrap(), two.certificate.id.parse().unwrap());
+    let _open = house.snapshot.connections().register(&issuer, &serial, token.clone());
+
+    let revoked = house.revoke(&one, "key-compromise").await;
+    assert_eq!((revoked.count, revoked.keys_blocked, revoked.connections_closed), (2, 1, 1));
+    let named: Vec<_> = revoked.revoked.iter().map(|one| (one.id.as_str(), one.newly, one.same_key)).collect();
+    assert_eq!(named, [(one.certificate.id.as_str(), true, false), (two.certificate.id.as_str(), true, true)]);
+    assert!(token.is_cancelled());
+    for issued in [&one, &two] {
+        assert_eq!(house.entry(issued).unwrap().revoked.unwrap().reason, pki::RevocationReason::KeyCompromise);
+        let thumbprint = issued.certificate.thumbprint.clone().unwrap().parse().unwrap();
+        assert!(house.snapshot.certificate_revoked(&thumbprint), "tokens that are bound to it end");
+    }
+    assert!(house.entry(&other).unwrap().revoked.is_none());
+    assert!(!house.snapshot.certificate_revoked(&other.certificate.thumbprint.clone().unwrap().parse().unwrap()));
+    assert_eq!(code(house.sign("acme-orders", request).await), "key_compromised");
+    let again = house.revoke(&one, "key-compromise").await;
+    assert_eq!((again.count, again.keys_blocked), (1, 0));
+    let house = house.reopen().await;
+    assert!(house.snapshot.certificate_revoked(&one.certificate.thumbprint.clone().unwrap().parse().unwrap()));
+}
+
+#[tokio::test]
+async fn a_compromise_that_is_told_late_blocks_the_key_too() {
+    let house = House::new().await;
+    let request = openssl_request(&house, "late", &[]);
+    let one = house.sign("acme-orders", request.clone()).await.unwrap();
+    house.revoke(&one, "superseded").await;
+    let two = house.sign("acme-orders", request.clone()).await.unwrap();
+    let revoked = house.revoke(&one, "key-compromise").await;
+    assert_eq!((revoked.count, revoked.keys_blocked), (2, 1));
+    assert_eq!(revoked.revoked[0].reason, "superseded", "the first reason stands");
+    assert!(house.entry(&two).unwrap().revoked.is_some());
+    assert_eq!(code(house.sign("acme-orders", request).await), "key_compromised");
+}
+
+#[tokio::test]
+async fn all_that_an_authority_issued_is_revoked_at_once() {
+    let house = House::new().await;
+    let issued =
+        [house.issue().await, house.authority.issue(certificate_for("globex-orders"), &admin()).await.unwrap()];
+    let reason = pki::RevocationReason::CaCompromise;
+    let root = house.authority.issuers()[0].id.parse().unwrap();
+    let nothing = house.authority.revoke(Selector::Issuer(root), reason, &admin()).await.unwrap();
+    assert_eq!(nothing.count, 0, "the root issued nothing to clients");
+    let issuing: KeyId = house.issuing().id.parse().unwrap();
+    let revoked = house.authority.revoke(Selector::Issuer(issuing), reason, &admin()).await.unwrap();
+    assert_eq!((revoked.count, revoked.keys_blocked), (2, 0));
+    assert!(issued.iter().all(|one| house.entry(one).unwrap().revoked.is_some()));
+    let unknown = Selector::Issuer("abcd".parse().unwrap());
+    assert_eq!(code(house.authority.revoke(unknown, reason, &admin()).await), "issuer_not_found");
+}
+
+#[tokio::test]
+async fn a_selector_of_thousands_is_revoked_whole() {
+    let house = House::new().await;
+    let mut tx = house.store.begin().await.unwrap();
+    for number in 0..2100 {
+        let reservation = Reservation {
+            issuer_key_id: house.issuing().id,
+            serial: format!("40{number:030x}"),
+            client_id: Some("acme-orders".into()),
+            kind: CertificateKind::Client,
+            profile: "client".into(),
+            subject: "CN=acme-orders".into(),
+            key_algorithm: "ecdsa-p256".into(),
+            spki_fingerprint: format!("{number:064x}"),
+            not_before: NOW,
+            not_after: UnixSeconds(NOW.0 + DAY),
+            scopes: None,
+            networks: None,
+            crl_partition: 0,
+            replaces: None,
+            enrollment_id: None,
+            tbs: Vec::new(),
+        };
+        store::certificate::insert_reserved(&mut tx, &reservation, NOW).await.unwrap();
+    }
+    tx.commit().await.unwrap();
+    let reason = pki::RevocationReason::CessationOfOperation;
+    let revoked = house.authority.revoke(Selector::Client("acme-orders".into()), reason, &admin()).await.unwrap();
+    assert_eq!((revoked.count, revoked.revoked.len()), (2100, 1000));
+    let again = house.authority.revoke(Selector::Client("acme-orders".into()), reason, &admin()).await.unwrap();
+    assert_eq!(again.count, 0);
+}
+
+#[tokio::test]
+async fn connections_are_counted_whoever_follows_the_feed() {
+    let house = House::new().await;
+    let (snapshot, store) = (house.snapshot.clone(), house.store.clone());
+    let follower = tokio::spawn(async move {
+        loop {
+            snapshot.catch_up(&store).await.unwrap();
+            tokio::task::yield_now().await;
+        }
+    });
+    for _ in 0..20 {
+        let issued = house.issue().await;
+        let (issuer, serial) = (issued.certificate.issuer.parse().unwrap(), issued.certificate.id.parse().unwrap());
+        let _open = house.snapshot.connections().register(&issuer, &serial, CancellationToken::new());
+        assert_eq!(house.revoke(&issued, "superseded").await.connections_closed, 1);
+    }
+    follower.abort();
 }

@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Finding, Level, in_one_line, reach};
+use super::{Finding, Level, anchors, in_one_line, ocsp, reach};
 use crate::cli::admin_api::AdminApi;
 use crate::cli::ca;
 use crate::cli::expiry;
@@ -19,6 +19,9 @@ const SKEW_WARN_SECONDS: u64 = 5;
 const CLOCK_BACK_SECONDS: i64 = 60;
 const NOTICE_SECONDS: u64 = 30 * 86_400;
 const LISTED_MAX: usize = 1_000;
+const ROOT_LIST_NOTICE_DAYS: i64 = 30;
+/// A list is followed by the next at half of its life.
+const LIST_LIFE_LEFT_MIN: f64 = 0.25;
 
 pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
     let answer = match api.ask("/readyz").await {
@@ -47,11 +50,15 @@ pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
     match api.list(ca::PATH, &Query::default(), LISTED_MAX).await {
         Ok(listing) => {
             findings.extend(listing.items.iter().filter_map(|issuer| authority(issuer, now)));
+            findings.extend(listing.items.iter().filter_map(|issuer| ocsp_signer(issuer, now)));
+            findings.extend(listing.items.iter().filter_map(|issuer| list(issuer, now)));
             authorities.extend(listing.items.iter().filter_map(certificate).flatten());
         }
         Err(error) => findings.push(Finding::fail("authorities", in_one_line(&error))),
     }
+    findings.extend(anchors::look(&mut api, now).await);
     findings.extend(reach::look(api.connection(), &authorities, now).await);
+    findings.extend(ocsp::look(api.connection(), now).await);
     let query = Query::default().with("within_seconds", Some(NOTICE_SECONDS));
     findings.extend(match api.list(expiry::PATH, &query, LISTED_MAX).await {
         Ok(listing) => expiring(&listing.items, now),
@@ -133,6 +140,40 @@ fn authority(issuer: &Value, now: i64) -> Option<Finding> {
     (finding.level != Level::Ok || issuer["kind"] == "root").then_some(finding)
 }
 
+/// The delegate that signs an authority's OCSP answers: the server renews it when a third of its fourteen days is left.
+fn ocsp_signer(issuer: &Value, now: i64) -> Option<Finding> {
+    let subject = table::shown(&issuer["subject"]);
+    let remedy = "it should have renewed itself: see the server's log";
+    match issuer["ocsp_signer_not_after"].as_i64() {
+        Some(end) => Some(Finding::expiry("ocsp", &format!("the OCSP signer of {subject}"), end, now, 3, remedy)),
+        None if issuer["ocsp"] == true => {
+            let message = format!("{subject} has no OCSP signer, and its certificates send others to ask: {remedy}");
+            Some(Finding::fail("ocsp", message))
+        }
+        None => None,
+    }
+}
+
+/// The list of an authority that ends first, when it should long have had a successor. The root's is signed by hand.
+fn list(issuer: &Value, now: i64) -> Option<Finding> {
+    let end = issuer["crl_ends_first"].as_i64().or_else(|| ca::crl(issuer, "next_update"))?;
+    let what = format!("a revocation list of {}", table::shown(&issuer["subject"]));
+    if issuer["kind"] == "root" {
+        let remedy = "bring its key, stop the server and run `portcullis ca sign-crl`";
+        return Some(Finding::expiry("crl", &what, end, now, ROOT_LIST_NOTICE_DAYS, remedy));
+    }
+    let begin = ca::crl(issuer, "this_update")?;
+    if end < now {
+        return Some(Finding::fail(
+            "crl",
+            format!("{what} has ended: whoever checks it refuses every certificate; see the log"),
+        ));
+    }
+    let left = (end - now) as f64 / (end - begin).max(1) as f64;
+    let late = format!("{what} has {:.0} % of its life left and no successor: see the log", left * 100.0);
+    (left < LIST_LIFE_LEFT_MIN).then(|| Finding::warn("crl", late))
+}
+
 /// The DER of an authority's certificate.
 fn certificate(issuer: &Value) -> Option<Vec<Vec<u8>>> {
     pki::pem_certificates(issuer["certificate_pem"].as_str()?.as_bytes()).ok()
@@ -193,7 +234,7 @@ fn shared_keys(keys: &[Value]) -> Finding {
 mod tests {
     use serde_json::json;
 
-    use super::{authority, date, expiring, not_ready, of_status, recorded, shared_keys, skew};
+    use super::{authority, date, expiring, list, not_ready, ocsp_signer, of_status, recorded, shared_keys, skew};
     use crate::cli::doctor::Level;
 
     #[test]
@@ -209,6 +250,31 @@ mod tests {
         {
             assert_eq!(skew(1_800_000_000 + seconds, 1_800_000_000).level, level, "{seconds}");
         }
+    }
+
+    #[test]
+    fn ocsp_signers_that_lapse_are_seen() {
+        let (now, day) = (1_800_000_000, 86_400);
+        let level = |issuer| ocsp_signer(&issuer, now).map(|finding| finding.level);
+        for (end, wanted) in [(now + 5 * day, Level::Ok), (now + 2 * day, Level::Warn), (now - 1, Level::Fail)] {
+            assert_eq!(level(json!({"subject": "CA", "ocsp": true, "ocsp_signer_not_after": end})), Some(wanted));
+        }
+        assert_eq!(level(json!({"subject": "CA", "ocsp": true, "ocsp_signer_not_after": null})), Some(Level::Fail));
+        assert_eq!(level(json!({"subject": "Root", "ocsp": false, "ocsp_signer_not_after": null})), None);
+    }
+
+    #[test]
+    fn lists_are_missed_before_they_end() {
+        let level = |kind: &str, begin: i64, end: i64| {
+            let issuer = json!({"kind": kind, "subject": "CN=x", "crl_this_update": begin, "crl_next_update": end + 5, "crl_ends_first": end});
+            list(&issuer, 1_000_000).map(|finding| finding.level)
+        };
+        assert_eq!(level("issuing", 950_000, 1_050_000), None);
+        assert_eq!(level("issuing", 910_000, 1_010_000), Some(Level::Warn));
+        assert_eq!(level("issuing", 900_000, 999_999), Some(Level::Fail));
+        assert_eq!(level("root", 0, 1_000_000 + 29 * 86_400), Some(Level::Warn));
+        assert_eq!(level("root", 0, 1_000_000 + 31 * 86_400), Some(Level::Ok));
+        assert!(list(&json!({"kind": "issuing"}), 0).is_none(), "a server of before");
     }
 
     #[test]

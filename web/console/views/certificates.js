@@ -47,6 +47,7 @@ export async function show({ query, reload, say }) {
         { title: "Ends", cell: (item) => format.end(item.not_after) },
         { title: "CRL", cell: (item) => item.crl_number === null ? "–" : `number ${item.crl_number}` },
         { title: "CRL renewed by", cell: (item) => format.time(item.crl_next_update) },
+        { title: "OCSP signer ends", cell: (item) => item.ocsp_signer_not_after === null ? "–" : format.time(item.ocsp_signer_not_after) },
       ], issuers.items, "None.")),
   ];
 }

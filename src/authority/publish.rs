@@ -76,7 +76,7 @@ pub(super) struct Published {
 }
 
 /// How a round of publishing went.
-struct Round {
+pub(super) struct Round {
     /// Something failed and waits for the next try.
     failed: bool,
     /// Something is due and rests until then, on the clock's monotonic scale.
@@ -266,7 +266,7 @@ impl Authority {
     }
 
     /// Publishes what is due and does not rest.
-    async fn publish_due(&self) -> Round {
+    pub(super) async fn publish_due(&self) -> Round {
         let publisher = &self.inner.publisher;
         let issuers = self.inner.issuers();
         let taken = publisher.take_due();

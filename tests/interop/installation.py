@@ -21,6 +21,7 @@ class InstallationTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
+        LOGS.mkdir(parents=True, exist_ok=True)
         cls.folder = Path(tempfile.mkdtemp(prefix=f"{cls.__name__}-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder, True)
         cls.prepare()

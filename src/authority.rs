@@ -34,6 +34,7 @@ mod reconcile;
 mod renew;
 mod renewal_window;
 mod revoke;
+mod root_list;
 mod rotate;
 mod server_certificate;
 mod supersede;

@@ -120,8 +120,9 @@ impl Snapshot {
             confirmed_nanos: AtomicU64::new(started_nanos),
             clock: clock.clone(),
         };
-        snapshot.denied_issuers.reload(store).await?;
+        let denied = snapshot.denied_issuers.reload(store).await?;
         snapshot.load_certificates(store).await?;
+        denied.iter().for_each(|issuer| snapshot.certificates.revoke_all_of(issuer));
         for row in store::api_key::all(store).await? {
             snapshot.put_api_key(&row);
         }

@@ -187,7 +187,7 @@ pub(super) struct ListQuery {
 
 /// List certificates, newest first unless another order is asked for
 ///
-/// A part of the list may hold fewer than `limit`, even none, and still have a `next`: each part looks at 5000 certificates at
+/// A part of the list may hold fewer than `limit`, even none, and still have a `next`: each part looks at 2500 certificates at
 /// most. Sightings are to the minute and some seconds late.
 #[utoipa::path(get, path = "/v1/certificates", operation_id = "list_certificates", tag = "Certificates", params(ListQuery),
     responses((status = 200, description = "Certificates", body = Listed<CertificateView>)))]

@@ -9,6 +9,7 @@ mod policy;
 mod refusal;
 mod registry;
 mod rotation;
+mod trust_anchor;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};

@@ -120,11 +120,13 @@ impl Shelf {
     pub(super) fn new(exhibits: impl Iterator<Item = Exhibit>) -> Self {
         let mut documents = BTreeMap::new();
         let mut complete = Vec::new();
+        // Both roots, while one follows the other.
+        let (mut roots, mut roots_since) = (String::new(), UnixSeconds(0));
         for exhibit in exhibits {
             let id = exhibit.key_id;
-            if exhibit.is_root && !documents.contains_key("/ca.pem") {
-                let pem = pki::pem_certificate(&exhibit.certificate_der);
-                documents.insert("/ca.pem".to_owned(), Document::new(PEM, pem.into_bytes(), exhibit.created_at));
+            if exhibit.is_root {
+                roots.push_str(&pki::pem_certificate(&exhibit.certificate_der));
+                roots_since = roots_since.max(exhibit.created_at);
             }
             documents
                 .insert(format!("/ca/{id}.cer"), Document::new(PKIX_CERT, exhibit.certificate_der, exhibit.created_at));
@@ -136,6 +138,9 @@ impl Shelf {
                     complete.push(list);
                 }
             }
+        }
+        if !roots.is_empty() {
+            documents.insert("/ca.pem".to_owned(), Document::new(PEM, roots.into_bytes(), roots_since));
         }
         if !complete.is_empty() {
             documents.insert("/chain.crl.pem".to_owned(), Document::of_lists(Form::Pem, &complete));

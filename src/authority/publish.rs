@@ -24,9 +24,8 @@ use due::Due;
 
 use super::distribute::{Exhibit, Listing, Shelf};
 use super::issuer::{Issuer, Issuers};
-use super::{Authority, IssuerKind, ROOT_KEY, off_thread, refused};
+use super::{Authority, IssuerKind, IssuerState};
 use crate::failure::{Failure, Fault};
-use crate::registry::Actor;
 use crate::store::crl::CrlRow;
 use crate::store::{self, Store};
 use list::{Plan, Written};
@@ -77,7 +76,7 @@ pub(super) struct Published {
 }
 
 /// How a round of publishing went.
-struct Round {
+pub(super) struct Round {
     /// Something failed and waits for the next try.
     failed: bool,
     /// Something is due and rests until then, on the clock's monotonic scale.
@@ -153,7 +152,7 @@ impl Publisher {
         let newest = self.newest.read().unwrap_or_else(PoisonError::into_inner);
         let exhibit = |issuer: &Issuer| Exhibit {
             key_id: issuer.key_id.clone(),
-            is_root: issuer.kind == IssuerKind::Root,
+            is_root: issuer.kind == IssuerKind::Root && issuer.is_trusted(),
             certificate_der: issuer.certificate_der.clone(),
             created_at: issuer.created_at,
             lists: issuer
@@ -164,7 +163,10 @@ impl Publisher {
                 })
                 .collect(),
         };
-        Shelf::new(issuers.all().iter().map(|issuer| exhibit(issuer)))
+        // The active root first, as everywhere.
+        let mut all: Vec<_> = issuers.all().iter().collect();
+        all.sort_by_key(|issuer| (issuer.kind != IssuerKind::Root, issuer.state != IssuerState::Active));
+        Shelf::new(all.into_iter().map(|issuer| exhibit(issuer)))
     }
 
     fn list(&self, name: &ListName) -> Option<Arc<Published>> {
@@ -263,26 +265,8 @@ impl Authority {
         Ok(())
     }
 
-    /// Signs the root's list for another year. The root's key file must lie in the keys folder for as long as this takes.
-    ///
-    /// # Errors
-    /// `key_file_missing`, `wrong_passphrase`, `key_file_exposed`.
-    pub async fn publish_root(&self, actor: &Actor) -> Result<(), Failure> {
-        let issuers = self.inner.issuers();
-        let root = issuers.root();
-        let key = self.inner.keys.signer(root.key_location.as_deref().unwrap_or(ROOT_KEY)).await?;
-        let (certificate, now) = (root.certificate_der.clone(), self.now()?);
-        let signer = off_thread("loading the root", move || pki::Issuer::load(&certificate, key, now)).await?;
-        let signer = Arc::new(signer.map_err(refused)?);
-        let row = self.publish_with(root, Scope::Complete, signer, ROOT_CRL_LIFETIME_SECONDS).await?.row.clone();
-        let mut tx = self.inner.store.begin().await?;
-        let detail = serde_json::json!({ "number": row.number, "next_update": row.next_update });
-        actor.record(&mut tx, &self.inner.clock, "authority.root-crl", &root.key_id.to_string(), &detail).await?;
-        Ok(tx.commit().await?)
-    }
-
     /// Publishes what is due and does not rest.
-    async fn publish_due(&self) -> Round {
+    pub(super) async fn publish_due(&self) -> Round {
         let publisher = &self.inner.publisher;
         let issuers = self.inner.issuers();
         let taken = publisher.take_due();

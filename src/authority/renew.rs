@@ -3,7 +3,7 @@
 //! The gate has proved the certificate and judged it, its grace after the end included. What another writer could upset in between
 //! (a revocation above all) is judged again in the transaction that takes the serial: a renewal must not outrun a revocation.
 
-use pki::{KeyChange, KeyId, Profile, ProfileKind, Serial, VerifiedRequest};
+use pki::{KeyChange, KeyId, Profile, ProfileKind, Serial, Thumbprint, VerifiedRequest};
 use policies::UnixSeconds;
 
 use super::issuance::{Claim, Order, Outcome};
@@ -25,6 +25,8 @@ const RENEWALS_WINDOW_SECONDS: i64 = 3_600;
 pub struct Renewal {
     pub issuer: KeyId,
     pub serial: Serial,
+    /// Of the whole certificate: issuer and serial alone are what anybody can write into one.
+    pub thumbprint: Thumbprint,
     /// PKCS#10, PEM or DER. Its key is taken, and nothing else.
     pub request: Vec<u8>,
     /// Whether the request must repeat subject and subjectAltName of the certificate (RFC 7030 §4.2.2).
@@ -61,6 +63,9 @@ impl Authority {
             off_thread("reading a request", move || VerifiedRequest::parse(&bytes)).await?.map_err(refused)?;
         let (issuer, serial) = (renewal.issuer.to_string(), renewal.serial.to_string());
         let row = store::certificate::get(&self.inner.store, &issuer, &serial).await?.ok_or_else(not_found)?;
+        if row.thumbprint.as_deref() != Some(renewal.thumbprint.to_string().as_str()) {
+            return Err(not_found().into());
+        }
         let client = row.client_id.as_deref().ok_or_else(not_found)?;
         let terms = store::renewal_terms::get(&self.inner.store, client).await?.unwrap_or_default();
         let fingerprint = request.public_key().fingerprint().to_string();

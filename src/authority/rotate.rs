@@ -12,6 +12,7 @@ use policies::UnixSeconds;
 
 pub use dependents::DependentClient;
 pub use outcome::{Rotation, RotationStep};
+pub(super) use root::RootKey;
 
 use super::{Authority, IssuerKind, IssuerState, to_the_end};
 use crate::failure::{Failure, Refusal};

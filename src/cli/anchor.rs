@@ -27,7 +27,7 @@ const COLUMNS: [Column; 6] = [
 /// Authorities of partners: a partner that brings its own CA
 #[derive(Args, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis anchor import acme-ca --partner acme --certificate acme-root.pem --intermediate acme-issuing.pem \\\n    --name 'uri:spiffe://acme.example/m2m/' --map 'uri:spiffe://acme.example/m2m/{name}=acme-{name}' \\\n    --crl-url http://pki.acme.example/root.crl --crl-url http://pki.acme.example/issuing.crl\n  portcullis anchor list"
+    after_help = "EXAMPLES:\n  portcullis anchor import acme-ca --partner acme --authority acme-root.pem --intermediate acme-issuing.pem \\\n    --name 'uri:spiffe://acme.example/m2m/' --map 'uri:spiffe://acme.example/m2m/{name}=acme-{name}' \\\n    --crl-url http://pki.acme.example/root.crl --crl-url http://pki.acme.example/issuing.crl\n  portcullis anchor list"
 )]
 pub(super) struct AnchorArgs {
     #[command(subcommand)]
@@ -38,7 +38,7 @@ pub(super) struct AnchorArgs {
 enum Verb {
     /// Import a partner's authority; in force when the command returns
     #[command(
-        after_help = "NAMES: dns:host, dns:.domain (hosts below), uri:scheme://host/path, uri:scheme://host/path/ (all below), email:name@host,\nemail:@host, other. A certificate with any name beside these is refused.\n\nEXAMPLE:\n  portcullis anchor import acme-ca --partner acme --certificate acme-root.pem --name 'dns:.m2m.acme.example' \\\n    --map 'dns:orders.m2m.acme.example=acme-orders' --crl acme-root.crl"
+        after_help = "NAMES: dns:host, dns:.domain (hosts below), uri:scheme://host/path, uri:scheme://host/path/ (all below), email:name@host,\nemail:@host, other. A certificate with any name beside these is refused.\n\nEXAMPLE:\n  portcullis anchor import acme-ca --partner acme --authority acme-root.pem --name 'dns:.m2m.acme.example' \\\n    --map 'dns:orders.m2m.acme.example=acme-orders' --crl acme-root.crl"
     )]
     Import(Box<ImportArgs>),
     /// List the authorities of partners
@@ -81,7 +81,7 @@ struct ImportArgs {
     partner: String,
     /// The authority's certificate, PEM
     #[arg(long, value_name = "FILE")]
-    certificate: PathBuf,
+    authority: PathBuf,
     /// Authorities below it, PEM: their revocation lists count, and clients need not send them; repeat for more
     #[arg(long = "intermediate", value_name = "FILE")]
     intermediates: Vec<PathBuf>,
@@ -152,7 +152,7 @@ fn order(args: &ImportArgs) -> Result<Value, CliError> {
     Ok(body([
         ("id", json!(args.id)),
         ("partner", json!(args.partner)),
-        ("certificate", json!(files::read_text(&args.certificate, files::BYTES_MAX)?)),
+        ("certificate", json!(files::read_text(&args.authority, files::BYTES_MAX)?)),
         ("intermediates", if args.intermediates.is_empty() { Value::Null } else { json!(intermediates) }),
         ("names", given(&args.names)),
         ("mappings", json!(args.mappings)),

@@ -1,3 +1,4 @@
+mod anchors;
 mod folder;
 mod ocsp;
 mod plain_http;

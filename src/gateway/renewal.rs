@@ -146,7 +146,8 @@ pub(super) async fn renew(
     let issuer =
         certificate.issuer_key_id.clone().ok_or_else(|| Fault::new("a proved certificate without its issuer"))?;
     let actor = Actor { name: client.id.to_string(), source: Some(connection.source) };
-    let renewal = Renewal { issuer, serial: certificate.serial, request, names_repeated };
+    let (serial, thumbprint) = (certificate.serial, certificate.thumbprint);
+    let renewal = Renewal { issuer, serial, thumbprint, request, names_repeated };
     Ok(gate.authority.renew(renewal, &actor).await?)
 }
 

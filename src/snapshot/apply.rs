@@ -70,6 +70,7 @@ impl Snapshot {
             ChangeKind::Issuer => {
                 // Denied first, the connections then: whoever registers in between finds the denial when it looks itself up.
                 let denied = self.denied_issuers.reload(store).await?;
+                denied.iter().for_each(|issuer| self.certificates.revoke_all_of(issuer));
                 let connections_closed = denied.iter().map(|issuer| self.connections.close_issuer(issuer)).sum();
                 self.issuers.send_modify(|count| *count += 1);
                 return Ok(Outcome { connections_closed, ..Outcome::default() });

@@ -54,6 +54,18 @@ impl Certificates {
         self.revoked.pin().contains(thumbprint)
     }
 
+    /// Ends what is bound to any certificate of this authority: it is denied as a whole.
+    pub(super) fn revoke_all_of(&self, issuer: &KeyId) {
+        let by_issuer = self.by_issuer.pin();
+        let Some(of_issuer) = by_issuer.get(issuer) else { return };
+        let revoked = self.revoked.pin();
+        for entry in of_issuer.pin().values() {
+            if let Some(thumbprint) = entry.thumbprint {
+                revoked.insert(thumbprint);
+            }
+        }
+    }
+
     /// Takes the row in; `true` when the certificate is good but for its dates. A row that cannot be read is taken out:
     /// what is not on the list is not let in. `ids` shares the clients' ids between the rows of one load.
     pub(super) fn put(&self, row: &CertificateRow, ids: &mut HashMap<String, ClientId>) -> bool {

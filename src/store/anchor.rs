@@ -156,15 +156,14 @@ pub async fn sources(from: impl Read, anchor: &str) -> Result<Vec<SourceRow>, Fa
     .await
 }
 
-/// Makes these the anchor's addresses. What came from others goes with them.
+/// Makes these the anchor's addresses. Lists that came from others stay: what they revoke is revoked wherever the next one is.
 pub async fn set_sources(tx: &mut Tx, anchor: &str, urls: &[String]) -> Result<(), Fault> {
     for stale in sources(&mut *tx, anchor).await?.into_iter().filter(|source| !urls.contains(&source.url)) {
-        for statement in [
-            "DELETE FROM trust_anchor_sources WHERE anchor_id = $1 AND url = $2",
-            "DELETE FROM trust_anchor_lists WHERE anchor_id = $1 AND source = $2",
-        ] {
-            sqlx::query(statement).bind(anchor).bind(&stale.url).execute(tx.connection()).await?;
-        }
+        sqlx::query("DELETE FROM trust_anchor_sources WHERE anchor_id = $1 AND url = $2")
+            .bind(anchor)
+            .bind(&stale.url)
+            .execute(tx.connection())
+            .await?;
     }
     for url in urls {
         sqlx::query("INSERT INTO trust_anchor_sources (anchor_id, url) VALUES ($1, $2) ON CONFLICT DO NOTHING")

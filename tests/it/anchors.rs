@@ -164,9 +164,8 @@ async fn an_authority_in_our_name_makes_none_of_our_certificates() {
     // The claim alone, in a leaf that is otherwise good: it is the partner's client, by the partner's rules and its lists.
     let claiming = Leaf { uris: vec![ORDERS.to_owned()], ..copy };
     let identity = house.issuing.issue(&claiming, &[&house.issuing]);
-    let options = SessionOptions { identity: Some(identity.clone()), ..SessionOptions::default() };
-    // It names an issuer that did not sign it: no path.
-    assert!(Session::open(&house.gateway, "gateway", options).await.is_err() || house.ask(&identity).await.0 == 401);
+    // It names an issuer that did not sign it: no path, and no handshake.
+    assert_eq!(house.ask(&identity).await.0, 0);
     // Revoking ours touches theirs no more than the other way round.
     let theirs = house.leaf(&Leaf::uri(ORDERS));
     let selector = Selector::Certificate(victim.serial.parse().unwrap());
@@ -374,6 +373,8 @@ async fn only_a_clients_certificate_within_its_dates_counts() {
     assert_eq!(house.ask(&short).await.0, 200, "notAfter is the last second that is valid");
     let options = SessionOptions { identity: Some(short.clone()), ..SessionOptions::default() };
     let mut open = house.gateway.session_with(options).await;
+    // In TLS 1.3 the client is done before the server has looked at the certificate; with an answer it has.
+    assert_eq!(open.status(&house.gateway.demo.path, &[]).await, 200);
     house.gateway.advance(Duration::from_secs(1));
     assert_eq!(open.status(&house.gateway.demo.path, &[]).await, 401);
     assert_eq!(house.ask(&short).await.0, 0);

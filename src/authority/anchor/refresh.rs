@@ -45,10 +45,9 @@ impl Authority {
         let sources = anchor::all_sources(&self.inner.store).await?;
         let lists = anchor::all_lists(&self.inner.store).await?;
         for row in &rows {
-            let ends = lists.iter().filter(|list| list.anchor_id == row.id).map(|list| list.next_update).min();
-            if let Some(end) = ends {
-                metrics::gauge!("portcullis_anchor_list_seconds_left", "anchor" => row.id.clone())
-                    .set((end - now.0) as f64);
+            if let Some(end) = self.first_end(&row.id) {
+                let left = (end - now.0) as f64;
+                metrics::gauge!("portcullis_anchor_list_seconds_left", "anchor" => row.id.clone()).set(left);
             }
         }
         let due = sources.into_iter().filter_map(|source| {
@@ -60,6 +59,14 @@ impl Authority {
             fetched?;
         }
         Ok(())
+    }
+
+    /// When the first authority of an anchor is without a list that counts; `None` when none has one.
+    fn first_end(&self, id: &str) -> Option<i64> {
+        let anchors = self.inner.snapshot.anchors();
+        let lists = anchors.lists(id);
+        let newest = |key| lists.iter().filter(|list| list.signer() == key).map(|list| list.next_update()).max();
+        anchors.signers(id).iter().filter_map(|signer| newest(signer.key())).min()
     }
 
     /// Fetches every list of an anchor now.

@@ -22,15 +22,15 @@ use crate::store::issuer::IssuerRow;
 const FIRST_LIST: u64 = 1;
 
 /// Where the root's key is.
-pub(super) enum RootKey {
+pub(in crate::authority) enum RootKey {
     Here(Box<pki::Issuer>),
     Elsewhere,
 }
 
 impl Authority {
-    /// Opens the root's key when it lies in the token or in the keys folder: on small installations always, otherwise for as long as a ceremony
-    /// takes.
-    pub(super) async fn root_key(&self, root: &Issuer) -> Result<RootKey, Failure> {
+    /// Opens the root's key when it lies in the token or in the keys folder: on small installations always, otherwise for as long
+    /// as a ceremony takes.
+    pub(in crate::authority) async fn root_key(&self, root: &Issuer) -> Result<RootKey, Failure> {
         let location = root.key_location.as_deref().unwrap_or(ROOT_KEY);
         if !Locator::is_one(location) && !self.inner.keys.holds(location)? {
             return Ok(RootKey::Elsewhere);

@@ -170,6 +170,8 @@ async fn old_and_new_roots_reach_old_and_new_leaves() {
     house.to(IssuerKind::Root, IssuerState::Trusted).await.unwrap();
     assert_eq!(house.anchors().0, 2);
     let both = house.authority.root_pem();
+    let published = house.authority.answer(&http::Method::GET, "/ca.pem", None).into_body().read().await.unwrap();
+    assert_eq!(published, both.as_bytes());
     assert!(both.starts_with(&old_root) && both.len() > old_root.len(), "partners get both");
     house.to(IssuerKind::Root, IssuerState::Active).await.unwrap();
     house.to(IssuerKind::Issuing, IssuerState::Active).await.unwrap();
@@ -271,13 +273,30 @@ async fn a_tainted_authority_is_denied_and_issues_nothing() {
     assert!(tainted.newly && tainted.id == issuer);
     assert!(!house.authority.taint(&issuer, &admin()).await.unwrap().newly);
     assert_eq!(house.entry(&old).unwrap().revoked.unwrap().reason.as_str(), "ca-compromise");
+    let thumbprint = old.certificate.thumbprint.as_ref().unwrap().parse().unwrap();
+    assert!(house.snapshot.certificate_revoked(&thumbprint), "tokens that are bound to it end with it");
     assert_eq!(house.anchors(), (1, 0));
     assert_eq!(code(house.authority.issue(certificate_for("acme-orders"), &admin()).await), "issuer_tainted");
     let shown = house.issuing();
     assert_eq!((shown.tainted_at, shown.state), (Some(NOW.0), "active"));
 
+    // The root tells others, and goes on telling.
+    for number in [2, 3] {
+        house.authority.publish_root(&admin()).await.unwrap();
+        let root = house.authority.issuers().into_iter().find(|issuer| issuer.kind == "root").unwrap();
+        assert_eq!(root.crl.unwrap().number, number);
+        let list = house.authority.crl(&root.id.parse().unwrap()).await.unwrap().unwrap();
+        let list = house.write("root.crl", pki::pem_crl(&list));
+        let (ca, below) =
+            (house.write("ca.pem", &root.certificate_pem), house.write("below.pem", &shown.certificate_pem));
+        let at = NOW.0.to_string();
+        let judged = openssl(&["verify", "-attime", &at, "-crl_check", "-CRLfile", &list, "-CAfile", &ca, &below]);
+        assert!(said(&judged).contains("certificate revoked"), "{}", said(&judged));
+    }
+
     // It holds after a restart, and its successor is not touched by it.
     let house = house.reopen().await;
+    assert!(house.snapshot.certificate_revoked(&thumbprint));
     assert!(house.entry(&old).unwrap().revoked.is_some());
     house.to(IssuerKind::Issuing, IssuerState::Active).await.unwrap();
     let new = house.issue().await;

@@ -1,6 +1,6 @@
 //! One key pair in a token.
 
-use aws_lc_rs::digest;
+use aws_lc_rs::digest::{self, Digest};
 use cryptoki::error::{Error as TokenError, Result as TokenResult};
 use cryptoki::mechanism::Mechanism;
 use cryptoki::object::{Attribute, AttributeType, KeyType, ObjectClass, ObjectHandle};
@@ -94,15 +94,21 @@ impl TokenKey {
         self.locator.to_string()
     }
 
-    fn mechanism_and_input(&self, message: &[u8]) -> Result<(Mechanism<'static>, Vec<u8>), pki::Error> {
-        let hash = |algorithm| digest::digest(algorithm, message).as_ref().to_vec();
+    /// The hash is made here: tokens are slow, and need not see the message.
+    fn hash(&self) -> Result<&'static digest::Algorithm, pki::Error> {
         match self.public.algorithm() {
-            KeyAlgorithm::EcdsaP256 => Ok((Mechanism::Ecdsa, hash(&digest::SHA256))),
-            KeyAlgorithm::EcdsaP384 => Ok((Mechanism::Ecdsa, hash(&digest::SHA384))),
-            KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => {
-                Ok((Mechanism::RsaPkcs, [SHA256_INFO, &hash(&digest::SHA256)].concat()))
+            KeyAlgorithm::EcdsaP384 => Ok(&digest::SHA384),
+            KeyAlgorithm::EcdsaP256 | KeyAlgorithm::Rsa2048 | KeyAlgorithm::Rsa3072 | KeyAlgorithm::Rsa4096 => {
+                Ok(&digest::SHA256)
             }
             KeyAlgorithm::Ed25519 => Err(pki::Error::Signer("Ed25519 keys in tokens are not used".to_owned())),
+        }
+    }
+
+    fn mechanism_and_input(&self, hash: &Digest) -> (Mechanism<'static>, Vec<u8>) {
+        match self.public.algorithm().is_rsa() {
+            true => (Mechanism::RsaPkcs, [SHA256_INFO, hash.as_ref()].concat()),
+            false => (Mechanism::Ecdsa, hash.as_ref().to_vec()),
         }
     }
 }
@@ -113,7 +119,18 @@ impl Signer for TokenKey {
     }
 
     fn sign(&self, message: &[u8]) -> Result<Vec<u8>, pki::Error> {
-        let (mechanism, input) = self.mechanism_and_input(message)?;
+        self.sign_digest(&digest::digest(self.hash()?, message))
+    }
+
+    fn signs_digests(&self) -> bool {
+        self.hash().is_ok()
+    }
+
+    fn sign_digest(&self, hash: &Digest) -> Result<Vec<u8>, pki::Error> {
+        if hash.algorithm() != self.hash()? {
+            return Err(pki::Error::Signer("the hash is not the one that goes with the key".to_owned()));
+        }
+        let (mechanism, input) = self.mechanism_and_input(hash);
         let signed = self.token.inner.sessions.with(|session| {
             // Looked up each time: a handle is worth nothing after the token was away.
             let handle = one(session, ObjectClass::PRIVATE_KEY, &self.locator)?.ok_or(TokenError::InvalidValue)?;

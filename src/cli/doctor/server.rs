@@ -4,7 +4,7 @@ use serde_json::Value;
 use time::OffsetDateTime;
 use time::macros::format_description;
 
-use super::{Finding, Level, in_one_line, ocsp, reach};
+use super::{Finding, Level, anchors, in_one_line, ocsp, reach};
 use crate::cli::admin_api::AdminApi;
 use crate::cli::ca;
 use crate::cli::expiry;
@@ -56,6 +56,7 @@ pub(super) async fn look(mut api: AdminApi, now: i64) -> Vec<Finding> {
         }
         Err(error) => findings.push(Finding::fail("authorities", in_one_line(&error))),
     }
+    findings.extend(anchors::look(&mut api, now).await);
     findings.extend(reach::look(api.connection(), &authorities, now).await);
     findings.extend(ocsp::look(api.connection(), now).await);
     let query = Query::default().with("within_seconds", Some(NOTICE_SECONDS));

@@ -191,7 +191,7 @@ class CommandLine(Est):
 
     def test_the_administrator_s_certificate_is_renewed_in_place(self):
         before = self.gate.admin_certificate.serial
-        done = self.gate.command("certificate", "renew", "--in-place", "--if-due")
+        done = self.gate.command("certificate", "renew", "--in-place", "--if-due", output="table")
         self.assertEqual(0, done.returncode, done.stderr)
         self.assertIn("is not due", done.stderr + done.stdout)
         self.assertEqual(before, self.gate.admin_certificate.serial)

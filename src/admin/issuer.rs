@@ -31,6 +31,8 @@ pub(super) struct Issuer {
     created_at: i64,
     /// SHA-256 of the DER, hex.
     thumbprint: String,
+    /// The file of its key in the keys folder, or a `pkcs11:` URI (RFC 7512); absent when the key is kept elsewhere.
+    key_location: Option<String>,
     /// Whether its key is loaded here.
     signs: bool,
     /// Of its newest complete revocation list.
@@ -74,6 +76,7 @@ impl From<IssuerView> for Issuer {
             not_after: view.not_after,
             created_at: view.created_at,
             thumbprint: view.thumbprint,
+            key_location: view.key_location,
             signs: view.signs,
             certificate_pem: view.certificate_pem,
         }

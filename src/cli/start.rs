@@ -48,7 +48,7 @@ pub(super) struct DemoArgs {
 /// Make a data folder: configuration, CA and the first administrator
 #[derive(Args, Clone, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com \\\n    --pki-url http://pki.example.com\n  portcullis --data /var/lib/portcullis serve\n\nWith the root's key on another machine (see `portcullis ca ceremony --help`):\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --ceremony /media/stick\n\nWith the keys in a PKCS#11 token:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com \\\n    --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token portcullis --pin-file /etc/portcullis/pin"
+    after_help = "EXAMPLES:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --trust-domain example.com \\\n    --pki-url http://pki.example.com\n  portcullis --data /var/lib/portcullis serve\n\nWith the root's key on another machine (see `portcullis ca ceremony --help`):\n  portcullis --data /var/lib/portcullis init --hostname api.example.com --ceremony /media/stick\n\nWith the keys in a PKCS#11 token:\n  portcullis --data /var/lib/portcullis init --hostname api.example.com \\\n    --pkcs11-module /usr/lib/softhsm/libsofthsm2.so --pkcs11-token gate --pin-file /etc/portcullis/pin"
 )]
 pub(super) struct InitArgs {
     /// Name or address by which clients reach the gateway; repeat for more. The first one is written into certificates

@@ -21,6 +21,7 @@ class InstallationTest(unittest.TestCase):
 
     @classmethod
     def setUpClass(cls):
+        LOGS.mkdir(parents=True, exist_ok=True)
         cls.folder = Path(tempfile.mkdtemp(prefix=f"{cls.__name__}-"))
         cls.addClassCleanup(shutil.rmtree, cls.folder, True)
         cls.prepare()
@@ -39,14 +40,16 @@ class InstallationTest(unittest.TestCase):
                  "--pki", pki, "--pki-url", f"http://{pki}", *cls.OPTIONS)
 
     def serve(self):
+        endpoints = self.data / "endpoints.json"
+        endpoints.unlink(missing_ok=True)
         log = (LOGS / f"{type(self).__name__}.log").open("ab")
         self.addCleanup(log.close)
         process = subprocess.Popen([BINARY, "--data", self.data, "serve"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         self.addCleanup(process.wait)
         self.addCleanup(process.kill)
         deadline = time.monotonic() + START_SECONDS
-        for port in self.ports:
-            while not takes_connections(port):
+        for ready in (*(lambda port=port: takes_connections(port) for port in self.ports), endpoints.exists):
+            while not ready():
                 self.assertIsNone(process.poll(), "the server ended")
                 self.assertLess(time.monotonic(), deadline, "the server is not up")
                 time.sleep(0.05)

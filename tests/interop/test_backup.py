@@ -44,7 +44,7 @@ class Backup(InstallationTest):
         refused = run(BINARY, "--data", self.data, "certificate", "sign", request, "--client", "acme-orders", "--output", "json")
         self.assertEqual(1, refused.returncode)
         self.assertIn("not_reconciled", refused.stderr)
-        number = next(issuer for issuer in self.cli("ca", "show") if issuer["kind"] == "issuing")["crl"]["number"]
+        number = next(issuer for issuer in self.cli("ca", "show") if issuer["kind"] == "issuing")["crl_number"]
         self.assertGreater(number, 65_536)
         self.stop(process)
 

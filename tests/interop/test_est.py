@@ -198,7 +198,7 @@ class CommandLine(Est):
         answer = self.gate.cli("certificate", "renew", "--in-place")
         self.assertEqual(answer["id"].lstrip("0").upper(), self.gate.admin_certificate.serial.lstrip("0"))
         self.assertNotEqual(before, self.gate.admin_certificate.serial)
-        self.assertEqual("admin", self.gate.cli("certificate", "show", self.gate.admin_certificate.serial)["client"])
+        self.assertEqual("portcullis-admin", self.gate.cli("certificate", "show", self.gate.admin_certificate.serial)["client"])
 
     def test_a_partner_renews_at_the_gateway(self):
         current, out = self.gate.sign("cli-current"), self.gate.scratch / "cli-next"

@@ -63,6 +63,10 @@ impl ListAddress {
         if authority.as_str().contains('@') || authority.host().is_empty() {
             return refuse("must name a host and no user");
         }
+        // `:99999` and `:` are read as no port at all, and then another would be asked.
+        if authority.as_str().len() > authority.host().len() && authority.port_u16().is_none() {
+            return refuse("has no valid port");
+        }
         let host = authority.host().trim_start_matches('[').trim_end_matches(']').to_ascii_lowercase();
         let port = authority.port_u16().unwrap_or(if is_tls { 443 } else { 80 });
         Ok(Self { is_tls, host, port, uri })

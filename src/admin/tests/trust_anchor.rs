@@ -4,7 +4,7 @@ use super::*;
 
 fn authority() -> String {
     let now = time::OffsetDateTime::from_unix_timestamp(NOW.0).unwrap();
-    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP256).unwrap();
+    let key = PrivateKey::generate(KeyAlgorithm::EcdsaP384).unwrap();
     let serial = Serial::from_random([7; 16]);
     let profile = Profile::builtin(ProfileKind::Root);
     Issuer::self_signed(&profile, "Acme Root", key, serial, now).unwrap().certificate_pem()

@@ -163,7 +163,7 @@ impl Registry {
     /// The key with the public part `id`.
     pub async fn api_key(&self, id: &str) -> Result<ApiKeyView, Failure> {
         let view = ApiKeyView::new(found(&self.store, id).await?, self.clock.now());
-        let mut seen = sighting::of(&self.store, SightingKind::ApiKey, &[view.id.clone()]).await?;
+        let mut seen = sighting::of(&self.store, SightingKind::ApiKey, std::slice::from_ref(&view.id)).await?;
         Ok(view.last_seen(&mut seen))
     }
 

@@ -17,8 +17,11 @@ struct Live {
     next: u64,
     by_certificate: HashMap<(KeyId, Serial), HashMap<u64, CancellationToken>>,
     /// Those whose certificate we did not issue, with the chain that was presented.
-    foreign: HashMap<u64, (Arc<[Vec<u8>]>, CancellationToken)>,
+    foreign: HashMap<u64, Foreign>,
 }
+
+/// The chain (leaf first, DER), and what closes the connection.
+type Foreign = (Arc<[Vec<u8>]>, CancellationToken);
 
 impl Connections {
     /// Notes a connection until the answer is dropped. Register first and look the certificate up then: a revocation that

@@ -73,13 +73,16 @@ async fn the_register_is_searched_by_use_issuer_key_and_end() {
     let mut admin = gateway.admin().await;
     let (acme, rsa) = (acme.serial, rsa.serial());
     let of = |query: &str| format!("client=acme-orders&{query}");
-    assert_eq!(ids(&mut admin, &of("key_type=rsa-2048")).await, [rsa.clone()]);
-    assert_eq!(ids(&mut admin, &of(&format!("last_seen_before={}", start + 60))).await, [rsa.clone()]);
-    assert_eq!(ids(&mut admin, &of(&format!("last_seen_after={}", start + 60))).await, [acme.clone()]);
+    assert_eq!(ids(&mut admin, &of("key_type=rsa-2048")).await, std::slice::from_ref(&rsa));
+    assert_eq!(ids(&mut admin, &of(&format!("last_seen_before={}", start + 60))).await, std::slice::from_ref(&rsa));
+    assert_eq!(ids(&mut admin, &of(&format!("last_seen_after={}", start + 60))).await, std::slice::from_ref(&acme));
     assert_eq!(ids(&mut admin, &of("source=127.0.0.0/8")).await, [acme.clone(), rsa.clone()], "the latest first");
     assert!(ids(&mut admin, &of("source=192.0.2.1")).await.is_empty());
     assert!(ids(&mut admin, &of("never_seen=true")).await.is_empty());
-    assert_eq!(ids(&mut admin, &of(&format!("expires_before={}", start + 2 * 86_400))).await, [rsa.clone()]);
+    assert_eq!(
+        ids(&mut admin, &of(&format!("expires_before={}", start + 2 * 86_400))).await,
+        std::slice::from_ref(&rsa)
+    );
     assert_eq!(
         ids(&mut admin, &of(&format!("expires_after={start}"))).await,
         [rsa.clone(), acme.clone()],

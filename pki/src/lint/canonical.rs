@@ -63,10 +63,11 @@ fn inspect(element: &Element<'_>, depth: u32) -> Result<(), &'static str> {
     }
     primitive(element.tag, element.content)?;
     // Each OCTET STRING in a certificate is an extension's value, or, one level down, a key identifier.
-    if element.tag == OCTET_STRING && depth < 6 {
-        if let Ok((inner, [])) = self::element(element.content) {
-            return inspect(&inner, depth + 1);
-        }
+    if element.tag == OCTET_STRING
+        && depth < 6
+        && let Ok((inner, [])) = self::element(element.content)
+    {
+        return inspect(&inner, depth + 1);
     }
     Ok(())
 }

@@ -234,7 +234,7 @@ mod tests {
                 text.replace('+', " "),
                 text.replace('+', "-").replace('/', "_"),
             ] {
-                assert_eq!(readings(&spelled), [wanted.clone()], "{spelled}");
+                assert_eq!(readings(&spelled), std::slice::from_ref(&wanted), "{spelled}");
             }
             // What a proxy makes of it that tidies paths.
             let mut tidied = text.clone();

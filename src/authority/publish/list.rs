@@ -188,7 +188,7 @@ impl Pen<'_> {
 }
 
 async fn sign(signer: Arc<pki::Issuer>, list: CrlToSign) -> Result<SignedCrl, Failure> {
-    Ok(off_thread("signing a revocation list", move || signer.sign_drafted_crl(list)).await?.map_err(refused)?)
+    off_thread("signing a revocation list", move || signer.sign_drafted_crl(list)).await?.map_err(refused)
 }
 
 /// Reads a published list into memory when it is short.

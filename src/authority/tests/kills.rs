@@ -145,7 +145,7 @@ fn cheapen(folder: &Path) {
 
 /// Which steps a victim may be told to die at, and how often they are passed before.
 fn order(round: usize) -> Option<String> {
-    if round % ANY_MOMENT == 0 {
+    if round.is_multiple_of(ANY_MOMENT) {
         return None;
     }
     let steps: Vec<_> = CrashPoint::ALL.into_iter().filter(|step| *step != CrashPoint::AfterKeyFiles).collect();

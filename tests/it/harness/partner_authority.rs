@@ -188,9 +188,12 @@ fn trimmed(serial: &[u8]) -> &[u8] {
 /// A web server of a partner, as far as we ever see it: what it answers with is the test's to say.
 pub(crate) struct ListServer {
     address: SocketAddr,
-    answers: Arc<Mutex<HashMap<String, (u16, Option<String>, Bytes)>>>,
+    answers: Arc<Mutex<HashMap<String, Answered>>>,
     asked: Arc<AtomicUsize>,
 }
+
+/// Status, Location and body.
+type Answered = (u16, Option<String>, Bytes);
 
 impl ListServer {
     pub(crate) async fn start() -> Self {

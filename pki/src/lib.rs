@@ -92,6 +92,7 @@ mod pem;
 mod pkcs12;
 mod profile;
 mod renewal_request;
+mod request_body;
 mod revocation;
 mod revocation_list;
 mod same_names;
@@ -130,6 +131,7 @@ pub use profile::{
     ValidityConfig,
 };
 pub use renewal_request::renewal_request;
+pub use request_body::request_in_body;
 pub use revocation::{RevocationReason, RevokedEntry};
 pub use revocation_list::{
     CoveredCertificate, Revocation, RevocationList, VerifiedRevocationList, distribution_addresses,

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 use http_body_util::{BodyExt, Limited};
 use hyper::body::Incoming;
 use serde::Deserialize;
@@ -23,8 +21,6 @@ struct Submission {
 }
 
 /// Reads the body: PKCS#10 in DER or PEM.
-///
-/// The form is told by the first octets, not by the content type: `curl --data-binary` says that everything is a form.
 pub(super) async fn read(body: Incoming) -> Result<Vec<u8>, Stop> {
     let read = tokio::time::timeout(BODY_TIMEOUT, Limited::new(body, BODY_BYTES_MAX).collect());
     let bytes = read.await.map_err(|_| Malformed::BodyTooSlow)?.map_err(|error| {
@@ -38,32 +34,17 @@ pub(super) async fn read(body: Incoming) -> Result<Vec<u8>, Stop> {
 }
 
 fn request(bytes: &[u8]) -> Result<Vec<u8>, Refusal> {
-    const SEQUENCE: u8 = 0x30;
-    match bytes.trim_ascii_start() {
-        // DER is not text: a blank in front of it is damage.
-        _ if bytes.first() == Some(&SEQUENCE) => Ok(bytes.to_vec()),
-        [b'{', ..] => {
-            serde_json::from_slice::<Submission>(bytes).map(|found| found.csr.into_bytes()).map_err(|error| {
-                let message =
-                    format!("The body is not {{\"csr\": \"-----BEGIN CERTIFICATE REQUEST-----…\"}}: {error}.");
-                Refusal::invalid("malformed_csr", message)
-            })
-        }
-        text if contains(text, b"-----BEGIN ") => Ok(bytes.to_vec()),
-        text => {
-            // RFC 8951 §3.1: with or without line breaks.
-            let base64: Vec<u8> = text.iter().copied().filter(|octet| !octet.is_ascii_whitespace()).collect();
-            let der = STANDARD.decode(&base64).ok().filter(|der| der.first() == Some(&SEQUENCE));
-            der.ok_or_else(|| {
-                let message = "Send a certificate request (PKCS#10): PEM, DER, base64 of DER, or JSON with `csr`.";
-                Refusal::invalid("malformed_csr", message)
-            })
-        }
+    if !bytes.trim_ascii_start().starts_with(b"{") {
+        let malformed = |_| {
+            let message = "Send a certificate request (PKCS#10): PEM, DER, base64 of DER, or JSON with `csr`.";
+            Refusal::invalid("malformed_csr", message)
+        };
+        return pki::request_in_body(bytes).map_err(malformed);
     }
-}
-
-fn contains(text: &[u8], word: &[u8]) -> bool {
-    text.windows(word.len()).any(|window| window == word)
+    serde_json::from_slice::<Submission>(bytes).map(|found| found.csr.into_bytes()).map_err(|error| {
+        let message = format!("The body is not {{\"csr\": \"-----BEGIN CERTIFICATE REQUEST-----…\"}}: {error}.");
+        Refusal::invalid("malformed_csr", message)
+    })
 }
 
 #[cfg(test)]

@@ -42,11 +42,11 @@ const CLIENTS: [Column; 8] = [
 /// With the root's key elsewhere, the first step gives a request for its ceremony; bring what that gives with --next.
 #[derive(Args, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis ca rotate issuing --dry-run\n  portcullis ca rotate issuing --to active\n  portcullis ca rotate issuing\n  portcullis ca rotate issuing --request-out issuing.csr\n  portcullis ca rotate issuing --next issuing.pem\n  portcullis ca rotate root --next root.pem --list root.crl --cross new-with-old.pem --cross old-with-new.pem"
+    after_help = "EXAMPLES:\n  portcullis ca rotate --dry-run\n  portcullis ca rotate issuing --to active\n  portcullis ca rotate issuing\n  portcullis ca rotate issuing --request-out issuing.csr\n  portcullis ca rotate issuing --next issuing.pem\n  portcullis ca rotate root --next root.pem --list root.crl --cross new-with-old.pem --cross old-with-new.pem"
 )]
 pub(super) struct RotateArgs {
     /// Which authority
-    #[arg(value_enum)]
+    #[arg(value_enum, default_value_t = Kind::Issuing)]
     kind: Kind,
     /// How far, instead of one step
     #[arg(long, value_enum)]

@@ -65,6 +65,7 @@ mod plan;
 mod policy;
 mod principal;
 mod route;
+mod rule;
 mod scope;
 mod text;
 mod time;
@@ -97,6 +98,7 @@ pub use route::{
     MAX_MOCK_BODY_BYTES, MAX_MOCK_HEADERS, MAX_PATH_BYTES, MAX_PATH_PARAMETERS, MAX_ROUTES, MAX_TIMEOUT_SECONDS, Mock,
     Proxy, Route, RouteFault, RouteTable, ScopeRequirement,
 };
+pub use rule::RuleMode;
 pub use scope::{
     ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, MAX_SCOPE_LIST_BYTES, MAX_SCOPE_PART_BYTES,
     RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeDefinition, ScopeSet, is_reserved_scope,

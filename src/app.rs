@@ -31,7 +31,7 @@ use crate::authority::{
 use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
-use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
+use crate::gateway::limits::{AddressLimits, Limits, Quotas, Throttles};
 use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
@@ -174,6 +174,14 @@ impl App {
             foundation.clock.clone(),
             listener_certificates(&config),
         )?;
+        let limits = Arc::new(Limits {
+            throttles: Throttles::new(
+                foundation.clock.clone(),
+                foundation.pepper.throttle_seed(),
+                config.limits.throttle_buckets_max,
+            ),
+            quotas: Quotas::new(foundation.store.clone()),
+        });
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
@@ -185,8 +193,8 @@ impl App {
             audit_log,
             expiry: expiry.clone(),
             explain: {
-                let snapshot = Arc::clone(&foundation.snapshot);
-                Arc::new(move |request| gateway::explain(&snapshot, &request))
+                let (snapshot, limits) = (Arc::clone(&foundation.snapshot), Arc::clone(&limits));
+                Arc::new(move |request| gateway::explain(&snapshot, &limits, &request))
             },
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
@@ -203,8 +211,7 @@ impl App {
             audit: audit.clone(),
             meters: Meters::new(),
             addresses: AddressLimits::new(&config.limits, &foundation.clock),
-            throttles: ClientThrottles::new(foundation.clock.clone()),
-            quotas: Quotas::new(foundation.store.clone()),
+            limits,
             sightings: sightings.clone(),
             upstreams: Upstreams::new(),
             services: Services::default().with(admin_routes::SERVICE, admin),
@@ -294,7 +301,7 @@ impl App {
             tracing::warn!(open = connections.len(), "connections still open after the drain timeout are cut");
         }
         let _ = tokio::time::timeout(timeout, background.wait()).await;
-        if let Err(fault) = gate.quotas().give_back().await {
+        if let Err(fault) = gate.limits().quotas.give_back().await {
             tracing::warn!(fault = fault.inside(), "unused quota could not be given back");
         }
         if let Err(fault) = sightings.flush().await {

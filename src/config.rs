@@ -102,6 +102,8 @@ pub struct LimitSettings {
     pub requests_per_address: Rate,
     /// Failed authentications; when they are spent the address waits, whatever it presents.
     pub failures_per_address: Rate,
+    /// Buckets of throttles held in memory; beyond it, new ones share.
+    pub throttle_buckets_max: usize,
     /// Addresses that the three limits above do not count: a load balancer's health checks, the demo's loopback.
     pub exempt: Vec<IpNet>,
     pub connections_max: usize,

@@ -54,7 +54,7 @@ use crate::oauth::OAuth;
 use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
 use act::Scene;
-use limits::{AddressLimits, ClientThrottles, Quotas};
+use limits::{AddressLimits, Limits};
 use stop::{Malformed, Stop};
 use target::Target;
 use tokio_util::sync::CancellationToken;
@@ -71,8 +71,7 @@ pub struct GateParts {
     pub audit: Audit,
     pub meters: Meters,
     pub addresses: AddressLimits,
-    pub throttles: ClientThrottles,
-    pub quotas: Quotas,
+    pub limits: Arc<Limits>,
     /// When each credential last let somebody in.
     pub sightings: Sightings,
     pub upstreams: Upstreams,
@@ -101,8 +100,9 @@ impl Gate {
         Self(parts)
     }
 
-    pub fn quotas(&self) -> &Quotas {
-        &self.0.quotas
+    /// The limits of plans and routes.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// The limits of an address, for listeners that have no routes.
@@ -113,6 +113,7 @@ impl Gate {
     /// Forgets what needs no remembering.
     pub fn housekeep(&self) {
         self.addresses.housekeep();
+        self.limits.throttles.sweep();
     }
 
     async fn judge(
@@ -139,7 +140,8 @@ impl Gate {
         // Before any credential costs work.
         policies::check_source(&route, connection.source, &mut ())?;
         let permit = if route.is_public() {
-            policies::admit_public(route, connection.source, &mut ())?
+            let spent = self.limits.spend(None, &route, now).await?;
+            policies::admit_public(route, connection.source, spent, &mut ())?
         } else {
             let principal = authenticate::authenticate(self, &view, &target, now, &mut ()).await?;
             trail.principal(&principal);

@@ -64,4 +64,6 @@ pub struct Client {
     pub networks: Allowlist,
     /// Its allowance; `None` is unlimited.
     pub usage_plan: Option<Arc<UsagePlan>>,
+    /// What all clients of its partner may use together: see [`crate::Policy::partner_plan`]. `None` is unlimited.
+    pub partner_plan: Option<Arc<UsagePlan>>,
 }

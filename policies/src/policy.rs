@@ -104,10 +104,27 @@ impl Policy {
         };
         match allowlist {
             Some(networks) if faults.is_empty() => {
-                Ok(Client { id, partner, enabled, scopes: scopes.clone(), networks, usage_plan: plan })
+                let scopes = scopes.clone();
+                Ok(Client { id, partner, enabled, scopes, networks, usage_plan: plan, partner_plan: None })
             }
             _ => Err(faults),
         }
+    }
+
+    /// The plan that all clients of a partner share.
+    ///
+    /// # Errors
+    /// If this version has no such plan, or the plan limits each credential or each route: those limits belong to one client, and
+    /// here they would be left out in silence.
+    pub fn partner_plan(&self, name: &str) -> Result<Arc<UsagePlan>, String> {
+        let plan = self.usage_plans.get(name);
+        let plan = plan.ok_or_else(|| unknown("usage plan", name, self.usage_plans.keys().map(String::as_str)))?;
+        if plan.credential_throttle.is_some() || !plan.routes.is_empty() {
+            return Err(format!(
+                "usage plan {name:?} has credential_throttle or routes, which belong to one client; a partner's plan has throttle and quota"
+            ));
+        }
+        Ok(Arc::clone(plan))
     }
 
     /// The allowlist of the networks of these names: nowhere if there is none.

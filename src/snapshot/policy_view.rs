@@ -132,6 +132,7 @@ fn closed(row: &ClientRow) -> Result<Client, Fault> {
         scopes: ScopeSet::default(),
         networks: Allowlist::of(Vec::new()),
         usage_plan: None,
+        partner_plan: None,
     })
 }
 

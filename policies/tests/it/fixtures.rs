@@ -32,6 +32,7 @@ pub(crate) fn client(granted: &str) -> Client {
         scopes: scopes(granted),
         networks: Allowlist::anywhere(),
         usage_plan: None,
+        partner_plan: None,
     }
 }
 
@@ -63,6 +64,7 @@ pub(crate) fn route(method: &str, path: &str) -> Route {
         accept: AuthMethod::ALL.into_iter().map(AuthMethodSet::only).collect(),
         scopes: ScopeRequirement::None,
         networks: Allowlist::anywhere(),
+        throttle: None,
         listeners: None,
         errors: ErrorStyle::Standard,
         action: Action::Mock(Mock { status: 200, headers: vec![], body: String::new() }),

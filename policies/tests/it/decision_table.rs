@@ -201,6 +201,7 @@ fn a_trace_tells_all_steps_in_order() {
         [
             "route_network true: route GET /x allows only; called from 203.0.113.7",
             "methods true: proved mutual_tls+api_key, accepted: mutual_tls",
+            "partner_network true: partner acme allows anywhere; called from 203.0.113.7",
             "client_network true: client acme-orders allows anywhere; called from 203.0.113.7",
             "credential_network true: api-key 1 allows only; called from 203.0.113.7",
             "status true: client acme-orders of partner acme is enabled",

@@ -59,6 +59,7 @@ mod decision;
 mod denial;
 mod document;
 mod foreign;
+mod forwarded;
 mod method;
 mod network;
 mod plan;
@@ -86,6 +87,7 @@ pub use foreign::{
     ForeignName, ForeignRefusal, ForeignRules, MAX_FOREIGN_NAMES, MAX_FOREIGN_RULES, Mapping, NameKind, PermittedName,
     PresentedNames,
 };
+pub use forwarded::{ForwardedFault, ForwardedHeader, MAX_HOPS, TrustedProxies, address};
 pub use method::{AuthMethod, AuthMethodSet};
 pub use network::{Allowlist, MAX_CIDRS, Network, canonical, is_public_address, parse_cidr};
 pub use plan::{

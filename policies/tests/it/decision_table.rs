@@ -265,7 +265,7 @@ fn nobody_listens_for_free() {
     let principal = resolve(facts.proofs, Arc::new(facts.client)).unwrap();
     let mut counting = Counting(0);
     entitle(principal, Arc::new(facts.route), facts.source, &mut counting).unwrap();
-    assert_eq!(counting.0, 5);
+    assert_eq!(counting.0, 6);
 }
 
 #[test]

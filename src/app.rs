@@ -31,7 +31,7 @@ use crate::authority::{
 use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
-use crate::gateway::limits::{AddressLimits, Limits, Quotas, Throttles};
+use crate::gateway::limits::{AddressLimits, Keeper, Limits, Quotas, Throttles};
 use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
@@ -128,6 +128,7 @@ pub struct App {
     pub sightings: Sightings,
     pub expiry: ExpiryWatch,
     tls: Arc<TlsCells>,
+    throttle_keeper: Arc<Keeper>,
     draining: CancellationToken,
     connections: TaskTracker,
     background: TaskTracker,
@@ -174,14 +175,16 @@ impl App {
             foundation.clock.clone(),
             listener_certificates(&config),
         )?;
-        let limits = Arc::new(Limits {
-            throttles: Throttles::new(
-                foundation.clock.clone(),
-                foundation.pepper.throttle_seed(),
-                config.limits.throttle_buckets_max,
-            ),
-            quotas: Quotas::new(foundation.store.clone()),
-        });
+        let throttles = Arc::new(Throttles::new(
+            foundation.clock.clone(),
+            foundation.pepper.throttle_seed(),
+            config.limits.throttle_buckets_max,
+        ));
+        let (snapshot, store) = (Arc::clone(&foundation.snapshot), foundation.store.clone());
+        let throttle_keeper = Keeper::open(Arc::clone(&throttles), snapshot, store, &config.data).await?;
+        let throttle_keeper = Arc::new(throttle_keeper);
+        let limits =
+            Arc::new(Limits { throttles: Arc::clone(&throttles), quotas: Quotas::new(foundation.store.clone()) });
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
@@ -210,7 +213,11 @@ impl App {
             clock: foundation.clock.clone(),
             audit: audit.clone(),
             meters: Meters::new(),
-            addresses: AddressLimits::new(&config.limits, &foundation.clock),
+            addresses: AddressLimits::new(
+                &config.limits,
+                config.listeners.iter().map(|listener| listener.name.as_str()),
+                &foundation.clock,
+            ),
             limits,
             sightings: sightings.clone(),
             upstreams: Upstreams::new(),
@@ -252,6 +259,7 @@ impl App {
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         background.spawn(sightings.clone().run(draining.clone()));
+        background.spawn(Arc::clone(&throttle_keeper).run(draining.clone()));
         background.spawn(expiry.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
         // What changed while it stood still (`ca rotate --offline`) is handed out from now on.
@@ -265,6 +273,7 @@ impl App {
             sightings,
             expiry,
             tls,
+            throttle_keeper,
             draining,
             connections,
             background,
@@ -290,6 +299,7 @@ impl App {
             audit_writer,
             oauth,
             tls,
+            throttle_keeper,
             ..
         } = self;
         tracing::info!("draining");
@@ -301,6 +311,12 @@ impl App {
             tracing::warn!(open = connections.len(), "connections still open after the drain timeout are cut");
         }
         let _ = tokio::time::timeout(timeout, background.wait()).await;
+        if let Err(fault) = throttle_keeper.save(true).await {
+            tracing::warn!(
+                fault = fault.inside(),
+                "the state of the throttles could not be saved: what was in use begins spent"
+            );
+        }
         if let Err(fault) = gate.limits().quotas.give_back().await {
             tracing::warn!(fault = fault.inside(), "unused quota could not be given back");
         }
@@ -310,7 +326,7 @@ impl App {
         if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
             tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");
         }
-        drop((gate, audit, oauth, tls));
+        drop((gate, audit, oauth, tls, throttle_keeper));
         audit_writer.abort();
         foundation.store.close().await;
         tracing::info!("stopped");

@@ -106,8 +106,8 @@ impl Gate {
     }
 
     /// The limits of an address, for listeners that have no routes.
-    pub fn may_request(&self, source: IpAddr) -> Result<(), std::time::Duration> {
-        self.addresses.request(source)
+    pub fn may_request(&self, listener: &str, source: IpAddr) -> Result<(), std::time::Duration> {
+        self.addresses.request(listener, source)
     }
 
     /// Forgets what needs no remembering.
@@ -125,7 +125,9 @@ impl Gate {
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
         // First of all: what is refused below costs us work and an audit row too.
-        self.addresses.request(connection.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
+        self.addresses
+            .request(&connection.listener.config.name, connection.source)
+            .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         if let Some(violation) = violation {
             return Err(Malformed::Framing(violation).into());
         }
@@ -211,7 +213,8 @@ impl Handler for Gate {
                 // The audit says what was wrong, whatever the caller is told.
                 trail.stopped(&stop);
                 if counts_as_failure(&stop)
-                    && let Err(retry_after) = self.addresses.failure(connection.source)
+                    && let Err(retry_after) =
+                        self.addresses.failure(&connection.listener.config.name, connection.source)
                 {
                     stop = Stop::AddressLimited { retry_after };
                 }
@@ -225,8 +228,8 @@ impl Handler for Gate {
         response
     }
 
-    fn may_handshake(&self, source: IpAddr) -> bool {
-        self.addresses.handshake(source).is_ok()
+    fn may_handshake(&self, listener: &str, source: IpAddr) -> bool {
+        self.addresses.handshake(listener, source).is_ok()
     }
 }
 

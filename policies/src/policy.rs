@@ -5,8 +5,9 @@ mod difference;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::client::{Client, ClientId, PartnerId};
+use crate::client::{Client, ClientId, PartnerId, PartnerTerms};
 use crate::document::{self, Document, DocumentFault};
+use crate::gcra::Gcra;
 use crate::network::{Allowlist, Network};
 use crate::plan::UsagePlan;
 use crate::route::RouteTable;
@@ -44,6 +45,10 @@ pub struct DeclaredPartner {
     pub name: String,
     /// Whom to call.
     pub contact: Option<String>,
+    /// Names of networks that any of its clients may call from; empty is anywhere.
+    pub networks: Vec<String>,
+    /// Name of the usage plan that its clients share; `None` is unlimited.
+    pub usage_plan: Option<String>,
 }
 
 /// A client that a document manages. Its credentials are issued, never declared.
@@ -72,7 +77,7 @@ impl Policy {
         document::parse(documents)
     }
 
-    /// A client with its grants looked up in this version of the policy.
+    /// A client with its grants looked up in this version of the policy, not yet [under](Client::under) the terms of its partner.
     ///
     /// `networks` empty is anywhere, as in a document.
     ///
@@ -90,41 +95,50 @@ impl Policy {
     ) -> Result<Client, Vec<String>> {
         let mut faults: Vec<String> =
             scopes.iter().filter(|scope| !self.has_scope(scope)).map(|scope| self.unknown_scope(scope)).collect();
-        let allowlist = match networks {
-            [] => Some(Allowlist::anywhere()),
-            names => self.allowlist(names).map_err(|unknown| faults.extend(unknown)).ok(),
-        };
-        let plan = match usage_plan.map(|name| (name, self.usage_plans.get(name))) {
-            None => None,
-            Some((_, Some(plan))) => Some(Arc::clone(plan)),
-            Some((name, None)) => {
-                faults.push(unknown("usage plan", name, self.usage_plans.keys().map(String::as_str)));
-                None
+        match self.terms(networks, usage_plan) {
+            Ok(PartnerTerms { networks, usage_plan }) if faults.is_empty() => Ok(Client {
+                id,
+                partner,
+                enabled,
+                scopes: scopes.clone(),
+                networks,
+                usage_plan,
+                partner_networks: Allowlist::anywhere(),
+                partner_usage_plan: None,
+            }),
+            terms => {
+                faults.extend(terms.err().into_iter().flatten());
+                Err(faults)
             }
-        };
-        match allowlist {
-            Some(networks) if faults.is_empty() => {
-                let scopes = scopes.clone();
-                Ok(Client { id, partner, enabled, scopes, networks, usage_plan: plan, partner_plan: None })
-            }
-            _ => Err(faults),
         }
     }
 
-    /// The plan that all clients of a partner share.
+    /// The terms of a partner looked up in this version of the policy. `networks` empty is anywhere, as in a document.
     ///
     /// # Errors
-    /// If this version has no such plan, or the plan limits each credential or each route: those limits belong to one client, and
-    /// here they would be left out in silence.
-    pub fn partner_plan(&self, name: &str) -> Result<Arc<UsagePlan>, String> {
-        let plan = self.usage_plans.get(name);
-        let plan = plan.ok_or_else(|| unknown("usage plan", name, self.usage_plans.keys().map(String::as_str)))?;
-        if plan.credential_throttle.is_some() || !plan.routes.is_empty() {
-            return Err(format!(
-                "usage plan {name:?} has credential_throttle or routes, which belong to one client; a partner's plan has throttle and quota"
-            ));
+    /// Every network or plan that this version does not know, and a plan that limits each credential or each route: those limits
+    /// belong to one client, and would be left out here in silence.
+    pub fn resolve_partner(&self, networks: &[String], usage_plan: Option<&str>) -> Result<PartnerTerms, Vec<String>> {
+        let terms = self.terms(networks, usage_plan)?;
+        match terms.usage_plan.as_deref().map(UsagePlan::check_for_partner) {
+            Some(Err(message)) => Err(vec![message]),
+            _ => Ok(terms),
         }
-        Ok(Arc::clone(plan))
+    }
+
+    fn terms(&self, networks: &[String], usage_plan: Option<&str>) -> Result<PartnerTerms, Vec<String>> {
+        let networks = match networks {
+            [] => Ok(Allowlist::anywhere()),
+            names => self.allowlist(names),
+        };
+        let plan = usage_plan.map(|name| {
+            let found = self.usage_plans.get(name).map(Arc::clone);
+            found.ok_or_else(|| unknown("usage plan", name, self.usage_plans.keys().map(String::as_str)))
+        });
+        match (networks, plan.transpose()) {
+            (Ok(networks), Ok(usage_plan)) => Ok(PartnerTerms { networks, usage_plan }),
+            (networks, plan) => Err(networks.err().into_iter().flatten().chain(plan.err()).collect()),
+        }
     }
 
     /// The allowlist of the networks of these names: nowhere if there is none.
@@ -140,6 +154,17 @@ impl Policy {
             }
         }
         if faults.is_empty() { Ok(Allowlist::of(found)) } else { Err(faults) }
+    }
+
+    /// The longest time in which a spent bucket of any throttle is whole again, in nanoseconds.
+    #[must_use]
+    pub fn longest_fill_nanos(&self) -> u64 {
+        let plans = self.usage_plans.values().flat_map(|plan| {
+            let routes = plan.routes.values().filter_map(|limits| limits.throttle);
+            plan.throttle.into_iter().chain(plan.credential_throttle).chain(routes)
+        });
+        let routes = self.routes.routes().iter().filter_map(|route| route.throttle);
+        plans.chain(routes).map(|throttle| Gcra::of(throttle).fill_nanos()).max().unwrap_or(0)
     }
 
     /// Whether a resource server declares `scope`, or it is one of Portcullis's own.

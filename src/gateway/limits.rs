@@ -3,16 +3,21 @@
 //! governor counts the static limits, where all keys have one quota. Plans differ from client to client and change while their state
 //! must stay, so those are counted here, by the arithmetic of [`policies::Gcra`].
 
+mod activity;
 mod address;
 mod buckets;
+mod keeper;
 mod quota;
 mod static_limits;
 mod throttles;
 
 pub use address::AddressLimiter;
+pub use keeper::Keeper;
 pub use quota::Quotas;
 pub use static_limits::AddressLimits;
 pub use throttles::{Taken, Throttles};
+
+use std::sync::Arc;
 
 use policies::{LimitKind, LimitState, LimitSubject, Principal, Quota, Route, Spent, UnixSeconds};
 
@@ -20,7 +25,7 @@ use crate::failure::Fault;
 
 /// The limits of plans and routes.
 pub struct Limits {
-    pub throttles: Throttles,
+    pub throttles: Arc<Throttles>,
     pub quotas: Quotas,
 }
 

@@ -50,3 +50,6 @@ mod revocation;
 mod rotation;
 /// What they may, and how it is said that they may not.
 mod scopes;
+
+/// How fast: clients, credentials, partners, routes; through changes of plan, restarts and crashes.
+mod throttles;

@@ -56,7 +56,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     }
     let Some(name) = name else { return };
     if !text::is_name(name.text) {
-        faults.add(name.at, format!("{:?} is not a usage plan name: {}", name.text, text::NAME_GRAMMAR));
+        builder.faults.add(name.at, format!("{:?} is not a usage plan name: {}", name.text, text::NAME_GRAMMAR));
         builder.misname("usage_plan", name.text);
         return;
     }

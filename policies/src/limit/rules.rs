@@ -45,7 +45,7 @@ pub fn throttle_rules<'a>(principal: Option<&'a Principal>, route: &'a Route, mu
         }
         let throttle = plan.and_then(|plan| plan.throttle);
         add("burst", LimitSubject::Client, [client.id.as_str(), "", ""], throttle);
-        let throttle = client.partner_plan.as_deref().and_then(|plan| plan.throttle);
+        let throttle = client.partner_usage_plan.as_deref().and_then(|plan| plan.throttle);
         add("partner-burst", LimitSubject::Partner, [client.partner.as_str(), "", ""], throttle);
     }
     match (client, plan.and_then(|plan| override_of(plan, route))) {

@@ -13,3 +13,4 @@ mod quota_calendar; // periods in time zones
 mod routes; // which route rules a path
 mod samples; // the documents that are shown to people
 mod scope_grammar; // RFC 6749 §3.3 and Cognito's form
+mod throttles; // rates, beside governor

@@ -132,19 +132,29 @@ impl Buckets {
         }
     }
 
-    /// Hands over, shard by shard, the buckets that were changed since the last time.
-    pub(super) fn collect(&self, shard: usize, now: u64, changed: &mut Vec<(Key, u64)>) {
-        let Some(shard) = self.shards.get(shard) else { return };
+    /// Hands over, shard by shard, the buckets that were changed since the last time and are not whole; says whether any was changed.
+    pub(super) fn collect(&self, shard: usize, now: u64, changed: &mut Vec<(Key, u64)>) -> bool {
+        let Some(shard) = self.shards.get(shard) else { return false };
+        let mut any = false;
         let shard = shard.read().unwrap_or_else(PoisonError::into_inner);
         for (key, bucket) in shard.iter() {
             let seen = bucket.tat.load(Ordering::Relaxed);
             if seen & CHANGED != 0 {
+                any = true;
                 // What is taken between the two sets the mark again.
                 let tat = bucket.tat.fetch_and(!CHANGED, Ordering::SeqCst) & !CHANGED;
                 if tat > now {
                     changed.push((*key, tat));
                 }
             }
+        }
+        any
+    }
+
+    /// Marks a bucket that was collected and could not be saved.
+    pub(super) fn changed(&self, key: Key) {
+        if let Some(bucket) = self.read(key).get(&key) {
+            bucket.tat.fetch_or(CHANGED, Ordering::Relaxed);
         }
     }
 

@@ -1,11 +1,16 @@
 //! The throttles of plans and routes.
 
 use std::hash::Hasher;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
+
+use arc_swap::ArcSwapOption;
 
 use policies::{Gcra, LimitKind, LimitState, Principal, Route, ThrottleRule, throttle_rules};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+use super::activity::{self, Activity};
 use super::buckets::{Buckets, Key};
 use crate::clock::Clock;
 
@@ -14,6 +19,38 @@ pub struct Throttles {
     buckets: Buckets,
     hasher: SipHasher13,
     clock: Clock,
+    /// Where use is noted so that a crash is survived; absent in a process that saves nothing.
+    activity: OnceLock<Activity>,
+    activity_fails: AtomicBool,
+    /// After a crash: when each group of buckets counts as spent; 0 is never.
+    groups: ArcSwapOption<Vec<u64>>,
+}
+
+/// Our instants are nanoseconds of the monotonic clock, counted from here: what was counted before this process began, up to 73 years,
+/// has an instant too.
+const ORIGIN: u64 = 1 << 61;
+
+/// One moment by three clocks.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Moment {
+    /// As the buckets count.
+    pub(super) now: u64,
+    /// Nanoseconds of the process's monotonic clock.
+    pub(super) nanos: u64,
+    /// Nanoseconds since the Unix epoch.
+    pub(super) wall: i64,
+}
+
+impl Moment {
+    pub(super) fn wall_of(self, instant: u64) -> i64 {
+        let wall = i128::from(instant) - i128::from(self.now) + i128::from(self.wall);
+        i64::try_from(wall).unwrap_or(i64::MAX)
+    }
+
+    pub(super) fn instant_of(self, wall: i64) -> u64 {
+        let instant = i128::from(wall) - i128::from(self.wall) + i128::from(self.now);
+        u64::try_from(instant.clamp(1, i128::from(u64::MAX >> 1))).unwrap_or(1)
+    }
 }
 
 /// One throttle of a request.
@@ -27,18 +64,25 @@ impl Throttles {
     /// `seed` is the installation's own: with it, names of buckets cannot be made to meet, and it must outlast a restart. More than
     /// `buckets_max` buckets are never held; beyond it, new ones share.
     pub fn new(clock: Clock, seed: [u8; 16], buckets_max: usize) -> Self {
-        Self { buckets: Buckets::new(buckets_max), hasher: SipHasher13::new_with_key(&seed), clock }
+        Self {
+            buckets: Buckets::new(buckets_max),
+            hasher: SipHasher13::new_with_key(&seed),
+            clock,
+            activity: OnceLock::new(),
+            activity_fails: AtomicBool::new(false),
+            groups: ArcSwapOption::empty(),
+        }
     }
 
     /// How each throttle stands now. Nothing is spent.
     pub fn peek(&self, principal: Option<&Principal>, route: &Route) -> Vec<LimitState> {
-        let now = self.clock.monotonic_nanos();
+        let now = self.now();
         self.asked(principal, route).into_iter().map(|(asked, rule)| self.judge(asked, &rule, now)).collect()
     }
 
     /// Judges every throttle, then takes one request from each: from all of them, or, if one says no, from none.
     pub fn take(&self, principal: Option<&Principal>, route: &Route) -> Taken<'_> {
-        let now = self.clock.monotonic_nanos();
+        let now = self.now();
         let asked = self.asked(principal, route);
         let mut taken = Taken { throttles: self, taken: Vec::new(), states: Vec::with_capacity(asked.len()) };
         if asked.len() > 1 {
@@ -51,14 +95,14 @@ impl Throttles {
         }
         taken.taken.reserve_exact(asked.len());
         for (asked, rule) in asked {
-            let outcome = self.buckets.take(asked.key, asked.terms, now, || 0);
+            let outcome = self.buckets.take(asked.key, asked.terms, now, || self.start(asked));
             let state = match outcome {
                 Ok(tat) => {
                     taken.taken.push(asked);
                     state(&rule, asked.terms, tat, now, None)
                 }
                 Err(wait) => {
-                    let tat = self.buckets.peek(asked.key, asked.terms, now, || 0);
+                    let tat = self.buckets.peek(asked.key, asked.terms, now, || self.start(asked));
                     state(&rule, asked.terms, tat, now, Some(wait))
                 }
             };
@@ -67,13 +111,72 @@ impl Throttles {
         if taken.is_denied() {
             // Somebody took the last place between our look and our grasp.
             taken.give_back();
+        } else {
+            self.note(&taken.taken);
         }
         taken
     }
 
+    /// Before the request is served: a process that is killed leaves behind whose throttles it counted.
+    fn note(&self, taken: &[Asked]) {
+        let (Some(activity), false) = (self.activity.get(), taken.is_empty()) else { return };
+        // After the counting: a save that did not see it began before this instant.
+        let nanos = self.clock.monotonic_nanos();
+        for asked in taken {
+            if let Err(error) = activity.note(asked.key, nanos) {
+                metrics::counter!("portcullis_throttle_save_failures_total").increment(1);
+                if !self.activity_fails.swap(true, Ordering::Relaxed) {
+                    tracing::error!(%error, "the use of throttles cannot be noted: a crash would hand out a second burst");
+                }
+            }
+        }
+    }
+
+    /// The TAT of a bucket that is not there: whole, unless a crash left it open.
+    fn start(&self, asked: Asked) -> u64 {
+        let groups = self.groups.load();
+        let spent_at = groups.as_ref().and_then(|groups| groups.get(activity::group(asked.key)).copied());
+        spent_at.filter(|at| *at > 0).map_or(0, |at| asked.terms.spent_at(at))
+    }
+
+    fn now(&self) -> u64 {
+        ORIGIN + self.clock.monotonic_nanos()
+    }
+
+    pub(super) fn moment(&self) -> Moment {
+        let nanos = self.clock.monotonic_nanos();
+        Moment { now: ORIGIN + nanos, nanos, wall: self.clock.unix_nanos() }
+    }
+
+    pub(super) fn restore(&self, key: Key, tat: u64) {
+        self.buckets.restore(key, tat);
+    }
+
+    pub(super) fn keep_with(&self, activity: Activity, groups: Option<Vec<u64>>) {
+        _ = self.activity.set(activity);
+        self.groups.store(groups.map(std::sync::Arc::new));
+    }
+
+    /// The last instant at which a group counts as spent.
+    pub(super) fn groups_spent_at(&self) -> Option<u64> {
+        self.groups.load().as_ref().and_then(|groups| groups.iter().max().copied())
+    }
+
+    pub(super) fn forget_groups(&self) {
+        self.groups.store(None);
+    }
+
+    pub(super) fn collect(&self, shard: usize, now: u64, changed: &mut Vec<(Key, u64)>) -> bool {
+        self.buckets.collect(shard, now, changed)
+    }
+
+    pub(super) fn changed(&self, key: Key) {
+        self.buckets.changed(key);
+    }
+
     /// Forgets buckets that are whole again. Called every few seconds.
     pub fn sweep(&self) {
-        self.buckets.sweep(self.clock.monotonic_nanos());
+        self.buckets.sweep(self.now());
     }
 
     /// How many buckets are held.
@@ -95,7 +198,7 @@ impl Throttles {
     }
 
     fn judge(&self, asked: Asked, rule: &ThrottleRule<'_>, now: u64) -> LimitState {
-        let tat = self.buckets.peek(asked.key, asked.terms, now, || 0);
+        let tat = self.buckets.peek(asked.key, asked.terms, now, || self.start(asked));
         state(rule, asked.terms, tat, now, asked.terms.take(tat, now).err())
     }
 
@@ -143,9 +246,9 @@ impl Taken<'_> {
         if self.taken.is_empty() {
             return;
         }
-        let now = self.throttles.clock.monotonic_nanos();
+        let now = self.throttles.now();
         for asked in self.taken.drain(..) {
-            self.throttles.buckets.give_back(asked.key, asked.terms, now, || 0);
+            self.throttles.buckets.give_back(asked.key, asked.terms, now, || self.throttles.start(asked));
         }
         for state in self.states.iter_mut().filter(|state| state.passed) {
             state.remaining = state.limit.min(state.remaining.saturating_add(1));

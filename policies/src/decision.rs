@@ -9,6 +9,7 @@ use crate::denial::{Denial, alternatives};
 use crate::network::{Allowlist, canonical};
 use crate::principal::Principal;
 use crate::route::Route;
+use crate::rule::RuleMode;
 use crate::trace::{Stage, Trace};
 
 /// Allowed in principle: method, network, status and scope are good; the allowance is still to be spent.
@@ -71,7 +72,8 @@ pub struct Permit {
 /// # Errors
 /// [`Denial::SourceNotAllowed`].
 pub fn check_source<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
-    check_network(&route.networks, source, Stage::RouteNetwork, trace, || format!("route {}", route.id))
+    let rule = NetworkRule { networks: &route.networks, mode: route.rules.networks, stage: Stage::RouteNetwork };
+    check_network(rule, source, trace, || format!("route {}", route.id))
 }
 
 /// Judges `principal` on `route`, in the order of the house: accepted methods, the client's allowlist, each
@@ -89,15 +91,15 @@ pub fn entitle<T: Trace>(
     source: IpAddr,
     trace: &mut T,
 ) -> Result<Entitlement, Denial> {
-    if !route.networks.contains(source) {
-        check_source(&route, source, trace)?;
-    }
+    check_source_again(&route, source, trace)?;
     check_methods(&principal, &route, trace)?;
     let client = principal.client();
-    check_network(&client.networks, source, Stage::ClientNetwork, trace, || format!("client {}", client.id))?;
+    let rule = NetworkRule { networks: &client.networks, mode: client.rules.networks, stage: Stage::ClientNetwork };
+    check_network(rule, source, trace, || format!("client {}", client.id))?;
     for proof in principal.proofs() {
         if let Some(networks) = &proof.networks {
-            check_network(networks, source, Stage::CredentialNetwork, trace, || proof.credential.to_string())?;
+            let rule = NetworkRule { networks, mode: RuleMode::Enforce, stage: Stage::CredentialNetwork };
+            check_network(rule, source, trace, || proof.credential.to_string())?;
         }
     }
     check_client(&principal, trace)?;
@@ -113,9 +115,7 @@ pub fn entitle<T: Trace>(
 /// # Errors
 /// [`Denial::NoCredential`] if the route is not public, [`Denial::SourceNotAllowed`] outside its allowlist.
 pub fn admit_public<T: Trace>(route: Arc<Route>, source: IpAddr, trace: &mut T) -> Result<Permit, Denial> {
-    if !route.networks.contains(source) {
-        check_source(&route, source, trace)?;
-    }
+    check_source_again(&route, source, trace)?;
     let public = route.is_public();
     trace.step(Stage::Methods, public, || format!("nothing proved, accepted: {}", alternatives(&route.accept)));
     if public { Ok(Permit { principal: None, route }) } else { Err(Denial::NoCredential) }
@@ -174,23 +174,66 @@ impl Permit {
 /// same client, and can only narrow.
 fn check_methods<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
     let proved = principal.methods();
-    let passed = route.accept.iter().any(|alternative| proved.is_superset(*alternative));
-    trace.step(Stage::Methods, passed, || format!("proved {proved}, accepted: {}", alternatives(&route.accept)));
-    if passed { Ok(()) } else { Err(Denial::MethodNotAccepted { accepted: route.accept.clone(), proved }) }
+    ask(
+        route.rules.methods,
+        Stage::Methods,
+        trace,
+        || route.accept.iter().any(|alternative| proved.is_superset(*alternative)),
+        || format!("proved {proved}, accepted: {}", alternatives(&route.accept)),
+        || Denial::MethodNotAccepted { accepted: route.accept.clone(), proved },
+    )
+}
+
+/// The second lock: silent unless it fails.
+fn check_source_again<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
+    if route.rules.networks != RuleMode::Enforce || route.networks.contains(source) {
+        return Ok(());
+    }
+    check_source(route, source, trace)
+}
+
+/// An allowlist, and whether it bites.
+#[derive(Clone, Copy)]
+struct NetworkRule<'a> {
+    networks: &'a Allowlist,
+    mode: RuleMode,
+    stage: Stage,
 }
 
 fn check_network<T: Trace>(
-    networks: &Allowlist,
+    rule: NetworkRule<'_>,
     source: IpAddr,
-    stage: Stage,
     trace: &mut T,
     whose: impl Fn() -> String,
 ) -> Result<(), Denial> {
     let source = canonical(source);
-    let passed = networks.contains(source);
-    let detail = || format!("{} allows {networks}; called from {source}", whose());
-    trace.step(stage, passed, detail);
-    if passed { Ok(()) } else { Err(Denial::SourceNotAllowed { source, detail: detail() }) }
+    let detail = || format!("{} allows {}; called from {source}", whose(), rule.networks);
+    ask(
+        rule.mode,
+        rule.stage,
+        trace,
+        || rule.networks.contains(source),
+        detail,
+        || Denial::SourceNotAllowed { source, detail: detail() },
+    )
+}
+
+/// Asks one rule, as its mode has it: a rule in shadow is judged like any other, told to the trace, and lets everybody on.
+fn ask<T: Trace>(
+    mode: RuleMode,
+    stage: Stage,
+    trace: &mut T,
+    passes: impl FnOnce() -> bool,
+    detail: impl FnOnce() -> String,
+    denial: impl FnOnce() -> Denial,
+) -> Result<(), Denial> {
+    if mode == RuleMode::Off {
+        trace.judged(stage, mode, true, || "not asked: the rule is off".to_owned());
+        return Ok(());
+    }
+    let passed = passes();
+    trace.judged(stage, mode, passed, detail);
+    if passed || mode == RuleMode::Shadow { Ok(()) } else { Err(denial()) }
 }
 
 /// A disabled client, or one of a disabled partner, has no live credential at all.
@@ -224,11 +267,12 @@ fn check_status<T: Trace>(proof: &Proof, trace: &mut T) -> Result<(), Denial> {
 
 fn check_scopes<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
     let granted = principal.scopes();
-    let passed = route.scopes.is_met(granted);
-    trace.step(Stage::Scopes, passed, || format!("required {}, granted: {granted}", route.scopes));
-    if passed {
-        Ok(())
-    } else {
-        Err(Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() })
-    }
+    ask(
+        route.rules.scopes,
+        Stage::Scopes,
+        trace,
+        || route.scopes.is_met(granted),
+        || format!("required {}, granted: {granted}", route.scopes),
+        || Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() },
+    )
 }

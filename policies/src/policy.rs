@@ -10,6 +10,7 @@ use crate::document::{self, Document, DocumentFault};
 use crate::network::{Allowlist, Network};
 use crate::plan::UsagePlan;
 use crate::route::RouteTable;
+use crate::rule::{ClientRules, RuleMode};
 use crate::scope::{ADMIN_SCOPES, RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeSet, is_reserved_scope};
 use crate::text::did_you_mean;
 use crate::token_issuer::TokenIssuer;
@@ -29,6 +30,9 @@ pub struct Policy {
     pub partners: Vec<DeclaredPartner>,
     /// Declared clients.
     pub clients: Vec<DeclaredClient>,
+    /// The declared clients and partners whose allowlists do not simply bite: among many thousand of them they are looked up.
+    pub(crate) client_modes: BTreeMap<ClientId, RuleMode>,
+    pub(crate) partner_modes: BTreeMap<PartnerId, RuleMode>,
     /// Routes.
     pub routes: RouteTable,
     /// External issuers.
@@ -44,6 +48,8 @@ pub struct DeclaredPartner {
     pub name: String,
     /// Whom to call.
     pub contact: Option<String>,
+    /// Whether its allowlist bites.
+    pub network_mode: RuleMode,
 }
 
 /// A client that a document manages. Its credentials are issued, never declared.
@@ -57,6 +63,8 @@ pub struct DeclaredClient {
     pub scopes: ScopeSet,
     /// Names of networks; empty is anywhere.
     pub networks: Vec<String>,
+    /// Whether they bite.
+    pub network_mode: RuleMode,
     /// Name of a usage plan; `None` is unlimited.
     pub usage_plan: Option<String>,
     /// For people.
@@ -104,9 +112,18 @@ impl Policy {
         };
         match allowlist {
             Some(networks) if faults.is_empty() => {
-                Ok(Client { id, partner, enabled, scopes: scopes.clone(), networks, usage_plan: plan })
+                let rules = self.client_rules(&id, &partner);
+                Ok(Client { id, partner, enabled, scopes: scopes.clone(), networks, rules, usage_plan: plan })
             }
             _ => Err(faults),
+        }
+    }
+
+    /// The modes that documents give to the allowlists of this client. One that no document declares has none of its own.
+    fn client_rules(&self, id: &ClientId, partner: &PartnerId) -> ClientRules {
+        ClientRules {
+            networks: self.client_modes.get(id).copied().unwrap_or_default(),
+            partner_networks: self.partner_modes.get(partner).copied().unwrap_or_default(),
         }
     }
 

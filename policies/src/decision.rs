@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use crate::credential::{CredentialStatus, Proof};
 use crate::denial::{Denial, alternatives};
-use crate::network::{Allowlist, canonical};
 use crate::principal::Principal;
 use crate::route::Route;
-use crate::rule::RuleMode;
+use crate::rule::{RuleMode, ask};
+use crate::source::{check_caller, check_source};
 use crate::trace::{Stage, Trace};
 
 /// Allowed in principle: method, network, status and scope are good; the allowance is still to be spent.
@@ -66,18 +66,8 @@ pub struct Permit {
     route: Arc<Route>,
 }
 
-/// The route's own allowlist, judged before any credential is looked at, so that a stranger cannot make us verify
-/// signatures.
-///
-/// # Errors
-/// [`Denial::SourceNotAllowed`].
-pub fn check_source<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
-    let rule = NetworkRule { networks: &route.networks, mode: route.rules.networks, stage: Stage::RouteNetwork };
-    check_network(rule, source, trace, || format!("route {}", route.id))
-}
-
-/// Judges `principal` on `route`, in the order of the house: accepted methods, the client's allowlist, each
-/// credential's allowlist, status of the client and of each credential, scopes. The first step that fails names the
+/// Judges `principal` on `route`, in the order of the house: accepted methods, the allowlists of the
+/// partner, the client and each credential, status of the client and of each credential, scopes. The first step that fails names the
 /// denial.
 ///
 /// The route's allowlist is asked once more before all, in silence unless it fails: whoever forgets [`check_source`] is
@@ -94,14 +84,8 @@ pub fn entitle<T: Trace>(
     check_source_again(&route, source, trace)?;
     check_methods(&principal, &route, trace)?;
     let client = principal.client();
-    let rule = NetworkRule { networks: &client.networks, mode: client.rules.networks, stage: Stage::ClientNetwork };
-    check_network(rule, source, trace, || format!("client {}", client.id))?;
-    for proof in principal.proofs() {
-        if let Some(networks) = &proof.networks {
-            let rule = NetworkRule { networks, mode: RuleMode::Enforce, stage: Stage::CredentialNetwork };
-            check_network(rule, source, trace, || proof.credential.to_string())?;
-        }
-    }
+    let narrowed = principal.proofs().iter().filter_map(|proof| Some((&proof.credential, proof.networks.as_ref()?)));
+    check_caller(client, narrowed, source, trace)?;
     check_client(&principal, trace)?;
     for proof in principal.proofs() {
         check_status(proof, trace)?;
@@ -190,50 +174,6 @@ fn check_source_again<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) ->
         return Ok(());
     }
     check_source(route, source, trace)
-}
-
-/// An allowlist, and whether it bites.
-#[derive(Clone, Copy)]
-struct NetworkRule<'a> {
-    networks: &'a Allowlist,
-    mode: RuleMode,
-    stage: Stage,
-}
-
-fn check_network<T: Trace>(
-    rule: NetworkRule<'_>,
-    source: IpAddr,
-    trace: &mut T,
-    whose: impl Fn() -> String,
-) -> Result<(), Denial> {
-    let source = canonical(source);
-    let detail = || format!("{} allows {}; called from {source}", whose(), rule.networks);
-    ask(
-        rule.mode,
-        rule.stage,
-        trace,
-        || rule.networks.contains(source),
-        detail,
-        || Denial::SourceNotAllowed { source, detail: detail() },
-    )
-}
-
-/// Asks one rule, as its mode has it: a rule in shadow is judged like any other, told to the trace, and lets everybody on.
-fn ask<T: Trace>(
-    mode: RuleMode,
-    stage: Stage,
-    trace: &mut T,
-    passes: impl FnOnce() -> bool,
-    detail: impl FnOnce() -> String,
-    denial: impl FnOnce() -> Denial,
-) -> Result<(), Denial> {
-    if mode == RuleMode::Off {
-        trace.judged(stage, mode, true, || "not asked: the rule is off".to_owned());
-        return Ok(());
-    }
-    let passed = passes();
-    trace.judged(stage, mode, passed, detail);
-    if passed || mode == RuleMode::Shadow { Ok(()) } else { Err(denial()) }
 }
 
 /// A disabled client, or one of a disabled partner, has no live credential at all.

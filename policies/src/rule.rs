@@ -4,6 +4,9 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::denial::Denial;
+use crate::trace::{Stage, Trace};
+
 /// What becomes of a request that a rule says no to (Envoy's `shadow_rules`, AWS WAF's Block and Count).
 ///
 /// A rule in shadow is judged exactly as an enforced one and its verdict is reported, so that what it would do is known before it
@@ -78,4 +81,22 @@ impl fmt::Display for RuleMode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
     }
+}
+
+/// Asks one rule, as its mode has it: a rule in shadow is judged like any other, told to the trace, and lets everybody on.
+pub(crate) fn ask<T: Trace>(
+    mode: RuleMode,
+    stage: Stage,
+    trace: &mut T,
+    passes: impl FnOnce() -> bool,
+    detail: impl FnOnce() -> String,
+    denial: impl FnOnce() -> Denial,
+) -> Result<(), Denial> {
+    if mode == RuleMode::Off {
+        trace.judged(stage, mode, true, || "not asked: the rule is off".to_owned());
+        return Ok(());
+    }
+    let passed = passes();
+    trace.judged(stage, mode, passed, detail);
+    if passed || mode == RuleMode::Shadow { Ok(()) } else { Err(denial()) }
 }

@@ -22,6 +22,8 @@ pub enum Stage {
     Authenticate,
     /// The accepted-methods rule.
     Methods,
+    /// The partner's allowlist.
+    PartnerNetwork,
     /// The client's allowlist.
     ClientNetwork,
     /// Each credential's allowlist.
@@ -47,6 +49,7 @@ impl Stage {
             Self::RouteNetwork => "route_network",
             Self::Authenticate => "authenticate",
             Self::Methods => "methods",
+            Self::PartnerNetwork => "partner_network",
             Self::ClientNetwork => "client_network",
             Self::CredentialNetwork => "credential_network",
             Self::Status => "status",
@@ -62,7 +65,9 @@ impl Stage {
     #[must_use]
     pub const fn rule(self) -> Option<&'static str> {
         match self {
-            Self::RouteNetwork | Self::ClientNetwork | Self::CredentialNetwork => Some("networks"),
+            Self::RouteNetwork | Self::PartnerNetwork | Self::ClientNetwork | Self::CredentialNetwork => {
+                Some("networks")
+            }
             Self::Methods => Some("methods"),
             Self::Scopes => Some("scopes"),
             Self::Throttle => Some("throttle"),

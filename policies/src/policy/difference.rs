@@ -68,16 +68,17 @@ fn describe(policy: &Policy) -> [(&'static str, BTreeMap<String, Fields>); 7] {
         let fields = vec![
             ("name", partner.name.clone()),
             ("contact", optional(partner.contact.as_deref())),
+            ("networks", anywhere_or(&partner.networks)),
             ("rules", network_rule(partner.network_mode)),
+            ("usage_plan", optional(partner.usage_plan.as_deref())),
         ];
         (partner.id.to_string(), fields)
     });
     let clients = policy.clients.iter().map(|client| {
-        let networks = if client.networks.is_empty() { "anywhere".to_owned() } else { client.networks.join(", ") };
         let fields = vec![
             ("partner", client.partner.to_string()),
             ("scopes", client.scopes.to_string()),
-            ("networks", networks),
+            ("networks", anywhere_or(&client.networks)),
             ("rules", network_rule(client.network_mode)),
             ("usage_plan", optional(client.usage_plan.as_deref())),
             ("description", optional(client.description.as_deref())),
@@ -93,6 +94,10 @@ fn describe(policy: &Policy) -> [(&'static str, BTreeMap<String, Fields>); 7] {
         ("route", policy.routes.routes().iter().map(|route| self::route(route)).collect()),
         ("token_issuer", policy.token_issuers.iter().map(token_issuer).collect()),
     ]
+}
+
+fn anywhere_or(networks: &[String]) -> String {
+    if networks.is_empty() { "anywhere".to_owned() } else { networks.join(", ") }
 }
 
 fn resource_server(server: &ResourceServer) -> (String, Fields) {

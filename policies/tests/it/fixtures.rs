@@ -33,6 +33,8 @@ pub(crate) fn client(granted: &str) -> Client {
         networks: Allowlist::anywhere(),
         rules: ClientRules::default(),
         usage_plan: None,
+        partner_networks: Allowlist::anywhere(),
+        partner_usage_plan: None,
     }
 }
 

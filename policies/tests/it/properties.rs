@@ -66,10 +66,14 @@ fn any_proofs() -> impl Strategy<Value = Vec<Proof>> {
 }
 
 fn any_client() -> impl Strategy<Value = Client> {
-    (scope_set(), allowlist(), mode(), prop::bool::weighted(0.9)).prop_map(|(scopes, networks, mode, enabled)| Client {
+    let rules = (mode(), mode());
+    let rules = rules.prop_map(|(networks, partner_networks)| ClientRules { networks, partner_networks });
+    let parts = (scope_set(), allowlist(), allowlist(), rules, prop::bool::weighted(0.9));
+    parts.prop_map(|(scopes, networks, partner_networks, rules, enabled)| Client {
         scopes,
         networks,
-        rules: ClientRules { networks: mode, ..ClientRules::default() },
+        partner_networks,
+        rules,
         enabled,
         ..client("")
     })
@@ -116,6 +120,7 @@ fn may(proofs: &[Proof], client: &Client, route: &Route, source: IpAddr) -> bool
         && proofs.iter().all(|p| p.status == CredentialStatus::Active)
         && (route.accept.iter().any(|set| set.iter().all(proved)) || lifted(route.rules.methods))
         && (route.networks.contains(source) || lifted(route.rules.networks))
+        && (client.partner_networks.contains(source) || lifted(client.rules.partner_networks))
         && (client.networks.contains(source) || lifted(client.rules.networks))
         && proofs.iter().all(|p| p.networks.as_ref().is_none_or(|networks| networks.contains(source)))
 }

@@ -21,6 +21,9 @@ impl Bad {
         let mut client = client("read");
         match rule {
             "route networks" => (route.networks, route.rules.networks) = (only_from(ELSEWHERE), mode),
+            "partner networks" => {
+                (client.partner_networks, client.rules.partner_networks) = (only_from(ELSEWHERE), mode);
+            }
             "client networks" => (client.networks, client.rules.networks) = (only_from(ELSEWHERE), mode),
             "methods" => (route.accept, route.rules.methods) = (vec![methods("mutual_tls")], mode),
             "scopes" => (route.scopes, route.rules.scopes) = (ScopeRequirement::All(scopes("write")), mode),
@@ -37,8 +40,9 @@ impl Bad {
     }
 }
 
-const RULES: [(&str, Stage, &str); 4] = [
+const RULES: [(&str, Stage, &str); 5] = [
     ("route networks", Stage::RouteNetwork, "source_not_allowed"),
+    ("partner networks", Stage::PartnerNetwork, "source_not_allowed"),
     ("client networks", Stage::ClientNetwork, "source_not_allowed"),
     ("methods", Stage::Methods, "method_not_accepted"),
     ("scopes", Stage::Scopes, "insufficient_scope"),

@@ -8,6 +8,7 @@ use crate::denial::{Denial, alternatives};
 use crate::limit::{LimitKind, Spent};
 use crate::principal::Principal;
 use crate::route::Route;
+use crate::rule::{RuleMode, ask};
 use crate::source::{check_caller, check_source};
 use crate::trace::{Stage, Trace};
 
@@ -64,9 +65,7 @@ pub fn entitle<T: Trace>(
     source: IpAddr,
     trace: &mut T,
 ) -> Result<Entitlement, Denial> {
-    if !route.networks.contains(source) {
-        check_source(&route, source, trace)?;
-    }
+    check_source_again(&route, source, trace)?;
     check_methods(&principal, &route, trace)?;
     let client = principal.client();
     let narrowed = principal.proofs().iter().filter_map(|proof| Some((&proof.credential, proof.networks.as_ref()?)));
@@ -90,9 +89,7 @@ pub fn admit_public<T: Trace>(
     spent: Spent,
     trace: &mut T,
 ) -> Result<Permit, Denial> {
-    if !route.networks.contains(source) {
-        check_source(&route, source, trace)?;
-    }
+    check_source_again(&route, source, trace)?;
     let public = route.is_public();
     trace.step(Stage::Methods, public, || format!("nothing proved, accepted: {}", alternatives(&route.accept)));
     if !public {
@@ -149,9 +146,22 @@ impl Permit {
 /// same client, and can only narrow.
 fn check_methods<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
     let proved = principal.methods();
-    let passed = route.accept.iter().any(|alternative| proved.is_superset(*alternative));
-    trace.step(Stage::Methods, passed, || format!("proved {proved}, accepted: {}", alternatives(&route.accept)));
-    if passed { Ok(()) } else { Err(Denial::MethodNotAccepted { accepted: route.accept.clone(), proved }) }
+    ask(
+        route.rules.methods,
+        Stage::Methods,
+        trace,
+        || route.accept.iter().any(|alternative| proved.is_superset(*alternative)),
+        || format!("proved {proved}, accepted: {}", alternatives(&route.accept)),
+        || Denial::MethodNotAccepted { accepted: route.accept.clone(), proved },
+    )
+}
+
+/// The second lock: silent unless it fails.
+fn check_source_again<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
+    if route.rules.networks != RuleMode::Enforce || route.networks.contains(source) {
+        return Ok(());
+    }
+    check_source(route, source, trace)
 }
 
 /// A disabled client, or one of a disabled partner, has no live credential at all.
@@ -185,13 +195,14 @@ fn check_status<T: Trace>(proof: &Proof, trace: &mut T) -> Result<(), Denial> {
 
 fn check_scopes<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
     let granted = principal.scopes();
-    let passed = route.scopes.is_met(granted);
-    trace.step(Stage::Scopes, passed, || format!("required {}, granted: {granted}", route.scopes));
-    if passed {
-        Ok(())
-    } else {
-        Err(Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() })
-    }
+    ask(
+        route.rules.scopes,
+        Stage::Scopes,
+        trace,
+        || route.scopes.is_met(granted),
+        || format!("required {}, granted: {granted}", route.scopes),
+        || Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() },
+    )
 }
 
 /// One step for each limit; the first kind of limit that says no names the denial, and all that said no decide how long to wait.
@@ -217,7 +228,7 @@ fn trace_limits<T: Trace>(spent: &Spent, trace: &mut T) {
             trace.step(stage, true, || format!("no {}", kind.as_str()));
         }
         for limit in limits {
-            trace.step(stage, !limit.is_violated(), || limit.to_string());
+            trace.judged(stage, limit.mode, limit.passed, || limit.to_string());
         }
         if spent.limits().iter().any(|limit| limit.kind == kind && limit.is_violated()) {
             return;

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use crate::method::AuthMethodSet;
 use crate::network::Allowlist;
 use crate::plan::Throttle;
+use crate::rule::RouteRules;
 use crate::scope::ScopeSet;
 
 pub use action::{
@@ -43,6 +44,8 @@ pub struct Route {
     pub networks: Allowlist,
     /// How fast it may be called, by all callers together.
     pub throttle: Option<Throttle>,
+    /// Which of the rules above bite.
+    pub rules: RouteRules,
     /// The listeners it is served on; `None` is all.
     pub listeners: Option<Vec<String>>,
     /// How refusals look.

@@ -36,7 +36,7 @@ impl Bad {
         let source = ip("203.0.113.7");
         check_source(&self.route, source, trace)?;
         let principal = resolve(vec![proof(AuthMethod::ApiKey)], Arc::new(self.client))?;
-        entitle(principal, Arc::new(self.route), source, trace)?.admit(Spend::Allowed, trace)
+        entitle(principal, Arc::new(self.route), source, trace)?.admit(Spent::unlimited(), trace)
     }
 }
 

@@ -85,7 +85,7 @@ fn partner_read_only() {
     let route = policy.routes.find("any", "GET", "/v1/orders").unwrap();
     assert_eq!(route.errors, ErrorStyle::Aws);
     let status = policy.routes.find("any", "GET", "/status").unwrap();
-    assert!(status.is_public() && admit_public(status.clone(), ip("192.0.2.1"), &mut ()).is_ok());
+    assert!(status.is_public() && admit_public(status.clone(), ip("192.0.2.1"), Spent::unlimited(), &mut ()).is_ok());
 }
 
 #[test]

@@ -16,7 +16,7 @@ const CHANGED: u64 = 1 << 63;
 
 /// What names a bucket: 128 bits of a keyed hash, so that all are of one size and nothing is allocated to look one up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Key(pub u64, pub u64);
+pub(super) struct Key(pub(super) u64, pub(super) u64);
 
 impl Key {
     fn shard(self) -> usize {

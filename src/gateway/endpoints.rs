@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response};
 
 use super::stop::{Malformed, Stop};
@@ -65,6 +65,17 @@ pub(super) fn find(oauth: &OAuth, serves: Serves, target: &Target<'_>) -> Option
 }
 
 impl Endpoint {
+    /// What its requests are counted under.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::OAuth => "oauth",
+            Self::Enroll => "enroll",
+            Self::Page => "page",
+            Self::Renewal => "renewal",
+            Self::Est => "est",
+        }
+    }
+
     pub(super) async fn answer(
         self,
         gate: &Gate,
@@ -77,6 +88,7 @@ impl Endpoint {
         match self {
             Self::OAuth => {
                 let bytes = read_body(body, FORM_BYTES_MAX).await?;
+                trail.meter().took(bytes.len());
                 let peer = connection.certificate.as_ref();
                 let path = parts.uri.path().to_owned();
                 let request = Request::from_parts(parts, bytes);
@@ -102,9 +114,18 @@ impl Endpoint {
                 }
                 Ok(answer.map(Body::from))
             }
-            Self::Enroll => enroll::answer(gate, connection.source, &parts, body, trail).await,
-            Self::Renewal => renewal::answer(gate, connection, view, parts, body, trail).await,
-            Self::Est => est::answer(gate, connection, view, parts, body, trail).await,
+            Self::Enroll => {
+                count_body(&body, trail);
+                enroll::answer(gate, connection.source, &parts, body, trail).await
+            }
+            Self::Renewal => {
+                count_body(&body, trail);
+                renewal::answer(gate, connection, view, parts, body, trail).await
+            }
+            Self::Est => {
+                count_body(&body, trail);
+                est::answer(gate, connection, view, parts, body, trail).await
+            }
             Self::Page => {
                 let path = parts.uri.path();
                 let page = (gate.pages)(view, &connection.listener.config.name, path, &parts.headers);
@@ -112,6 +133,13 @@ impl Endpoint {
                     .ok_or_else(|| policies::Denial::RouteNotFound { detail: format!("no page {path}") }.into())
             }
         }
+    }
+}
+
+/// Counts a body of an endpoint that takes certificate requests, by what its head says of it.
+fn count_body(body: &Incoming, trail: &mut Trail<'_>) {
+    if let Some(bytes) = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()) {
+        trail.meter().took(bytes);
     }
 }
 

@@ -50,3 +50,5 @@ mod revocation;
 mod rotation;
 /// What they may, and how it is said that they may not.
 mod scopes;
+/// How much of what each client used.
+mod usage;

@@ -14,8 +14,8 @@ use ipnet::IpNet;
 
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
-pub use usage::UsageFile;
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
+pub use usage::UsageFile;
 
 /// The name of the file in the data folder.
 pub const CONFIG_FILE_NAME: &str = "portcullis.toml";

@@ -12,8 +12,7 @@ use utoipa_axum::routes;
 use super::problem::ProblemBody;
 use super::{
     AdminState, api_key, audit, certificate, client, client_renewal, client_secret, enrollment, expiring, expiry,
-    explain, issuer, partner, policy, rotation, shared_key, status, token, trust_anchor,
-    usage,
+    explain, issuer, partner, policy, rotation, shared_key, status, token, trust_anchor, usage,
 };
 use crate::openapi;
 

@@ -123,7 +123,11 @@ fn beginning(at: i64) -> i64 {
 }
 
 /// One part of the list, and where the next begins.
-async fn part(api: &mut AdminApi, query: &Query, after: Option<&str>) -> Result<(Vec<Value>, Option<String>), CliError> {
+async fn part(
+    api: &mut AdminApi,
+    query: &Query,
+    after: Option<&str>,
+) -> Result<(Vec<Value>, Option<String>), CliError> {
     let query = query.clone().with("limit", Some(PART)).with("after", after);
     let mut answer = api.get(&query.on(PATH)).await?;
     let Some(Value::Array(items)) = answer.get_mut("items").map(Value::take) else {

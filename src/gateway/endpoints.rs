@@ -85,11 +85,14 @@ impl Endpoint {
         body: Incoming,
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
+        if matches!(self, Self::Enroll | Self::Renewal | Self::Est) {
+            count_body(&body, trail);
+        }
         match self {
             Self::OAuth => {
                 let bytes = read_body(body, FORM_BYTES_MAX).await?;
                 trail.meter().took(bytes.len());
-                let peer = connection.certificate.as_ref();
+                let peer = connection.certificate.as_deref();
                 let path = parts.uri.path().to_owned();
                 let request = Request::from_parts(parts, bytes);
                 let answer = gate.oauth.handle(request, connection.source, peer).await;
@@ -114,18 +117,9 @@ impl Endpoint {
                 }
                 Ok(answer.map(Body::from))
             }
-            Self::Enroll => {
-                count_body(&body, trail);
-                enroll::answer(gate, connection.source, &parts, body, trail).await
-            }
-            Self::Renewal => {
-                count_body(&body, trail);
-                renewal::answer(gate, connection, view, parts, body, trail).await
-            }
-            Self::Est => {
-                count_body(&body, trail);
-                est::answer(gate, connection, view, parts, body, trail).await
-            }
+            Self::Enroll => enroll::answer(gate, connection.source, view, &parts, body, trail).await,
+            Self::Renewal => renewal::answer(gate, connection, view, parts, body, trail).await,
+            Self::Est => est::answer(gate, connection, view, parts, body, trail).await,
             Self::Page => {
                 let path = parts.uri.path();
                 let page = (gate.pages)(view, &connection.listener.config.name, path, &parts.headers);

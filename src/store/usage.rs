@@ -135,13 +135,7 @@ pub struct UsageFilter {
 }
 
 /// Adds a batch to what stands, unless this process has added it already: then `false`.
-pub async fn add(
-    tx: &mut Tx,
-    process: &str,
-    number: i64,
-    rows: &[UsageRow],
-    now: UnixSeconds,
-) -> Result<bool, Fault> {
+pub async fn add(tx: &mut Tx, process: &str, number: i64, rows: &[UsageRow], now: UnixSeconds) -> Result<bool, Fault> {
     let first = sqlx::query(
         "INSERT INTO usage_batches (process, number, at) VALUES ($1, $2, $3)
          ON CONFLICT (process) DO UPDATE SET number = excluded.number, at = excluded.at
@@ -156,7 +150,8 @@ pub async fn add(
         return Ok(false);
     }
     let sums: Vec<String> = sums().collect();
-    let mut statement = "INSERT INTO usage_hours (hour, client, credential, route, method, outcome, listener, partner".to_owned();
+    let mut statement =
+        "INSERT INTO usage_hours (hour, client, credential, route, method, outcome, listener, partner".to_owned();
     sums.iter().for_each(|sum| statement.extend([", ", sum]));
     statement.push_str(") VALUES ($1");
     (2..=8 + sums.len()).for_each(|place| statement.push_str(&format!(", ${place}")));

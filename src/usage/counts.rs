@@ -48,7 +48,9 @@ mod tests {
 
     #[test]
     fn a_request_lies_in_one_class() {
-        for (micros, class) in [(0, 0), (100, 0), (101, 1), (1_000, 2), (5_000_000, 11), (5_000_001, 12), (u64::MAX, 12)] {
+        for (micros, class) in
+            [(0, 0), (100, 0), (101, 1), (1_000, 2), (5_000_000, 11), (5_000_001, 12), (u64::MAX, 12)]
+        {
             let counts = Counts::request(Duration::from_micros(micros));
             assert_eq!(counts.latency.iter().position(|count| *count == 1), Some(class), "{micros}");
             assert_eq!(counts.latency.iter().sum::<u64>(), 1);

@@ -105,7 +105,15 @@ impl Key {
         method: &Method,
         outcome: &'static str,
     ) -> Self {
-        Self { hour, listener: Arc::clone(listener), caller, place, method: method_name(method), outcome, folded: false }
+        Self {
+            hour,
+            listener: Arc::clone(listener),
+            caller,
+            place,
+            method: method_name(method),
+            outcome,
+            folded: false,
+        }
     }
 
     /// The same hour, listener, method and outcome, whoever it was: of these there are few.
@@ -121,9 +129,8 @@ impl Key {
         UsageRow {
             hour: self.hour,
             client: caller.map_or_else(nobody, |caller| caller.client.to_string()),
-            partner: caller.map_or_else(nobody, |caller| {
-                caller.partner.as_ref().map_or_else(String::new, ToString::to_string)
-            }),
+            partner: caller
+                .map_or_else(nobody, |caller| caller.partner.as_ref().map_or_else(String::new, ToString::to_string)),
             credential: caller.map_or_else(nobody, Caller::credential_text),
             route: self.place.as_str().to_owned(),
             method: self.method.to_owned(),

@@ -50,7 +50,11 @@ impl Counted {
 }
 
 fn listener() -> Arc<Listener> {
-    let one = |name: &str| format!("[[listener]]\nname = {name:?}\nserves = {name:?}\naddress = \"127.0.0.1:0\"\nhostnames = [\"localhost\"]\n");
+    let one = |name: &str| {
+        format!(
+            "[[listener]]\nname = {name:?}\nserves = {name:?}\naddress = \"127.0.0.1:0\"\nhostnames = [\"localhost\"]\n"
+        )
+    };
     let listeners = ["gateway", "admin", "pki"].map(one).concat();
     let text = format!("environment = \"test\"\ntrust_domain = \"portcullis.test\"\n{listeners}");
     let file: ConfigFile = toml::from_str(&text).unwrap();

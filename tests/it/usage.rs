@@ -50,8 +50,10 @@ async fn each_credential_has_its_own_count() {
     let client = acme.client_id.as_str();
     let certificate = format!("client-certificate:{}", acme.serial);
     let key = format!("api-key:{}", acme.api_key_id());
-    let route = gateway.app.foundation.snapshot.policy().policy.routes.find("gateway", "GET", &acme.path).unwrap().id.clone();
-    let both = gateway.app.foundation.snapshot.policy().policy.routes.find("gateway", "GET", "/test/both").unwrap().id.clone();
+    let route =
+        gateway.app.foundation.snapshot.policy().policy.routes.find("gateway", "GET", &acme.path).unwrap().id.clone();
+    let both =
+        gateway.app.foundation.snapshot.policy().policy.routes.find("gateway", "GET", "/test/both").unwrap().id.clone();
     let mut expected: Vec<(String, String, String, String, String, i64)> = [
         (client, &*certificate, &*route, "GET", "allowed", 1),
         (client, &*key, &*route, "GET", "allowed", 2),
@@ -109,7 +111,10 @@ async fn bytes_are_those_of_the_bodies() {
             if *request == taken && *response == given {
                 return;
             }
-            assert!(request.as_u64().unwrap() <= taken as u64 && response.as_u64().unwrap() <= given as u64, "{rows:?}");
+            assert!(
+                request.as_u64().unwrap() <= taken as u64 && response.as_u64().unwrap() <= given as u64,
+                "{rows:?}"
+            );
             tokio::task::yield_now().await;
         }
     };
@@ -129,9 +134,11 @@ async fn hours_stay_what_they_were() {
     let gateway = gateway.restart().await;
     assert_eq!(rows(&gateway, "").await, before, "nothing is lost or doubled by a restart");
     acme.call(&gateway, Method::ApiKey, &acme.path).await;
-    let requests: Vec<i64> = rows(&gateway, "&by=hour").await.iter().map(|row| row["requests"].as_i64().unwrap()).collect();
+    let requests: Vec<i64> =
+        rows(&gateway, "&by=hour").await.iter().map(|row| row["requests"].as_i64().unwrap()).collect();
     assert_eq!(requests, [1, 3]);
     let gateway = gateway.crash().await;
-    let requests: Vec<i64> = rows(&gateway, "&by=hour").await.iter().map(|row| row["requests"].as_i64().unwrap()).collect();
+    let requests: Vec<i64> =
+        rows(&gateway, "&by=hour").await.iter().map(|row| row["requests"].as_i64().unwrap()).collect();
     assert_eq!(requests, [1, 3], "what was written stands");
 }

@@ -102,7 +102,18 @@ fn another_spelling_of_a_stricter_path_has_no_route() {
         route("GET", "/both"),
     ]);
     let found = |path: &str| table.find("any", "GET", path).map(|route| route.path.clone());
-    for path in ["/Admin", "/ADMIN", "/admin/", "/Admin/", "/ADMIN/x", "/aDmin/X/", "/Users/7", "/users/7/", "/users/export/", "/users/EXPORT"] {
+    for path in [
+        "/Admin",
+        "/ADMIN",
+        "/admin/",
+        "/Admin/",
+        "/ADMIN/x",
+        "/aDmin/X/",
+        "/Users/7",
+        "/users/7/",
+        "/users/export/",
+        "/users/EXPORT",
+    ] {
         assert_eq!(found(path), None, "{path}");
     }
     for (path, pattern) in [

@@ -12,9 +12,8 @@ use crate::cli::query::Query;
 const TEXTS: [&str; 7] = ["partner", "client", "credential", "route", "method", "outcome", "listener"];
 const NUMBERS: [&str; 4] = ["requests", "request_bytes", "response_bytes", "micros"];
 /// Upper bounds of the classes of `latency`, as names of columns.
-pub(super) const CLASSES: [&str; 13] = [
-    "0.1ms", "0.5ms", "1ms", "2.5ms", "5ms", "10ms", "25ms", "50ms", "100ms", "250ms", "1s", "5s", "longer",
-];
+pub(super) const CLASSES: [&str; 13] =
+    ["0.1ms", "0.5ms", "1ms", "2.5ms", "5ms", "10ms", "25ms", "50ms", "100ms", "250ms", "1s", "5s", "longer"];
 
 pub(super) async fn run(
     api: &mut AdminApi,

@@ -1,5 +1,7 @@
 //! `usage_hours`: how much of what each client used, hour by hour. Written in batches, never on a request's way.
 
+use std::sync::Arc;
+
 use policies::UnixSeconds;
 use sqlx::sqlite::SqliteRow;
 use sqlx::{FromRow, QueryBuilder, Row, Sqlite};
@@ -159,8 +161,9 @@ pub async fn add(tx: &mut Tx, process: &str, number: i64, rows: &[UsageRow], now
         ") ON CONFLICT (hour, client, credential, route, method, outcome, listener) DO UPDATE SET partner = excluded.partner",
     );
     sums.iter().for_each(|sum| statement.push_str(&format!(", {sum} = usage_hours.{sum} + excluded.{sum}")));
+    let statement: Arc<str> = statement.into();
     for row in rows {
-        let mut query = sqlx::query(sqlx::AssertSqlSafe(statement.as_str()))
+        let mut query = sqlx::query(sqlx::AssertSqlSafe(Arc::clone(&statement)))
             .bind(row.hour)
             .bind(&row.client)
             .bind(&row.credential)

@@ -7,7 +7,8 @@ use axum::body::Body;
 use http::request::Parts;
 use hyper::Response;
 use hyper::body::Body as _;
-use policies::{Principal, Route};
+use metrics::counter;
+use policies::{Principal, Refusals, Route};
 
 use super::GateParts;
 use super::stop::{Stop, UpstreamFault};
@@ -36,13 +37,12 @@ pub(super) struct Trail<'a> {
     route: Option<Arc<Route>>,
     /// The endpoint of ours that answered.
     endpoint: Option<&'static str>,
-    /// Whom the request is counted for.
-    caller: Option<Caller>,
     meter: Option<Arc<Meter>>,
+    principal: Option<Principal>,
+    /// Named by an endpoint that knows its callers itself.
     client: Option<String>,
-    partner: Option<String>,
-    auth_methods: Option<String>,
-    credentials: Option<String>,
+    /// Rules in shadow that said no, and the rule that denied.
+    refusals: Refusals,
     outcome: &'static str,
     detail: Option<String>,
 }
@@ -65,12 +65,10 @@ impl<'a> Trail<'a> {
             path: path[..path.floor_char_boundary(PATH_BYTES_MAX)].to_owned(),
             route: None,
             endpoint: None,
-            caller: None,
             meter: None,
+            principal: None,
             client: None,
-            partner: None,
-            auth_methods: None,
-            credentials: None,
+            refusals: Refusals::default(),
             outcome: "allowed",
             detail: None,
         }
@@ -89,21 +87,16 @@ impl<'a> Trail<'a> {
     }
 
     pub(super) fn principal(&mut self, principal: &Principal) {
-        let client = principal.client();
-        self.caller = Some(Caller::of(principal));
-        self.client = Some(client.id.to_string());
-        self.partner = Some(client.partner.to_string());
-        self.auth_methods = Some(principal.methods().to_string());
-        let credentials = principal
-            .proofs()
-            .iter()
-            .map(|proof| format!("{}:{}", proof.credential.kind.as_str(), proof.credential.id));
-        self.credentials = Some(credentials.collect::<Vec<_>>().join(" "));
+        self.principal = Some(principal.clone());
+    }
+
+    /// What listens to the decision.
+    pub(super) fn hear(&mut self) -> &mut Refusals {
+        &mut self.refusals
     }
 
     /// The token endpoint and its siblings name their caller themselves.
     pub(super) fn client(&mut self, client: &str) {
-        self.caller = client.parse().ok().map(Caller::client);
         self.client = Some(client.to_owned());
     }
 
@@ -156,6 +149,18 @@ impl<'a> Trail<'a> {
         self.detail = Some(detail);
     }
 
+    /// The rules that would have denied this, had they not been in shadow; counted here.
+    fn shadow(&self) -> Option<String> {
+        let mut rules: Vec<&str> = Vec::new();
+        for rule in self.refusals.0.iter().filter(|step| step.would_deny()).filter_map(|step| step.stage.rule()) {
+            if !rules.contains(&rule) {
+                counter!("portcullis_shadow_denials_total", "rule" => rule).increment(1);
+                rules.push(rule);
+            }
+        }
+        (!rules.is_empty()).then(|| rules.join(" "))
+    }
+
     pub(super) fn finish(mut self, response: &Response<Body>) {
         // A body that nobody counts on its way is given whole.
         let given = response.body().size_hint().exact().unwrap_or(0);
@@ -169,9 +174,13 @@ impl<'a> Trail<'a> {
         let nanos = ended.saturating_sub(self.started_nanos);
         gate.meters.decided(&self.listener, self.outcome, nanos);
         self.count(given);
-        if !gate.audit.wants(self.outcome == "allowed") {
+        let shadow = self.shadow();
+        // What a rule in shadow would have done is why it is in shadow: that is recorded whatever was allowed.
+        if shadow.is_none() && !gate.audit.wants(self.outcome == "allowed") {
             return;
         }
+        let principal = self.principal.take();
+        let client = principal.as_ref().map(|principal| principal.client());
         gate.audit.record(DecisionRow {
             id: self.decision_id.to_string(),
             at: self.at_millis,
@@ -180,13 +189,14 @@ impl<'a> Trail<'a> {
             http_method: self.http_method.to_string(),
             path: std::mem::take(&mut self.path),
             route: self.route.take().map(|route| route.id.to_string()),
-            client: self.client.take(),
-            partner: self.partner.take(),
-            auth_methods: self.auth_methods.take(),
-            credentials: self.credentials.take(),
+            client: client.map(|client| client.id.to_string()).or_else(|| self.client.take()),
+            partner: client.map(|client| client.partner.to_string()),
+            auth_methods: principal.as_ref().map(|principal| principal.methods().to_string()),
+            credentials: principal.as_ref().map(credentials),
             outcome: self.outcome.to_owned(),
             status: i64::from(status),
             detail: self.detail.take(),
+            shadow,
             micros: i64::try_from(nanos / 1000).unwrap_or(i64::MAX),
         });
     }
@@ -201,8 +211,13 @@ impl Trail<'_> {
             (None, Some(name)) => Place::Own(name),
             (None, None) => Place::Nowhere,
         };
+        let caller = match (&self.principal, &self.client) {
+            (Some(principal), _) => Some(Caller::of(principal)),
+            (None, Some(client)) => client.parse().ok().map(Caller::client),
+            (None, None) => None,
+        };
         let (listener, method) = (&self.listener, &self.http_method);
-        let key = Key::new(usage.hour(), listener, self.caller.take(), place, method, self.outcome);
+        let key = Key::new(usage.hour(), listener, caller, place, method, self.outcome);
         let mut counts = Counts::request(Duration::from_nanos(took));
         match &self.meter {
             Some(meter) => {
@@ -228,4 +243,11 @@ impl Drop for Trail<'_> {
             self.write(CLIENT_GONE, 0);
         }
     }
+}
+
+/// `api-key:4fG…` of each credential that was proved.
+fn credentials(principal: &Principal) -> String {
+    let credentials =
+        principal.proofs().iter().map(|proof| format!("{}:{}", proof.credential.kind.as_str(), proof.credential.id));
+    credentials.collect::<Vec<_>>().join(" ")
 }

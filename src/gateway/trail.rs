@@ -203,7 +203,7 @@ impl<'a> Trail<'a> {
 }
 
 impl Trail<'_> {
-    fn count(&mut self, given: u64) {
+    fn count(&self, given: u64) {
         let usage = &self.gate.usage;
         let took = self.gate.clock.monotonic_nanos().saturating_sub(self.started_nanos);
         let place = match (&self.route, self.endpoint) {

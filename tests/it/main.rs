@@ -55,3 +55,5 @@ mod scopes;
 
 /// How fast: clients, credentials, partners, routes; through changes of plan, restarts and crashes.
 mod throttles;
+/// How much of what each client used.
+mod usage;

@@ -5,6 +5,7 @@
 mod expiry;
 mod file;
 mod listener;
+mod proxies;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use ipnet::IpNet;
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
+pub use proxies::ProxyProtocolFile;
 
 /// The name of the file in the data folder.
 pub const CONFIG_FILE_NAME: &str = "portcullis.toml";

@@ -50,3 +50,5 @@ mod revocation;
 mod rotation;
 /// What they may, and how it is said that they may not.
 mod scopes;
+/// Where a caller comes from, behind proxies too, and that every way judges it alike.
+mod source;

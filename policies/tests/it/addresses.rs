@@ -75,6 +75,29 @@ fn mapped_entries_are_ipv4_entries() {
 }
 
 #[test]
+fn nobody_walks_around_an_exception_through_a_translator() {
+    let all = network("all", &["0.0.0.0/0", "::/0"], &["203.0.113.64/30"]);
+    for spelling in [
+        "203.0.113.66",
+        "::ffff:203.0.113.66",
+        "64:ff9b::203.0.113.66",
+        "64:ff9b::cb00:7142",
+        "2002:cb00:7142::",
+        "2002:cb00:7142:ffff:ffff:ffff:ffff:ffff",
+    ] {
+        assert!(!all.contains(ip(spelling)), "{spelling}");
+    }
+    for spelling in
+        ["203.0.113.68", "64:ff9b::203.0.113.68", "64:ff9b::203.0.113.63", "2002:cb00:7144::1", "2002:cb00:713f::1"]
+    {
+        assert!(all.contains(ip(spelling)), "{spelling}");
+    }
+    // To be let in, an address must be written as what it is.
+    let four = network("four", &["203.0.113.0/24"], &[]);
+    assert!(!four.contains(ip("64:ff9b::203.0.113.7")) && !four.contains(ip("2002:cb00:7107::1")));
+}
+
+#[test]
 fn families_do_not_meet() {
     let six = network("six", &["::/0"], &[]);
     assert!(

@@ -48,6 +48,8 @@ mod renewal;
 mod revocation;
 /// One authority after another.
 mod rotation;
+/// Rules that bite, that only watch, and that are off.
+mod rules;
 /// What they may, and how it is said that they may not.
 mod scopes;
 /// Where a caller comes from, behind proxies too, and that every way judges it alike.

@@ -59,6 +59,10 @@ pub enum ProxyFault {
 
 /// Reads the header and not one byte more.
 pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Proxied, ProxyFault> {
+    read_within(HEADER_TIMEOUT, stream).await
+}
+
+async fn read_within<S: AsyncRead + Unpin>(limit: Duration, stream: &mut S) -> Result<Proxied, ProxyFault> {
     let read = async {
         let mut bytes = [0_u8; HEADER_BYTES_MAX];
         let (prefix, rest) = bytes.split_at_mut(PREFIX_BYTES);
@@ -68,7 +72,7 @@ pub(super) async fn read<S: AsyncRead + Unpin>(stream: &mut S) -> Result<Proxied
         stream.read_exact(rest).await.map_err(|_| ProxyFault::Ended)?;
         parse(bytes.get(..PREFIX_BYTES + length).unwrap_or_default())
     };
-    tokio::time::timeout(HEADER_TIMEOUT, read).await.unwrap_or(Err(ProxyFault::Timeout))
+    tokio::time::timeout(limit, read).await.unwrap_or(Err(ProxyFault::Timeout))
 }
 
 /// How many bytes follow the first [`PREFIX_BYTES`].

@@ -179,6 +179,16 @@ fn a_long_list_is_as_good_as_a_short_one() {
     });
     let network = Network::new("long", cidrs.collect(), vec![]).unwrap();
     assert!(network.contains(ip("10.0.0.1")) && !network.contains(ip("10.0.1.1")) && network.contains(ip("10.0.2.1")));
+    // At the edges of the blocks in which it is searched, and in the gaps between.
+    for index in [0, 1, 62, 63, 64, 65, 127, 128, 6_399, 6_400, 99_999] {
+        let first = 0x0A00_0000 + index * 512;
+        let at = |number: u32| network.contains(std::net::Ipv4Addr::from_bits(number).into());
+        assert!(at(first) && at(first + 255) && !at(first + 256) && !at(first - 1), "{index}");
+    }
+    let document = network.cidrs().iter().map(|cidr| format!("\"{cidr}\",\n")).collect::<String>();
+    let document = format!("[[network]]\nname = \"long\"\ncidrs = [\n{document}]\n");
+    let read = Policy::parse(&[Document::new("long.toml", document)]).unwrap();
+    assert_eq!(*read.networks["long"], network);
 }
 
 #[test]

@@ -54,3 +54,5 @@ mod rules;
 mod scopes;
 /// Where a caller comes from, behind proxies too, and that every way judges it alike.
 mod source;
+/// How much of what each client used.
+mod usage;

@@ -20,6 +20,9 @@ const MAX_FILL_SECONDS: f64 = 1e9;
 /// not overflow.
 pub const MAX_QUOTA_LIMIT: u64 = 1_000_000_000_000;
 
+/// Most quotas of one plan: each costs a counter and a line in every answer.
+pub const MAX_QUOTAS: usize = 8;
+
 /// A named allowance that clients share by reference, each with its own counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsagePlan {
@@ -27,8 +30,8 @@ pub struct UsagePlan {
     pub name: String,
     /// How fast.
     pub throttle: Option<Throttle>,
-    /// How much in a calendar period.
-    pub quota: Option<Quota>,
+    /// How much in calendar periods, at most [`MAX_QUOTAS`], each under its own name.
+    pub quotas: Vec<Quota>,
 }
 
 /// A token bucket (API Gateway's rate and burst): `burst` requests at once, refilled at `rate_per_second`.
@@ -76,6 +79,12 @@ pub enum PlanError {
     /// See [`MAX_QUOTA_LIMIT`]. A quota of zero would lock the client out; take its scopes instead.
     #[error("limit must be between 1 and 1000000000000")]
     Limit,
+    /// Not a name that fits into a header field.
+    #[error("{0:?} is not a name for a quota: {grammar}", grammar = crate::text::NAME_GRAMMAR)]
+    QuotaName(String),
+    /// More off the first period than there is in it.
+    #[error("offset must not be more than limit")]
+    Offset,
     /// Not in the IANA time zone database.
     #[error("unknown time zone {0:?}: use an IANA name such as Asia/Dubai")]
     TimeZone(String),

@@ -22,7 +22,6 @@ pub enum RuleMode {
 }
 
 /// The words of a document.
-#[allow(dead_code, reason = "read by the rules that have a mode")]
 pub(crate) const RULE_MODES: [(&str, RuleMode); 3] =
     [("enforce", RuleMode::Enforce), ("shadow", RuleMode::Shadow), ("off", RuleMode::Off)];
 

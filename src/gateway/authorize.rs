@@ -3,9 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{ClientId, Entitlement, Permit, Principal, Route, Spend, Trace, UnixSeconds};
+use policies::{Entitlement, Permit, Principal, Route, RuleMode, Spend, Trace, UnixSeconds};
 
 use super::Gate;
+use super::limits::{QuotaAsked, QuotaSubject, wait_for_reset};
 use super::stop::Stop;
 use crate::failure::Fault;
 
@@ -31,20 +32,14 @@ async fn spend(gate: &Gate, entitlement: &Entitlement, now: UnixSeconds) -> Resu
     {
         return Ok(Spend::Throttled { retry_after });
     }
-    match &plan.quota {
-        Some(quota) => spend_quota(gate, &client.id, quota, now).await,
-        None => Ok(Spend::Allowed),
+    let quotas = plan.quotas.iter().filter(|quota| quota.mode != RuleMode::Off);
+    let asked: Vec<_> =
+        quotas.map(|quota| QuotaAsked { subject: QuotaSubject::Client(client.id.clone()), quota }).collect();
+    if asked.is_empty() {
+        return Ok(Spend::Allowed);
     }
-}
-
-async fn spend_quota(
-    gate: &Gate,
-    client: &ClientId,
-    quota: &policies::Quota,
-    now: UnixSeconds,
-) -> Result<Spend, Fault> {
-    Ok(match gate.quotas.spend(client, quota, now).await? {
-        None => Spend::Allowed,
-        Some(retry_after) => Spend::QuotaExceeded { retry_after },
-    })
+    let standings = gate.quotas.spend(&asked, now).await?;
+    let denying = asked.iter().zip(&standings).filter(|(_, standing)| standing.denies());
+    let wait = denying.map(|(asked, standing)| wait_for_reset(&asked.subject, standing, now)).max();
+    Ok(wait.map_or(Spend::Allowed, |retry_after| Spend::QuotaExceeded { retry_after }))
 }

@@ -9,7 +9,7 @@ mod quota;
 
 pub use address::AddressLimiter;
 pub use client::ClientThrottles;
-pub use quota::Quotas;
+pub use quota::{QuotaAsked, QuotaCount, QuotaSubject, Quotas, Standing, wait_for_reset};
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -109,8 +109,9 @@ fn network(network: &Network) -> (String, Fields) {
 fn usage_plan(plan: &UsagePlan) -> (String, Fields) {
     let throttle =
         plan.throttle.map(|throttle| format!("{} per second, burst {}", throttle.rate_per_second, throttle.burst));
-    let quota = plan.quota.as_ref().map(ToString::to_string);
-    let fields = vec![("throttle", optional(throttle.as_deref())), ("quota", optional(quota.as_deref()))];
+    let quotas: Vec<String> = plan.quotas.iter().map(ToString::to_string).collect();
+    let quotas = (!quotas.is_empty()).then(|| quotas.join("; "));
+    let fields = vec![("throttle", optional(throttle.as_deref())), ("quota", optional(quotas.as_deref()))];
     (plan.name.clone(), fields)
 }
 

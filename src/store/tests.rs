@@ -23,6 +23,8 @@ async fn store() -> (TempDir, Store) {
         enabled: true,
         managed_by: None,
         withdrawn_by: None,
+        networks: vec![],
+        usage_plan: None,
         created_at: NOW.0,
     };
     partner::insert(&mut tx, &partner, NOW).await.unwrap();

@@ -18,6 +18,7 @@ pub use self::readiness::{Check, Probe};
 
 use crate::audit::Audit;
 use crate::authority::Authority;
+use crate::gateway::limits::Quotas;
 use crate::gateway::{ExplainAnswer, ExplainRequest};
 use crate::inventory::ExpiryWatch;
 use crate::oauth::OAuth;
@@ -50,6 +51,7 @@ mod path_part;
 mod policy;
 mod problem;
 mod query;
+mod quota;
 mod readiness;
 mod rotation;
 mod shared_key;
@@ -75,6 +77,7 @@ pub struct AdminState {
     pub audit_log: AuditLog,
     pub expiry: ExpiryWatch,
     pub explain: Explain,
+    pub quotas: Quotas,
     /// What the parts say of themselves; the database is asked besides.
     pub readiness: Probe,
     pub metrics: RenderMetrics,

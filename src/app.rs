@@ -174,6 +174,7 @@ impl App {
             foundation.clock.clone(),
             listener_certificates(&config),
         )?;
+        let quotas = Quotas::new(foundation.store.clone());
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
@@ -188,6 +189,7 @@ impl App {
                 let snapshot = Arc::clone(&foundation.snapshot);
                 Arc::new(move |request| gateway::explain(&snapshot, &request))
             },
+            quotas: quotas.clone(),
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
@@ -204,7 +206,7 @@ impl App {
             meters: Meters::new(),
             addresses: AddressLimits::new(&config.limits, &foundation.clock),
             throttles: ClientThrottles::new(foundation.clock.clone()),
-            quotas: Quotas::new(foundation.store.clone()),
+            quotas,
             sightings: sightings.clone(),
             upstreams: Upstreams::new(),
             services: Services::default().with(admin_routes::SERVICE, admin),

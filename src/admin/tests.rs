@@ -112,6 +112,7 @@ impl Server {
             oauth: Arc::new(parts.oauth),
             audit,
             audit_log,
+            quotas: Quotas::new(parts.registry.store.clone()),
             explain: Arc::new(move |request| crate::gateway::explain(&explained, &request)),
             readiness: Arc::new(move || {
                 vec![Check { name: "test", ok: probed.load(Ordering::SeqCst), detail: String::new() }]

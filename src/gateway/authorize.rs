@@ -3,10 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{Entitlement, Permit, Principal, Route, RuleMode, Spend, Trace, UnixSeconds};
+use policies::{Entitlement, Permit, Principal, Route, Spend, Trace, UnixSeconds};
 
 use super::Gate;
-use super::limits::{QuotaAsked, QuotaSubject, wait_for_reset};
+use super::limits::{quotas_of_request, wait_for_reset};
 use super::stop::Stop;
 use crate::failure::Fault;
 
@@ -26,15 +26,12 @@ pub(super) async fn authorize<T: Trace>(
 
 async fn spend(gate: &Gate, entitlement: &Entitlement, now: UnixSeconds) -> Result<Spend, Fault> {
     let client = entitlement.principal().client();
-    let Some(plan) = &client.usage_plan else { return Ok(Spend::Allowed) };
-    if let Some(throttle) = plan.throttle
+    if let Some(throttle) = client.usage_plan.as_ref().and_then(|plan| plan.throttle)
         && let Err(retry_after) = gate.throttles.spend(&client.id, throttle)
     {
         return Ok(Spend::Throttled { retry_after });
     }
-    let quotas = plan.quotas.iter().filter(|quota| quota.mode != RuleMode::Off);
-    let asked: Vec<_> =
-        quotas.map(|quota| QuotaAsked { subject: QuotaSubject::Client(client.id.clone()), quota }).collect();
+    let asked = quotas_of_request(client, entitlement.route());
     if asked.is_empty() {
         return Ok(Spend::Allowed);
     }

@@ -9,7 +9,10 @@ mod quota;
 
 pub use address::AddressLimiter;
 pub use client::ClientThrottles;
-pub use quota::{QuotaAsked, QuotaCount, QuotaSubject, Quotas, Standing, wait_for_reset};
+pub use quota::{
+    QuotaAsked, QuotaCount, QuotaSubject, Quotas, Standing, quotas_of_client, quotas_of_partner, quotas_of_request,
+    wait_for_reset,
+};
 
 use std::net::IpAddr;
 use std::time::Duration;

@@ -13,7 +13,7 @@ use papaya::HashMap;
 use policies::{Quota, QuotaPeriod, RuleMode, UnixSeconds};
 
 pub use desk::QuotaCount;
-pub use subject::{QuotaAsked, QuotaSubject};
+pub use subject::{QuotaAsked, QuotaSubject, quotas_of_client, quotas_of_partner, quotas_of_request};
 
 use self::counter::{Counter, Take, take};
 use self::subject::Key;

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use policies::{ClientId, PartnerId, PeriodKind, Quota, RuleMode};
+use policies::{Client, ClientId, PartnerId, PeriodKind, Quota, Route, RuleMode, UsagePlan};
 
 use crate::store::quota::QuotaKey;
 
@@ -46,6 +46,33 @@ impl QuotaSubject {
 pub struct QuotaAsked<'a> {
     pub subject: QuotaSubject,
     pub quota: &'a Quota,
+}
+
+/// What a request of this client to this route is counted against; what is off is not. No two have the same counter.
+pub fn quotas_of_request<'a>(client: &'a Client, _route: &Route) -> Vec<QuotaAsked<'a>> {
+    let mut asked = Vec::new();
+    let is_on = |quota: &&Quota| quota.mode != RuleMode::Off;
+    if let Some(plan) = &client.usage_plan {
+        let own = plan.quotas.iter().filter(is_on);
+        asked.extend(own.map(|quota| QuotaAsked { subject: QuotaSubject::Client(client.id.clone()), quota }));
+    }
+    if let Some(plan) = &client.partner_usage_plan {
+        asked.extend(quotas_of_partner(&client.partner, plan).into_iter().filter(|asked| is_on(&asked.quota)));
+    }
+    asked
+}
+
+/// All quotas of a client by itself, on single routes too.
+pub fn quotas_of_client(client: &Client) -> Vec<QuotaAsked<'_>> {
+    let plan = client.usage_plan.iter();
+    let own = plan.flat_map(|plan| &plan.quotas);
+    own.map(|quota| QuotaAsked { subject: QuotaSubject::Client(client.id.clone()), quota }).collect()
+}
+
+/// Those that the clients of a partner on this plan share.
+pub fn quotas_of_partner<'a>(partner: &PartnerId, plan: &'a UsagePlan) -> Vec<QuotaAsked<'a>> {
+    let quotas = plan.quotas.iter();
+    quotas.map(|quota| QuotaAsked { subject: QuotaSubject::Partner(partner.clone()), quota }).collect()
 }
 
 /// What has a counter of its own. Limit, time zone and anchor may change without its beginning anew; another kind of period

@@ -1,0 +1,72 @@
+"""A quota through crashes, counted from outside; and what callers are told of it, read by a parser that we did not write."""
+
+import http.client
+import re
+import threading
+import time
+
+import http_sf
+from gate import CLIENT, GateTest, ask
+
+LIMIT = 900
+PART = 100                                             # the most that a crash can lose
+KILLS = 3
+CALLERS = 4
+QUOTA_EXCEEDED = "https://iana.org/assignments/http-problem-types#quota-exceeded"
+
+
+class Quotas(GateTest):
+    def limit(self, *lines):
+        """Puts other limits into the plan of the demo."""
+        policies = self.gate.data / "policies"
+        for path in policies.glob("*.toml"):
+            text = path.read_text()
+            path.write_text(re.sub(r"(?m)^\[\[usage_plan\]\]\n(?:.*=.*\n)+", "\n".join(
+                ["[[usage_plan]]", 'name = "standard"', *lines, ""]), text))
+        self.gate.cli("policy", "apply", policies)
+
+    def used(self, name):
+        return next(row for row in self.gate.cli("quota", "show", "--client", CLIENT) if row["quota"] == name)
+
+    def call_until(self, over, passed):
+        """Calls on one connection, and on a new one when that breaks."""
+        while not over.is_set():
+            try:
+                connection = self.gate.connection()
+                while not over.is_set():
+                    answer = ask(connection, "GET", self.gate.hello, self.gate.key_header())
+                    if answer.status == 200:
+                        passed.append(1)
+                    elif answer.json["code"] == "quota_exceeded":
+                        return
+            except (http.client.HTTPException, OSError):
+                time.sleep(0.02)                       # the server is being killed, or is not up again
+
+    def test_a_kill_in_the_middle_passes_no_limit(self):
+        self.limit(f'quota = {{ name = "crash", limit = {LIMIT}, period = "month" }}')
+        passed, over = [], threading.Event()
+        callers = [threading.Thread(target=self.call_until, args=(over, passed)) for _ in range(CALLERS)]
+        for caller in callers:
+            caller.start()
+        try:
+            for kill in range(KILLS):
+                self.gate.wait_for(lambda: len(passed) > (kill + 1) * 120, time.monotonic() + 60, "enough requests")
+                self.gate.kill()
+                self.gate.start()
+            for caller in callers:
+                caller.join(120)
+        finally:
+            over.set()
+        self.assertFalse([caller for caller in callers if caller.is_alive()], "the quota ends")
+        # An answer that was on its way when the process died was served and not counted here.
+        self.assertLessEqual(len(passed), LIMIT, "never more than the limit, whatever crashes")
+        self.assertGreaterEqual(len(passed), LIMIT - KILLS * (PART + CALLERS), "a crash loses one part at most")
+        self.assertEqual(0, self.used("crash")["remaining"])
+        print(f"\n{len(passed)} of {LIMIT} served through {KILLS} kills")
+
+        self.gate.cli("quota", "extend", "--client", CLIENT, "--by", "5")
+        answers = [self.gate.request("GET", self.gate.hello, self.gate.key_header()).status for _ in range(7)]
+        self.assertEqual([200] * 5 + [429] * 2, answers, "what an operator grants, and no more")
+        self.gate.cli("quota", "reset", "--client", CLIENT, "--quota", "crash")
+        self.assertEqual(LIMIT + 5, self.used("crash")["remaining"])
+        self.assert_hello(self.gate.request("GET", self.gate.hello, self.gate.key_header()))

@@ -123,6 +123,8 @@ impl Quotas {
         if let Change::Extend(amount) = change
             && before.extra.saturating_add(*amount) > EXTRA_MAX
         {
+            // What was in hand stays given back.
+            tx.commit().await?;
             let message = format!("{} are granted on top of this period already.", before.extra);
             return Err(Refusal::conflict("extended_enough", message).into());
         }

@@ -101,6 +101,7 @@ impl Server {
             webhook_ca_file: None,
         };
         let (store, authority) = (parts.registry.store.clone(), parts.authority.clone());
+        let kept = store.clone();
         let watch = parts.registry.clock.clone();
         let expiry = ExpiryWatch::new(days, "test".into(), store, authority, watch, Vec::new()).unwrap();
         let state = AdminState {
@@ -112,7 +113,7 @@ impl Server {
             oauth: Arc::new(parts.oauth),
             audit,
             audit_log,
-            quotas: Quotas::new(parts.registry.store.clone()),
+            quotas: Quotas::new(kept.clone()),
             explain: Arc::new(move |request| crate::gateway::explain(&explained, &request)),
             readiness: Arc::new(move || {
                 vec![Check { name: "test", ok: probed.load(Ordering::SeqCst), detail: String::new() }]

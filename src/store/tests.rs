@@ -298,6 +298,41 @@ async fn a_calendar_that_changes_carries_what_was_used() {
     }
 }
 
+/// Whatever an operator does to the calendar, and whenever: what was served within the period that is in force never passes the limit.
+#[tokio::test]
+async fn no_change_of_calendar_passes_the_limit() {
+    const LIMIT: i64 = 40;
+    let (_folder, store) = store().await;
+    let mut tx = store.begin().await.unwrap();
+    let plain = policies::Quota::new(40, policies::PeriodKind::Day).unwrap();
+    let zones = ["UTC", "Asia/Dubai", "America/St_Johns", "Pacific/Kiritimati", "Pacific/Pago_Pago", "Europe/London"];
+    let calendars: Vec<_> = zones.iter().map(|zone| plain.clone().in_time_zone(zone).unwrap()).collect();
+    // A linear congruential generator: the same walk in every run.
+    let mut state = 20_261_125_u64;
+    let mut draw = |below: u64| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) % below
+    };
+    let (mut now, mut calendar, mut served, mut denied) = (NOW, &calendars[0], Vec::new(), 0);
+    for _ in 0..1500 {
+        now = now.plus(i64::try_from(draw(4000)).unwrap());
+        if draw(12) == 0 {
+            calendar = &calendars[usize::try_from(draw(zones.len() as u64)).unwrap()];
+        }
+        let period = calendar.period_at(now);
+        quota::enter(&mut tx, DAILY, period, 0, now).await.unwrap();
+        let amount = i64::try_from(draw(6)).unwrap() + 1;
+        if quota::reserve(&mut tx, DAILY, period.starts_at, amount, LIMIT).await.unwrap() {
+            served.push((now, amount));
+        } else {
+            denied += 1;
+        }
+        let within = served.iter().filter(|(at, _)| (period.starts_at..period.ends_at).contains(at));
+        assert!(within.map(|(_, amount)| amount).sum::<i64>() <= LIMIT, "at {now:?} in {}", calendar.time_zone());
+    }
+    assert!(denied > 100 && served.len() > 300, "{denied} denied, {} served", served.len());
+}
+
 #[tokio::test]
 async fn only_the_first_period_is_cut_by_the_offset() {
     let (_folder, store) = store().await;

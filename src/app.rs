@@ -43,6 +43,7 @@ use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::store::audit_log::AuditLog;
 use crate::telemetry;
+use crate::usage::Usage;
 use tls_cells::TlsCells;
 
 /// A disk that takes no more audit records must not keep the server from stopping.
@@ -126,6 +127,7 @@ pub struct App {
     pub oauth: Arc<OAuth>,
     pub audit: Audit,
     pub sightings: Sightings,
+    pub usage: Usage,
     pub expiry: ExpiryWatch,
     tls: Arc<TlsCells>,
     draining: CancellationToken,
@@ -175,6 +177,7 @@ impl App {
             listener_certificates(&config),
         )?;
         let quotas = Quotas::new(foundation.store.clone());
+        let usage = Usage::new(foundation.store.clone(), config.usage, foundation.clock.clone());
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
@@ -185,6 +188,7 @@ impl App {
             audit: audit.clone(),
             audit_log,
             expiry: expiry.clone(),
+            usage: usage.clone(),
             explain: {
                 let snapshot = Arc::clone(&foundation.snapshot);
                 Arc::new(move |request| gateway::explain(&snapshot, &request))
@@ -208,6 +212,7 @@ impl App {
             throttles: ClientThrottles::new(foundation.clock.clone()),
             quotas,
             sightings: sightings.clone(),
+            usage: usage.clone(),
             upstreams: Upstreams::new(),
             services: Services::default().with(admin_routes::SERVICE, admin),
             admin_routes: admin_routes::table()?,
@@ -247,6 +252,7 @@ impl App {
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         background.spawn(sightings.clone().run(draining.clone()));
+        background.spawn(usage.clone().run(draining.clone()));
         background.spawn(expiry.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
         // What changed while it stood still (`ca rotate --offline`) is handed out from now on.
@@ -258,6 +264,7 @@ impl App {
             oauth,
             audit,
             sightings,
+            usage,
             expiry,
             tls,
             draining,
@@ -279,6 +286,7 @@ impl App {
             gate,
             audit,
             sightings,
+            usage,
             draining,
             connections,
             background,
@@ -301,6 +309,9 @@ impl App {
         }
         if let Err(fault) = sightings.flush().await {
             tracing::warn!(fault = fault.inside(), "the last sightings of credentials could not be written");
+        }
+        if let Err(fault) = usage.flush().await {
+            tracing::warn!(fault = fault.inside(), "the last usage could not be written");
         }
         if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
             tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");

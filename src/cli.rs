@@ -33,6 +33,7 @@ mod start;
 mod status;
 mod table;
 mod token;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -81,6 +82,7 @@ enum Command {
     Policy(policy::PolicyArgs),
     Quota(quota::QuotaArgs),
     Audit(audit::AuditArgs),
+    Usage(usage::UsageArgs),
     Ca(ca::CaArgs),
     Compare(compare::CompareArgs),
 }
@@ -140,6 +142,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliErr
         Command::Policy(args) => return policy::run(args, context).await,
         Command::Quota(args) => return quota::run(args, context).await,
         Command::Audit(args) => return audit::run(args, context).await,
+        Command::Usage(args) => return usage::run(args, context).await,
         Command::Ca(args) => return ca::run(args, context).await,
         Command::Compare(args) => return compare::run(args, context).await,
     }

@@ -53,6 +53,7 @@ use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
 use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
+use crate::usage::Usage;
 use act::Scene;
 use limits::{AddressLimits, ClientThrottles, Quotas};
 use stop::{Malformed, Stop};
@@ -75,6 +76,8 @@ pub struct GateParts {
     pub quotas: Quotas,
     /// When each credential last let somebody in.
     pub sightings: Sightings,
+    /// How much of what each client uses.
+    pub usage: Usage,
     pub upstreams: Upstreams,
     pub services: Services,
     /// The control plane's own routes: not in any document, so no document can open them.
@@ -132,6 +135,7 @@ impl Gate {
         let target = Target::read(connection, &parts)?;
         let view = self.snapshot.policy();
         if let Some(endpoint) = endpoints::find(&self.oauth, connection.listener.config.serves, &target) {
+            trail.endpoint(endpoint.name());
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
         let route = self.route(&view, connection, &target, &mut ())?;
@@ -148,12 +152,13 @@ impl Gate {
         if let Some(principal) = permit.principal() {
             sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
         }
-        let decision_id = trail.decision_id();
+        let (decision_id, meter) = (trail.decision_id(), trail.meter());
         let scene = Scene {
             connection,
             upstreams: &self.upstreams,
             services: &self.services,
             decision_id: &decision_id,
+            meter: &meter,
             body_bytes_max: self.body_bytes_max,
         };
         trail.decided(self.clock.monotonic_nanos());

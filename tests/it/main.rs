@@ -54,3 +54,5 @@ mod rotation;
 mod rules;
 /// What they may, and how it is said that they may not.
 mod scopes;
+/// How much of what each client used.
+mod usage;

@@ -107,6 +107,8 @@ pub struct LimitSettings {
     pub failures_per_address: Rate,
     /// What callers are told of the limits of their plans.
     pub fields: LimitFields,
+    /// Buckets of throttles held in memory; beyond it, new ones share.
+    pub throttle_buckets_max: usize,
     /// Addresses that the three limits above do not count: a load balancer's health checks, the demo's loopback.
     pub exempt: Vec<IpNet>,
     pub connections_max: usize,

@@ -56,7 +56,7 @@ async fn follow_feed(foundation: Foundation, draining: CancellationToken) {
 async fn housekeep(foundation: Foundation, gate: Arc<Gate>, draining: CancellationToken) {
     while pause(HOUSEKEEPING_PERIOD, &draining).await {
         gate.housekeep();
-        if let Err(fault) = gate.quotas().housekeep(foundation.clock.now()).await {
+        if let Err(fault) = gate.limits().quotas.housekeep(foundation.clock.now()).await {
             tracing::warn!(fault = fault.inside(), "unused parts of quotas could not be given back");
         }
         gauge!("portcullis_connections_with_certificate").set(foundation.snapshot.connections().count() as f64);
@@ -65,7 +65,7 @@ async fn housekeep(foundation: Foundation, gate: Arc<Gate>, draining: Cancellati
 
 async fn tidy(foundation: Foundation, gate: Arc<Gate>, oauth: Arc<OAuth>, draining: CancellationToken) {
     while pause(TIDY_PERIOD, &draining).await {
-        if let Err(fault) = gate.quotas().tidy(foundation.clock.now()).await {
+        if let Err(fault) = gate.limits().quotas.tidy(foundation.clock.now()).await {
             tracing::warn!(fault = fault.inside(), "old periods of quotas could not be removed");
         }
         if let Err(fault) = oauth.tidy().await {

@@ -146,7 +146,7 @@ impl<H: Handler> Place<H> {
             refuse("listener_full");
             return None;
         }
-        if shared.tls.is_some() && !shared.handler.may_handshake(source) {
+        if shared.tls.is_some() && !shared.handler.may_handshake(&shared.listener.config.name, source) {
             refuse("handshake_rate");
             return None;
         }

@@ -70,3 +70,24 @@ class Quotas(GateTest):
         self.gate.cli("quota", "reset", "--client", CLIENT, "--quota", "crash")
         self.assertEqual(LIMIT + 5, self.used("crash")["remaining"])
         self.assert_hello(self.gate.request("GET", self.gate.hello, self.gate.key_header()))
+
+    def test_what_callers_are_told_is_a_structured_field(self):
+        self.limit("throttle = { rate = 50, burst = 100 }", 'quotas = [{ name = "per.day", limit = 2, period = "day" }, { limit = 500, period = "month" }]')
+        told = [self.gate.request("GET", self.gate.hello, self.gate.key_header()) for _ in range(3)]
+        self.assertEqual([200, 200, 429], [answer.status for answer in told])
+        for answer in told:
+            policies = dict(http_sf.parse(answer.headers["ratelimit-policy"].encode(), tltype="list"))
+            self.assertEqual(["burst", "per.day", "monthly"], list(policies))
+            self.assertEqual([100, 2, 500], [parameters["q"] for parameters in policies.values()])
+            for parameters in policies.values():
+                self.assertEqual({"q", "w"}, set(parameters))
+                self.assertTrue(all(type(value) is int and value > 0 for value in parameters.values()), parameters)
+            standing = dict(http_sf.parse(answer.headers["ratelimit"].encode(), tltype="list"))
+            self.assertLessEqual(set(standing), set(policies))
+            for parameters in standing.values():
+                self.assertTrue(all(type(value) is int and value >= 0 for value in parameters.values()), parameters)
+        denied = told[-1]
+        self.assertEqual({"per.day"}, set(standing), "of a denial, what denied")
+        self.assertEqual(0, standing["per.day"]["r"])
+        self.assertGreaterEqual(int(denied.headers["retry-after"]), standing["per.day"]["t"])
+        self.assertEqual((QUOTA_EXCEEDED, ["per.day"]), (denied.json["type"], denied.json["violated-policies"]))

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use portcullis::config::LimitFields;
 use portcullis::registry::client::NewClient;
 use portcullis::store::quota::{self as table, QuotaFilter};
 use serde_json::{Value, json};
@@ -250,6 +251,106 @@ async fn passes_after_reset(admin: &mut Session, session: &mut Session, client: 
 }
 
 #[tokio::test]
+async fn one_client_on_one_route_can_have_a_quota_of_its_own() {
+    let other = "\n[[route]]\nname = \"other\"\nmethods = [\"GET\"]\npath = \"/test/other\"\naccept = [[\"api_key\"]]\nscopes = { any = [\"{scope}\"] }\naction = { mock = { body = \"{}\" } }\n";
+    let limits = "quota = { limit = 6, period = \"day\" }\nroutes = [{ route = \"other\", quota = { limit = 2, period = \"day\" } }]";
+    let gateway = gateway(&format!("{other}{}", plan("plan", limits))).await;
+    let client = on_plan(&gateway, "globex", "client", Some("plan")).await;
+    let twin = on_plan(&gateway, "globex", "twin", Some("plan")).await;
+    let mut session = gateway.session().await;
+    for client in [&client, &twin] {
+        let key = [("x-api-key", client.api_key.as_str())];
+        let mut statuses = Vec::new();
+        for _ in 0..3 {
+            statuses.push(session.get("/test/other", &key).await.status.as_u16());
+        }
+        assert_eq!(statuses, [200, 200, 429]);
+        // The denied one was not taken from the client's own.
+        assert_eq!(admitted(&mut session, client).await.0, 4);
+    }
+    let mut admin = gateway.admin().await;
+    let body = json!({"client": "client", "route": "other", "amount": 1});
+    let extended = post(&mut admin, "/v1/quotas/extend", &body, 200).await;
+    assert_eq!((&extended["route"], &extended["remaining"]), (&json!("other"), &json!(1)));
+}
+
+/// A plan and a partner's, and a route whose throttle everybody shares.
+fn told() -> String {
+    let plans = [
+        plan(
+            "own",
+            "throttle = { rate = 1, burst = 10 }\nquotas = [{ limit = 3, period = \"day\" }, { name = \"contract\", limit = 100, period = \"month\" }]",
+        ),
+        plan("total", "quota = { limit = 50, period = \"month\" }"),
+        plan("watched", "quota = { limit = 50, period = \"day\", mode = \"shadow\" }"),
+    ];
+    let shared = "\n[[route]]\nmethods = [\"GET\"]\npath = \"/test/shared\"\naccept = [[\"api_key\"]]\nscopes = { any = [\"{scope}\"] }\nthrottle = { rate = 0.1, burst = 1 }\naction = { mock = { body = \"{}\" } }\n";
+    format!("{}\n[[partner]]\nid = \"globex\"\nusage_plan = \"total\"\n{shared}", plans.concat())
+}
+
+fn fields(answer: &Answer) -> Vec<(&str, &str)> {
+    let names = ["ratelimit-policy", "ratelimit", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"];
+    names.into_iter().filter_map(|name| Some((name, answer.header(name)?))).collect()
+}
+
+#[tokio::test]
+async fn callers_are_told_of_their_own_limits_and_of_no_others() {
+    let gateway = gateway(&told()).await;
+    let client = on_plan(&gateway, "globex", "client", Some("own")).await;
+    let stranger = on_plan(&gateway, "initech", "stranger", Some("watched")).await;
+    let mut session = gateway.session().await;
+    let key = [("x-api-key", client.api_key.as_str())];
+    // START is 08:00 on 15 January.
+    let policy =
+        "\"burst\";q=10;w=10, \"daily\";q=3;w=86400, \"contract\";q=100;w=2678400, \"partner-monthly\";q=50;w=2678400";
+    let first = session.get(&client.path, &key).await;
+    let standing =
+        "\"burst\";r=9;t=1, \"daily\";r=2;t=57600, \"contract\";r=99;t=1440000, \"partner-monthly\";r=49;t=1440000";
+    assert_eq!(fields(&first), [("ratelimit-policy", policy), ("ratelimit", standing)]);
+    passes(&mut session, &client, 2).await;
+    let denied = session.get(&client.path, &key).await;
+    assert_eq!(fields(&denied), [("ratelimit-policy", policy), ("ratelimit", "\"daily\";r=0;t=57600")]);
+    let body = denied.json();
+    assert_eq!(body["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
+    assert_eq!(body["violated-policies"], json!(["daily"]));
+    assert!(denied.header("retry-after").unwrap().parse::<u64>().unwrap() >= 57_600);
+
+    // What everybody shares is not told, and what is only watched neither.
+    let key = [("x-api-key", stranger.api_key.as_str())];
+    let passed = session.get("/test/shared", &key).await;
+    assert_eq!((passed.status.as_u16(), fields(&passed)), (200, vec![]));
+    let denied = session.get("/test/shared", &key).await;
+    assert_eq!((denied.problem(), fields(&denied)), ((429, "throttled".to_owned()), vec![]));
+    let body = denied.json();
+    assert_eq!(body["type"], "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity");
+    assert_eq!(denied.header("retry-after"), Some("10"));
+    // Nor anything to whoever is not let in at all.
+    assert_eq!(fields(&session.get(&client.path, &[("x-api-key", "wrong")]).await), []);
+}
+
+#[tokio::test]
+async fn the_older_fields_are_there_by_setting() {
+    for (setting, names) in [
+        (LimitFields::Legacy, &["x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"][..]),
+        (
+            LimitFields::Both,
+            &["ratelimit-policy", "ratelimit", "x-ratelimit-limit", "x-ratelimit-remaining", "x-ratelimit-reset"],
+        ),
+        (LimitFields::Off, &[]),
+    ] {
+        let options = GatewayOptions::policy(&policy(&told())).configure(move |config| config.limits.fields = setting);
+        let gateway = Gateway::start_with(options).await;
+        let client = on_plan(&gateway, "globex", "client", Some("own")).await;
+        let answer = gateway.session().await.get(&client.path, &[("x-api-key", &client.api_key)]).await;
+        let told = fields(&answer);
+        assert_eq!(told.iter().map(|(name, _)| *name).collect::<Vec<_>>(), names, "{setting:?}");
+        if let Some((_, remaining)) = told.iter().find(|(name, _)| *name == "x-ratelimit-remaining") {
+            assert_eq!(*remaining, "2", "of the limit that ends first");
+        }
+    }
+}
+
+#[tokio::test]
 async fn what_nobody_asks_for_is_given_back() {
     let gateway = gateway(&plan("plan", "quota = { limit = 5000, period = \"day\" }")).await;
     let client = on_plan(&gateway, "globex", "client", Some("plan")).await;
@@ -260,10 +361,10 @@ async fn what_nobody_asks_for_is_given_back() {
         rows.iter().map(|row| row.used).sum::<i64>()
     };
     assert_eq!(used().await, 100, "a part is reserved");
-    gateway.app.gate.quotas().housekeep(gateway.clock.now()).await.unwrap();
+    gateway.app.gate.limits().quotas.housekeep(gateway.clock.now()).await.unwrap();
     assert_eq!(used().await, 100, "they may call again in a moment");
     gateway.advance(Duration::from_secs(60));
-    gateway.app.gate.quotas().housekeep(gateway.clock.now()).await.unwrap();
+    gateway.app.gate.limits().quotas.housekeep(gateway.clock.now()).await.unwrap();
     assert_eq!(used().await, 7);
     passes(&mut session, &client, 1).await;
     let mut admin = gateway.admin().await;

@@ -8,6 +8,7 @@ use jiff::civil::{Date, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::{MAX_QUOTA_LIMIT, PlanError};
+use crate::limit::LimitSubject;
 use crate::rule::RuleMode;
 use crate::text;
 use crate::time::UnixSeconds;
@@ -67,7 +68,7 @@ pub struct Quota {
     pub period: PeriodKind,
     /// Whether it denies.
     pub mode: RuleMode,
-    name: Arc<str>,
+    name: Names,
     offset: u64,
     time_zone: TimeZone,
     time_zone_name: String,
@@ -84,6 +85,21 @@ pub struct QuotaPeriod {
     pub ends_at: UnixSeconds,
 }
 
+/// Written down once: they are told with every answer.
+#[derive(Clone, PartialEq)]
+struct Names {
+    own: Arc<str>,
+    partner: Arc<str>,
+    route: Arc<str>,
+}
+
+impl Names {
+    fn new(own: &str) -> Self {
+        let (partner, route) = (format!("partner-{own}"), format!("route-{own}"));
+        Self { own: Arc::from(own), partner: partner.into(), route: route.into() }
+    }
+}
+
 impl Quota {
     /// A quota in UTC; months begin on the 1st, weeks on Monday.
     ///
@@ -97,7 +113,7 @@ impl Quota {
             limit,
             period,
             mode: RuleMode::Enforce,
-            name: Arc::from(period.default_name()),
+            name: Names::new(period.default_name()),
             offset: 0,
             time_zone: TimeZone::UTC,
             time_zone_name: "UTC".to_owned(),
@@ -150,7 +166,10 @@ impl Quota {
         if !text::is_name(name) {
             return Err(PlanError::QuotaName(name.to_owned()));
         }
-        self.name = Arc::from(name);
+        if name.starts_with("partner-") || name.starts_with("route-") || name.ends_with("burst") {
+            return Err(PlanError::QuotaNameTaken(name.to_owned()));
+        }
+        self.name = Names::new(name);
         Ok(self)
     }
 
@@ -177,7 +196,17 @@ impl Quota {
     /// The name: `daily`, `weekly` or `monthly` unless one was given.
     #[must_use]
     pub fn name(&self) -> &Arc<str> {
-        &self.name
+        &self.name.own
+    }
+
+    /// The name as callers see it, who may be counted by quotas of one name several times: `daily`, `partner-daily`, `route-daily`.
+    #[must_use]
+    pub fn name_for(&self, subject: LimitSubject) -> &Arc<str> {
+        match subject {
+            LimitSubject::Client | LimitSubject::Credential => &self.name.own,
+            LimitSubject::Partner => &self.name.partner,
+            LimitSubject::Route | LimitSubject::ClientRoute => &self.name.route,
+        }
     }
 
     /// What counts as used when the first period begins, requests.
@@ -289,8 +318,8 @@ impl fmt::Display for Quota {
             PeriodKind::Month => write!(f, " from day {}", self.anchor_day)?,
         }
         write!(f, ", {}", self.time_zone_name)?;
-        if *self.name != *self.period.default_name() {
-            write!(f, ", named {}", self.name)?;
+        if *self.name.own != *self.period.default_name() {
+            write!(f, ", named {}", self.name.own)?;
         }
         if self.offset > 0 {
             write!(f, ", {} off the first period", self.offset)?;

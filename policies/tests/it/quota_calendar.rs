@@ -204,6 +204,11 @@ fn several_quotas_each_with_a_name() {
         contract.to_string(),
         "5 per month from day 1, UTC, named contract, 5 off the first period, mode shadow"
     );
+    assert_eq!(&**contract.name_for(LimitSubject::Partner), "partner-contract");
+    assert_eq!(&**contract.name_for(LimitSubject::ClientRoute), "route-contract");
+    for name in ["partner-daily", "route-x", "burst", "key-burst"] {
+        assert!(matches!(daily.clone().named(name), Err(PlanError::QuotaNameTaken(_))), "{name:?}");
+    }
     assert_ne!(contract, contract.clone().in_mode(RuleMode::Enforce));
     assert_eq!(daily.clone().offset_by(6).unwrap_err(), PlanError::Offset);
     for name in ["", "a b", "\"", "é", "-a"] {

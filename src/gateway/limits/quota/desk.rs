@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::counter::Counter;
 use super::subject::{Key, QuotaAsked, QuotaSubject};
-use super::{ATTEMPTS_MAX, Quotas, enter, limit_of, offset_of};
+use super::{ATTEMPTS_MAX, Quotas, Standing, enter, limit_of, offset_of};
 use crate::clock::Clock;
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::Actor;
@@ -54,6 +54,21 @@ impl Quotas {
         });
         drop(taking);
         Ok(count(asked.quota, period, used.saturating_sub(left), extra))
+    }
+
+    /// How a request would find a quota and leave it. Nothing is spent.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn peek(&self, asked: &QuotaAsked<'_>, now: UnixSeconds) -> Result<Standing, Fault> {
+        let count = self.count(asked, now).await?;
+        Ok(Standing {
+            limit: count.limit.saturating_add(count.extra),
+            remaining: count.remaining.saturating_sub(1),
+            period: count.period,
+            mode: asked.quota.mode,
+            passed: count.remaining > 0,
+        })
     }
 
     /// Grants more of this period, and records who did.

@@ -1,6 +1,6 @@
 use std::sync::Arc;
 
-use policies::{Client, ClientId, PartnerId, PeriodKind, Quota, Route, RuleMode, UsagePlan};
+use policies::{Client, ClientId, LimitSubject, PartnerId, PeriodKind, Quota, Route, RuleMode, UsagePlan};
 
 use crate::store::quota::QuotaKey;
 
@@ -15,6 +15,15 @@ pub enum QuotaSubject {
 }
 
 impl QuotaSubject {
+    /// The same as the kind of subject that all limits know.
+    pub fn limit_subject(&self) -> LimitSubject {
+        match self {
+            Self::Client(_) => LimitSubject::Client,
+            Self::Partner(_) => LimitSubject::Partner,
+            Self::ClientRoute(..) => LimitSubject::ClientRoute,
+        }
+    }
+
     /// The name in the table and in answers.
     pub fn kind(&self) -> &'static str {
         match self {
@@ -49,12 +58,16 @@ pub struct QuotaAsked<'a> {
 }
 
 /// What a request of this client to this route is counted against; what is off is not. No two have the same counter.
-pub fn quotas_of_request<'a>(client: &'a Client, _route: &Route) -> Vec<QuotaAsked<'a>> {
+pub fn quotas_of_request<'a>(client: &'a Client, route: &Route) -> Vec<QuotaAsked<'a>> {
     let mut asked = Vec::new();
     let is_on = |quota: &&Quota| quota.mode != RuleMode::Off;
     if let Some(plan) = &client.usage_plan {
         let own = plan.quotas.iter().filter(is_on);
         asked.extend(own.map(|quota| QuotaAsked { subject: QuotaSubject::Client(client.id.clone()), quota }));
+        if let Some(limits) = plan.routes.get(&route.id) {
+            let quotas = limits.quotas.iter().filter(is_on);
+            asked.extend(quotas.map(|quota| QuotaAsked { subject: on_route(client, &route.id), quota }));
+        }
     }
     if let Some(plan) = &client.partner_usage_plan {
         asked.extend(quotas_of_partner(&client.partner, plan).into_iter().filter(|asked| is_on(&asked.quota)));
@@ -64,9 +77,16 @@ pub fn quotas_of_request<'a>(client: &'a Client, _route: &Route) -> Vec<QuotaAsk
 
 /// All quotas of a client by itself, on single routes too.
 pub fn quotas_of_client(client: &Client) -> Vec<QuotaAsked<'_>> {
-    let plan = client.usage_plan.iter();
-    let own = plan.flat_map(|plan| &plan.quotas);
-    own.map(|quota| QuotaAsked { subject: QuotaSubject::Client(client.id.clone()), quota }).collect()
+    let Some(plan) = &client.usage_plan else { return Vec::new() };
+    let own = plan.quotas.iter();
+    let own = own.map(|quota| QuotaAsked { subject: QuotaSubject::Client(client.id.clone()), quota });
+    let on_routes =
+        plan.routes.iter().flat_map(|(route, limits)| limits.quotas.iter().map(move |quota| (route, quota)));
+    own.chain(on_routes.map(|(route, quota)| QuotaAsked { subject: on_route(client, route), quota })).collect()
+}
+
+fn on_route(client: &Client, route: &Arc<str>) -> QuotaSubject {
+    QuotaSubject::ClientRoute(client.id.clone(), Arc::clone(route))
 }
 
 /// Those that the clients of a partner on this plan share.

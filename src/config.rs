@@ -5,6 +5,7 @@
 mod expiry;
 mod file;
 mod listener;
+mod proxies;
 mod usage;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
+pub use proxies::ProxyProtocolFile;
 pub use usage::UsageFile;
 
 /// The name of the file in the data folder.

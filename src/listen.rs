@@ -4,8 +4,10 @@
 //! [`Handler`]'s, which the gateway implements.
 
 mod accept;
+mod caller;
 mod connection;
 mod framing;
+pub mod proxy_protocol;
 mod serve;
 mod silent_hints;
 mod tls;

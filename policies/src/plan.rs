@@ -43,6 +43,22 @@ pub struct UsagePlan {
     pub routes: BTreeMap<Arc<str>, RouteLimits>,
 }
 
+impl UsagePlan {
+    /// Whether it may be shared by all clients of a partner.
+    ///
+    /// # Errors
+    /// What it has that belongs to one client.
+    pub(crate) fn check_for_partner(&self) -> Result<(), String> {
+        if self.credential_throttle.is_none() && self.routes.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "usage plan {:?} has credential_throttle or routes, which belong to one client: a partner's plan has a throttle and a quota",
+            self.name
+        ))
+    }
+}
+
 /// The limits of one client on one route.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RouteLimits {

@@ -203,6 +203,7 @@ impl App {
                 let (snapshot, limits) = (Arc::clone(&foundation.snapshot), Arc::clone(&limits));
                 Arc::new(move |request| gateway::explain(&snapshot, &limits, &request))
             },
+            quotas: limits.quotas.clone(),
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
@@ -230,6 +231,7 @@ impl App {
             admin_routes: admin_routes::table()?,
             pages: pages(&endpoints, &config),
             body_bytes_max: config.limits.body_bytes_max,
+            limit_fields: config.limits.fields,
             ids: DecisionIds::new()?,
             draining: draining.clone(),
         }));

@@ -163,7 +163,7 @@ impl<H: Handler> Place<H> {
             refuse(&shared.listener, "address_not_allowed");
             return false;
         }
-        if shared.tls.is_some() && !shared.handler.may_handshake(source) {
+        if shared.tls.is_some() && !shared.handler.may_handshake(&shared.listener.config.name, source) {
             refuse(&shared.listener, "handshake_rate");
             return false;
         }

@@ -31,7 +31,7 @@ use crate::authority::{
 use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
-use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
+use crate::gateway::limits::{AddressLimits, Keeper, Limits, Quotas, Throttles};
 use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
@@ -130,6 +130,7 @@ pub struct App {
     pub usage: Usage,
     pub expiry: ExpiryWatch,
     tls: Arc<TlsCells>,
+    throttle_keeper: Arc<Keeper>,
     draining: CancellationToken,
     connections: TaskTracker,
     background: TaskTracker,
@@ -176,6 +177,16 @@ impl App {
             foundation.clock.clone(),
             listener_certificates(&config),
         )?;
+        let throttles = Arc::new(Throttles::new(
+            foundation.clock.clone(),
+            foundation.pepper.throttle_seed(),
+            config.limits.throttle_buckets_max,
+        ));
+        let (snapshot, store) = (Arc::clone(&foundation.snapshot), foundation.store.clone());
+        let throttle_keeper = Keeper::open(Arc::clone(&throttles), snapshot, store, &config.data).await?;
+        let throttle_keeper = Arc::new(throttle_keeper);
+        let limits =
+            Arc::new(Limits { throttles: Arc::clone(&throttles), quotas: Quotas::new(foundation.store.clone()) });
         let usage = Usage::new(foundation.store.clone(), config.usage, foundation.clock.clone());
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let admin = admin::router(AdminState {
@@ -189,9 +200,10 @@ impl App {
             expiry: expiry.clone(),
             usage: usage.clone(),
             explain: {
-                let snapshot = Arc::clone(&foundation.snapshot);
-                Arc::new(move |request| gateway::explain(&snapshot, &request))
+                let (snapshot, limits) = (Arc::clone(&foundation.snapshot), Arc::clone(&limits));
+                Arc::new(move |request| gateway::explain(&snapshot, &limits, &request))
             },
+            quotas: limits.quotas.clone(),
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
@@ -206,9 +218,12 @@ impl App {
             clock: foundation.clock.clone(),
             audit: audit.clone(),
             meters: Meters::new(),
-            addresses: AddressLimits::new(&config.limits, &foundation.clock),
-            throttles: ClientThrottles::new(foundation.clock.clone()),
-            quotas: Quotas::new(foundation.store.clone()),
+            addresses: AddressLimits::new(
+                &config.limits,
+                config.listeners.iter().map(|listener| listener.name.as_str()),
+                &foundation.clock,
+            ),
+            limits,
             sightings: sightings.clone(),
             usage: usage.clone(),
             upstreams: Upstreams::new(),
@@ -216,6 +231,7 @@ impl App {
             admin_routes: admin_routes::table()?,
             pages: pages(&endpoints, &config),
             body_bytes_max: config.limits.body_bytes_max,
+            limit_fields: config.limits.fields,
             ids: DecisionIds::new()?,
             draining: draining.clone(),
         }));
@@ -250,6 +266,7 @@ impl App {
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         background.spawn(sightings.clone().run(draining.clone()));
+        background.spawn(Arc::clone(&throttle_keeper).run(draining.clone()));
         background.spawn(usage.clone().run(draining.clone()));
         background.spawn(expiry.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
@@ -265,6 +282,7 @@ impl App {
             usage,
             expiry,
             tls,
+            throttle_keeper,
             draining,
             connections,
             background,
@@ -291,6 +309,7 @@ impl App {
             audit_writer,
             oauth,
             tls,
+            throttle_keeper,
             ..
         } = self;
         tracing::info!("draining");
@@ -302,7 +321,13 @@ impl App {
             tracing::warn!(open = connections.len(), "connections still open after the drain timeout are cut");
         }
         let _ = tokio::time::timeout(timeout, background.wait()).await;
-        if let Err(fault) = gate.quotas().give_back().await {
+        if let Err(fault) = throttle_keeper.save(true).await {
+            tracing::warn!(
+                fault = fault.inside(),
+                "the state of the throttles could not be saved: what was in use begins spent"
+            );
+        }
+        if let Err(fault) = gate.limits().quotas.give_back().await {
             tracing::warn!(fault = fault.inside(), "unused quota could not be given back");
         }
         if let Err(fault) = sightings.flush().await {
@@ -314,7 +339,7 @@ impl App {
         if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
             tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");
         }
-        drop((gate, audit, oauth, tls));
+        drop((gate, audit, oauth, tls, throttle_keeper));
         audit_writer.abort();
         foundation.store.close().await;
         tracing::info!("stopped");

@@ -14,6 +14,7 @@ mod enroll;
 mod est;
 mod explain;
 mod identity_headers;
+mod limit_headers;
 pub mod limits;
 mod meters;
 mod path;
@@ -46,7 +47,7 @@ pub use services::{Caller, Services};
 use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::clock::Clock;
-use crate::config::Serves;
+use crate::config::{LimitFields, Serves};
 use crate::failure::RefusalKind;
 use crate::inventory::Sightings;
 use crate::listen::{Connection, Handler, Violation};
@@ -55,7 +56,8 @@ use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
 use crate::usage::Usage;
 use act::Scene;
-use limits::{AddressLimits, ClientThrottles, Quotas};
+use limit_headers::LimitHeaders;
+use limits::{AddressLimits, Limits};
 use stop::{Malformed, Stop};
 use target::Target;
 use tokio_util::sync::CancellationToken;
@@ -72,8 +74,7 @@ pub struct GateParts {
     pub audit: Audit,
     pub meters: Meters,
     pub addresses: AddressLimits,
-    pub throttles: ClientThrottles,
-    pub quotas: Quotas,
+    pub limits: Arc<Limits>,
     /// When each credential last let somebody in.
     pub sightings: Sightings,
     /// How much of what each client uses.
@@ -84,6 +85,8 @@ pub struct GateParts {
     pub admin_routes: RouteTable,
     pub pages: Pages,
     pub body_bytes_max: u64,
+    /// How callers are told of their limits.
+    pub limit_fields: LimitFields,
     pub ids: DecisionIds,
     pub draining: CancellationToken,
 }
@@ -104,18 +107,20 @@ impl Gate {
         Self(parts)
     }
 
-    pub fn quotas(&self) -> &Quotas {
-        &self.0.quotas
+    /// The limits of plans and routes.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// The limits of an address, for listeners that have no routes.
-    pub fn may_request(&self, source: IpAddr) -> Result<(), std::time::Duration> {
-        self.addresses.request(source)
+    pub fn may_request(&self, listener: &str, source: IpAddr) -> Result<(), std::time::Duration> {
+        self.addresses.request(listener, source)
     }
 
     /// Forgets what needs no remembering.
     pub fn housekeep(&self) {
         self.addresses.housekeep();
+        self.limits.throttles.sweep();
     }
 
     async fn judge(
@@ -127,7 +132,9 @@ impl Gate {
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
         // First of all: what is refused below costs us work and an audit row too.
-        self.addresses.request(connection.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
+        self.addresses
+            .request(&connection.listener.config.name, connection.source)
+            .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         if let Some(violation) = violation {
             return Err(Malformed::Framing(violation).into());
         }
@@ -143,7 +150,8 @@ impl Gate {
         // Before any credential costs work.
         policies::check_source(&route, connection.source, trail.hear())?;
         let permit = if route.is_public() {
-            policies::admit_public(route, connection.source, trail.hear())?
+            let spent = self.limits.spend(None, &route, now).await?;
+            policies::admit_public(route, connection.source, spent, trail.hear())?
         } else {
             let principal = authenticate::authenticate(self, &view, &target, now, &mut ()).await?;
             trail.principal(&principal);
@@ -152,6 +160,8 @@ impl Gate {
         if let Some(principal) = permit.principal() {
             sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
         }
+        // Before the action: what an upstream fails at was counted all the same.
+        trail.limits(LimitHeaders::of(permit.spent().limits(), self.limit_fields));
         let (decision_id, meter) = (trail.decision_id(), trail.meter());
         let scene = Scene {
             connection,
@@ -214,13 +224,20 @@ impl Handler for Gate {
                 // The audit says what was wrong, whatever the caller is told.
                 trail.stopped(&stop);
                 if counts_as_failure(&stop)
-                    && let Err(retry_after) = self.addresses.failure(connection.source)
+                    && let Err(retry_after) =
+                        self.addresses.failure(&connection.listener.config.name, connection.source)
                 {
                     stop = Stop::AddressLimited { retry_after };
+                }
+                if let Stop::Denied(denial) = &stop
+                    && !denial.limits().is_empty()
+                {
+                    trail.limits(LimitHeaders::of(denial.limits(), self.limit_fields));
                 }
                 respond::respond(&stop, &asked, trail.found_route(), &trail.decision_id())
             }
         };
+        trail.take_limits().write(response.headers_mut());
         if close && connection.protocol == crate::listen::Protocol::Http1 {
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }
@@ -228,8 +245,8 @@ impl Handler for Gate {
         response
     }
 
-    fn may_handshake(&self, source: IpAddr) -> bool {
-        self.addresses.handshake(source).is_ok()
+    fn may_handshake(&self, listener: &str, source: IpAddr) -> bool {
+        self.addresses.handshake(listener, source).is_ok()
     }
 }
 

@@ -38,5 +38,5 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Body>> + Send;
 
     /// Counts a handshake from an address; `false` closes the socket before any cryptography is spent on it.
-    fn may_handshake(&self, source: std::net::IpAddr) -> bool;
+    fn may_handshake(&self, listener: &str, source: std::net::IpAddr) -> bool;
 }

@@ -11,6 +11,7 @@ use metrics::counter;
 use policies::{Principal, Refusals, Route};
 
 use super::GateParts;
+use super::limit_headers::LimitHeaders;
 use super::stop::{Stop, UpstreamFault};
 use crate::listen::Connection;
 use crate::store::audit_log::DecisionRow;
@@ -45,6 +46,7 @@ pub(super) struct Trail<'a> {
     refusals: Refusals,
     outcome: &'static str,
     detail: Option<String>,
+    limits: LimitHeaders,
 }
 
 impl<'a> Trail<'a> {
@@ -71,6 +73,7 @@ impl<'a> Trail<'a> {
             refusals: Refusals::default(),
             outcome: "allowed",
             detail: None,
+            limits: LimitHeaders::default(),
         }
     }
 
@@ -93,6 +96,15 @@ impl<'a> Trail<'a> {
     /// What listens to the decision.
     pub(super) fn hear(&mut self) -> &mut Refusals {
         &mut self.refusals
+    }
+
+    /// What the caller is to be told of its limits, whatever comes of the action.
+    pub(super) fn limits(&mut self, limits: LimitHeaders) {
+        self.limits = limits;
+    }
+
+    pub(super) fn take_limits(&mut self) -> LimitHeaders {
+        std::mem::take(&mut self.limits)
     }
 
     /// The token endpoint and its siblings name their caller themselves.

@@ -159,7 +159,7 @@ impl<H: Handler> Place<H> {
     /// Counts the place as one of `source`; `false` when that address has had its share.
     fn claim(&mut self, source: IpAddr) -> bool {
         let shared = &self.shared;
-        if shared.tls.is_some() && !shared.handler.may_handshake(source) {
+        if shared.tls.is_some() && !shared.handler.may_handshake(&shared.listener.config.name, source) {
             refuse(&shared.listener, "handshake_rate");
             return false;
         }

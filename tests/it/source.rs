@@ -105,9 +105,8 @@ async fn a_listener_takes_no_connection_from_outside_its_networks() {
         let network = Network::new("listener", vec![parse_cidr(cidr).unwrap()], Vec::new()).unwrap();
         Some(Allowlist::of(vec![Arc::new(network)]))
     };
-    let open = async |gateway: &Gateway, options| {
-        crate::harness::Session::open(gateway, "gateway", options).await.is_ok()
-    };
+    let open =
+        async |gateway: &Gateway, options| crate::harness::Session::open(gateway, "gateway", options).await.is_ok();
     let gateway = start(move |listener| listener.networks = allowlist("127.0.0.2/31")).await;
     assert!(open(&gateway, from(3)).await);
     assert!(!open(&gateway, from(4)).await, "no TLS for a stranger");

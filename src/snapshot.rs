@@ -14,14 +14,17 @@ use futures_util::TryStreamExt;
 use pki::{KeyId, Serial, Thumbprint};
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+pub use self::api_keys::ApiKeyEntry;
+pub(crate) use self::api_keys::IMPORTED_ID_PREFIX;
 pub use self::anchors::{Anchors, CLOCK_SKEW_SECONDS, ForeignIdentity, NotForeign};
 pub use self::certificate::{CertificateEntry, RevocationFact};
 pub use self::connections::{Connections, Registration};
 pub use self::narrowing::Narrowing;
 pub use self::policy_view::{ClientEntry, PolicyView};
-pub use self::secret::{ApiKeyEntry, ClientSecretEntry};
+pub use self::secret::ClientSecretEntry;
 pub use crate::store::certificate::CertificateState;
 
+use self::api_keys::ApiKeys;
 use self::certificate::Certificates;
 use self::grace::Graces;
 use self::issuer::DeniedIssuers;
@@ -31,6 +34,7 @@ use crate::failure::Fault;
 use crate::store::{self, Seq, Store};
 
 mod anchors;
+mod api_keys;
 mod apply;
 mod certificate;
 mod connections;
@@ -50,7 +54,7 @@ pub struct Snapshot {
     certificates: Certificates,
     anchors: Anchors,
     denied_issuers: DeniedIssuers,
-    api_keys: papaya::HashMap<Arc<str>, Arc<ApiKeyEntry>>,
+    api_keys: ApiKeys,
     client_secrets: papaya::HashMap<Arc<str>, Arc<[ClientSecretEntry]>>,
     no_secrets: Arc<[ClientSecretEntry]>,
     revoked_tokens: papaya::HashSet<Arc<str>>,
@@ -107,7 +111,7 @@ impl Snapshot {
             certificates: Certificates::default(),
             anchors: Anchors::load(store).await?,
             denied_issuers: DeniedIssuers::default(),
-            api_keys: papaya::HashMap::new(),
+            api_keys: ApiKeys::default(),
             client_secrets: papaya::HashMap::new(),
             no_secrets: Arc::new([]),
             revoked_tokens: papaya::HashSet::new(),
@@ -123,9 +127,7 @@ impl Snapshot {
         let denied = snapshot.denied_issuers.reload(store).await?;
         snapshot.load_certificates(store).await?;
         denied.iter().for_each(|issuer| snapshot.certificates.revoke_all_of(issuer));
-        for row in store::api_key::all(store).await? {
-            snapshot.put_api_key(&row);
-        }
+        snapshot.put_api_keys(store::api_key::stream(store)).await?;
         for (client, entries) in secrets_by_client(store::client_secret::all(store).await?) {
             snapshot.client_secrets.pin().insert(client, entries);
         }
@@ -223,9 +225,20 @@ impl Snapshot {
         self.certificates.is_revoked(thumbprint)
     }
 
-    /// The key with this public part.
-    pub fn api_key(&self, id: &str) -> Option<Arc<ApiKeyEntry>> {
-        self.api_keys.pin().get(id).cloned()
+    /// The key with this public part, or of those that were brought along the one with this id.
+    pub fn api_key(&self, id: &str) -> Option<ApiKeyEntry> {
+        self.api_keys.get(id)
+    }
+
+    /// The key that was brought along and has this keyed hash, or one that begins like it: compare the whole of it in constant
+    /// time.
+    pub fn imported_api_key(&self, hmac: &[u8; 32]) -> Option<ApiKeyEntry> {
+        self.api_keys.imported(hmac)
+    }
+
+    /// Whether any key was brought along: what is no key of ours can then still be one of those.
+    pub fn has_imported_api_keys(&self) -> bool {
+        self.api_keys.has_imported()
     }
 
     /// The client's secrets, dead ones too; empty when it has none.

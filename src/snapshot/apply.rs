@@ -3,8 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use futures_util::{Stream, TryStreamExt};
+
+use super::api_keys::Sharing;
 use super::policy_view::PolicyView;
-use super::secret::{ApiKeyEntry, secrets_by_client};
+use super::secret::secrets_by_client;
 use super::{Snapshot, certificate};
 use crate::failure::Fault;
 use crate::store::api_key::ApiKeyRow;
@@ -44,9 +47,20 @@ impl Snapshot {
                 self.graces.look_at(store, key).await?;
             }
             ChangeKind::ApiKey => match store::api_key::get(store, key).await? {
-                Some(row) => self.put_api_key(&row),
-                None => _ = self.api_keys.pin().remove(key),
+                Some(row) => self.api_keys.put(&row, &self.policy(), &mut Sharing::default()),
+                None => self.api_keys.remove(key),
             },
+            ChangeKind::ApiKeyImport => {
+                self.put_api_keys(store::api_key::stream_import(store, import_id(key)?)).await?;
+            }
+            ChangeKind::ClientImport => self.policy().load_import(store, import_id(key)?).await?,
+            ChangeKind::ClientSecretImport => {
+                let rows = store::client_secret::of_import(store, import_id(key)?).await?;
+                let secrets = self.client_secrets.pin();
+                for (client, entries) in secrets_by_client(rows) {
+                    secrets.insert(client, entries);
+                }
+            }
             ChangeKind::ClientSecret => {
                 let found = secrets_by_client(store::client_secret::of_client(store, key).await?);
                 let secrets = self.client_secrets.pin();
@@ -92,14 +106,14 @@ impl Snapshot {
         })
     }
 
-    pub(super) fn put_api_key(&self, row: &ApiKeyRow) {
-        match ApiKeyEntry::from_row(row) {
-            Ok(entry) => _ = self.api_keys.pin().insert(entry.id.clone(), Arc::new(entry)),
-            Err(fault) => {
-                tracing::error!(id = row.id, error = fault.inside(), "an API key cannot be read and is refused");
-                self.api_keys.pin().remove(row.id.as_str());
-            }
+    /// Takes keys in as they are read.
+    pub(super) async fn put_api_keys(&self, rows: impl Stream<Item = Result<ApiKeyRow, Fault>>) -> Result<(), Fault> {
+        let (view, mut sharing) = (self.policy(), Sharing::default());
+        let mut rows = std::pin::pin!(rows);
+        while let Some(row) = rows.try_next().await? {
+            self.api_keys.put(&row, &view, &mut sharing);
         }
+        Ok(())
     }
 
     /// Returns how many connections it closed.
@@ -148,4 +162,8 @@ impl Snapshot {
             }
         }
     }
+}
+
+fn import_id(key: &str) -> Result<i64, Fault> {
+    store::stored("import id", key)
 }

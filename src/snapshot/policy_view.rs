@@ -1,9 +1,10 @@
 //! One version of the policy with the clients resolved against it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use policies::{Allowlist, Client, Document, Policy, ScopeSet, UnixSeconds};
+use futures_util::TryStreamExt;
+use policies::{Allowlist, Client, Document, PartnerId, Policy, ScopeSet, UnixSeconds};
 
 use super::resolve;
 use crate::failure::Fault;
@@ -67,11 +68,31 @@ impl PolicyView {
         let partners: HashMap<String, bool> =
             store::partner::all(store).await?.into_iter().map(|row| (row.id.clone(), row.in_force())).collect();
         let view = Self { version, policy, clients: papaya::HashMap::new() };
-        for row in store::client::all(store).await? {
+        let mut sharing = Sharing::default();
+        let mut rows = std::pin::pin!(store::client::stream(store));
+        while let Some(row) = rows.try_next().await? {
             let partner_in_force = partners.get(&row.partner_id).copied().unwrap_or(false);
-            view.put(&row, partner_in_force);
+            view.put(&row, partner_in_force, &mut sharing);
         }
         Ok(view)
+    }
+
+    /// The clients that an import brought.
+    pub(super) async fn load_import(&self, store: &Store, import_id: i64) -> Result<(), Fault> {
+        let (mut partners, mut sharing) = (HashMap::new(), Sharing::default());
+        for row in store::client::of_import(store, import_id).await? {
+            let in_force = match partners.get(&row.partner_id) {
+                Some(in_force) => *in_force,
+                None => {
+                    let partner = store::partner::get(store, &row.partner_id).await?;
+                    let in_force = partner.is_some_and(|partner| partner.in_force());
+                    partners.insert(row.partner_id.clone(), in_force);
+                    in_force
+                }
+            };
+            self.put(&row, in_force, &mut sharing);
+        }
+        Ok(())
     }
 
     pub(super) async fn reload_client(&self, store: &Store, id: &str) -> Result<(), Fault> {
@@ -80,19 +101,20 @@ impl PolicyView {
             return Ok(());
         };
         let partner = store::partner::get(store, &row.partner_id).await?;
-        self.put(&row, partner.is_some_and(|row| row.in_force()));
+        self.put(&row, partner.is_some_and(|row| row.in_force()), &mut Sharing::default());
         Ok(())
     }
 
     pub(super) async fn reload_partner(&self, store: &Store, id: &str) -> Result<(), Fault> {
         let in_force = store::partner::get(store, id).await?.is_some_and(|row| row.in_force());
+        let mut sharing = Sharing::default();
         for row in store::client::all_of_partner(store, id).await? {
-            self.put(&row, in_force);
+            self.put(&row, in_force, &mut sharing);
         }
         Ok(())
     }
 
-    fn put(&self, row: &ClientRow, partner_in_force: bool) {
+    fn put(&self, row: &ClientRow, partner_in_force: bool, sharing: &mut Sharing) {
         let enabled = row.in_force() && partner_in_force;
         let client = resolve::client(&self.policy, row, enabled).or_else(|unknown| {
             // What is switched off may refer to what is gone; what is on may not, and someone must hear of it.
@@ -106,7 +128,8 @@ impl PolicyView {
             closed(row)
         });
         match client {
-            Ok(client) => {
+            Ok(mut client) => {
+                sharing.share(&mut client);
                 let entry =
                     ClientEntry { client: Arc::new(client), tokens_not_before: row.tokens_not_before.map(UnixSeconds) };
                 self.clients.pin().insert(row.id.as_str().into(), Arc::new(entry));
@@ -119,6 +142,26 @@ impl PolicyView {
                 );
                 self.clients.pin().remove(row.id.as_str());
             }
+        }
+    }
+}
+
+/// What many clients of one load have in common stands in memory once: a million clients of ten kinds hold ten sets of scopes.
+#[derive(Default)]
+struct Sharing {
+    partners: HashSet<PartnerId>,
+    scopes: HashSet<ScopeSet>,
+}
+
+impl Sharing {
+    fn share(&mut self, client: &mut Client) {
+        match self.partners.get(&client.partner) {
+            Some(known) => client.partner = known.clone(),
+            None => _ = self.partners.insert(client.partner.clone()),
+        }
+        match self.scopes.get(&client.scopes) {
+            Some(known) => client.scopes = known.clone(),
+            None => _ = self.scopes.insert(client.scopes.clone()),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! `client_secrets`: an HMAC of each OAuth client secret; the secret itself is nowhere.
 
 use policies::UnixSeconds;
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 
+use super::import::ROWS_AT_ONCE;
 use super::{ChangeKind, Page, Read, Tx};
 use crate::failure::Fault;
 
@@ -62,6 +63,15 @@ pub async fn list(from: impl Read, page: Page) -> Result<Vec<ClientSecretRow>, F
     from.rows(select.bind(page.limit()).bind(page.offset())).await
 }
 
+/// Every secret of the clients that an import brought some, those of one client together.
+pub async fn of_import(from: impl Read, import_id: i64) -> Result<Vec<ClientSecretRow>, Fault> {
+    let select = sqlx::query_as(select!(
+        "WHERE client_id IN (SELECT client_id FROM client_secrets WHERE import_id = $1)
+         ORDER BY client_id, created_at DESC, id"
+    ));
+    from.rows(select.bind(import_id)).await
+}
+
 /// Every secret, those of one client together: what the snapshot loads.
 pub async fn all(from: impl Read) -> Result<Vec<ClientSecretRow>, Fault> {
     from.rows(sqlx::query_as(select!("ORDER BY client_id, created_at DESC, id"))).await
@@ -85,6 +95,26 @@ pub async fn insert(tx: &mut Tx, row: &ClientSecretRow, now: UnixSeconds) -> Res
     .execute(tx.connection())
     .await?;
     tx.changed(ChangeKind::ClientSecret, &row.client_id, now).await
+}
+
+/// Adds the secrets of one import, with one entry in the feed for all of them.
+pub async fn insert_import(
+    tx: &mut Tx,
+    rows: &[ClientSecretRow],
+    import_id: i64,
+    now: UnixSeconds,
+) -> Result<(), Fault> {
+    for some in rows.chunks(ROWS_AT_ONCE) {
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO client_secrets (id, client_id, name, last4, hmac, created_at, expires_at, import_id) ",
+        );
+        insert.push_values(some, |mut values, row| {
+            values.push_bind(&row.id).push_bind(&row.client_id).push_bind(&row.name).push_bind(&row.last4);
+            values.push_bind(&row.hmac).push_bind(row.created_at).push_bind(row.expires_at).push_bind(import_id);
+        });
+        insert.build().execute(tx.connection()).await?;
+    }
+    tx.changed(ChangeKind::ClientSecretImport, &import_id.to_string(), now).await
 }
 
 /// Revokes. `false` when there is no such secret or it was revoked before: the first instant and reason stand.

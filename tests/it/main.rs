@@ -30,6 +30,8 @@ mod est;
 mod explain;
 /// Bytes that two parsers read differently.
 mod framing;
+/// What was made elsewhere.
+mod imports;
 /// What is known of the credentials that are out.
 mod inventory;
 /// What bites, and whom.

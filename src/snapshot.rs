@@ -10,13 +10,13 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::TryStreamExt;
 use pki::{KeyId, Serial, Thumbprint};
+use policies::ClientId;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
+pub use self::anchors::{Anchors, CLOCK_SKEW_SECONDS, ForeignIdentity, NotForeign};
 pub use self::api_keys::ApiKeyEntry;
 pub(crate) use self::api_keys::IMPORTED_ID_PREFIX;
-pub use self::anchors::{Anchors, CLOCK_SKEW_SECONDS, ForeignIdentity, NotForeign};
 pub use self::certificate::{CertificateEntry, RevocationFact};
 pub use self::connections::{Connections, Registration};
 pub use self::narrowing::Narrowing;
@@ -28,9 +28,11 @@ use self::api_keys::ApiKeys;
 use self::certificate::Certificates;
 use self::grace::Graces;
 use self::issuer::DeniedIssuers;
-use self::secret::secrets_by_client;
+use self::secret::ClientSecrets;
 use crate::clock::Clock;
 use crate::failure::Fault;
+use crate::store::certificate::listed;
+use crate::store::packet::Portion;
 use crate::store::{self, Seq, Store};
 
 mod anchors;
@@ -40,6 +42,7 @@ mod certificate;
 mod connections;
 mod grace;
 mod issuer;
+mod load;
 mod narrowing;
 mod policy_view;
 pub(crate) mod resolve;
@@ -55,8 +58,7 @@ pub struct Snapshot {
     anchors: Anchors,
     denied_issuers: DeniedIssuers,
     api_keys: ApiKeys,
-    client_secrets: papaya::HashMap<Arc<str>, Arc<[ClientSecretEntry]>>,
-    no_secrets: Arc<[ClientSecretEntry]>,
+    client_secrets: ClientSecrets,
     revoked_tokens: papaya::HashSet<Arc<str>>,
     graces: Graces,
     connections: Connections,
@@ -107,13 +109,12 @@ impl Snapshot {
         let seq = store.newest_change().await?;
         store.check_changes().await?;
         let snapshot = Self {
-            policy: ArcSwap::from_pointee(PolicyView::load(store).await?),
+            policy: ArcSwap::from_pointee(PolicyView::newest(store).await?),
             certificates: Certificates::default(),
             anchors: Anchors::load(store).await?,
             denied_issuers: DeniedIssuers::default(),
             api_keys: ApiKeys::default(),
-            client_secrets: papaya::HashMap::new(),
-            no_secrets: Arc::new([]),
+            client_secrets: ClientSecrets::default(),
             revoked_tokens: papaya::HashSet::new(),
             graces: Graces::load(store).await?,
             connections: Connections::default(),
@@ -127,10 +128,8 @@ impl Snapshot {
         let denied = snapshot.denied_issuers.reload(store).await?;
         snapshot.load_certificates(store).await?;
         denied.iter().for_each(|issuer| snapshot.certificates.revoke_all_of(issuer));
-        snapshot.put_api_keys(store::api_key::stream(store)).await?;
-        for (client, entries) in secrets_by_client(store::client_secret::all(store).await?) {
-            snapshot.client_secrets.pin().insert(client, entries);
-        }
+        snapshot.load_api_keys(store, Portion::All).await?;
+        snapshot.load_client_secrets(store, Portion::All).await?;
         for jti in store::revoked_token::all(store).await? {
             snapshot.revoked_tokens.pin().insert(jti.into());
         }
@@ -243,7 +242,7 @@ impl Snapshot {
 
     /// The client's secrets, dead ones too; empty when it has none.
     pub fn client_secrets(&self, client: &str) -> Arc<[ClientSecretEntry]> {
-        self.client_secrets.pin().get(client).unwrap_or(&self.no_secrets).clone()
+        self.client_secrets.of(client)
     }
 
     /// Whether this token was revoked by its `jti`. Its client's [`ClientEntry::tokens_not_before`] must be asked too.
@@ -292,9 +291,24 @@ impl Snapshot {
     async fn load_certificates(&self, store: &Store) -> Result<(), Fault> {
         // One id a client in memory, not one a certificate.
         let mut ids = HashMap::new();
-        let mut rows = std::pin::pin!(store::certificate::stream_clients(store));
-        while let Some(row) = rows.try_next().await? {
-            self.certificates.put(&row, &mut ids);
+        let mut next = listed::packet(store, 0).await?;
+        while let Some(packet) = next {
+            // The database looks for the next packet while this one is taken in.
+            let following = listed::packet(store, packet.last());
+            let (following, taken) = tokio::join!(following, async { self.take_in(&packet, &mut ids) });
+            taken?;
+            next = following?;
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, packet: &listed::Packet, ids: &mut HashMap<String, ClientId>) -> Result<(), Fault> {
+        for certificate in packet.certificates()? {
+            match certificate {
+                Ok(certificate) => _ = self.certificates.put(&certificate, ids),
+                // What is not on the list is not let in.
+                Err(fault) => tracing::error!(error = fault.inside(), "a certificate's row cannot be read"),
+            }
         }
         Ok(())
     }

@@ -35,6 +35,7 @@ pub mod expiry_notice;
 pub mod idempotency;
 pub mod import;
 pub mod issuer;
+pub mod packet;
 pub mod partner;
 pub mod policy;
 pub mod quota;

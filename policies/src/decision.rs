@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use crate::credential::{CredentialStatus, Proof};
 use crate::denial::{Denial, alternatives};
-use crate::network::{Allowlist, canonical};
 use crate::principal::Principal;
 use crate::route::Route;
+use crate::rule::{RuleMode, ask};
+use crate::source::{check_caller, check_source};
 use crate::trace::{Stage, Trace};
 
 /// Allowed in principle: method, network, status and scope are good; the allowance is still to be spent.
@@ -65,17 +66,8 @@ pub struct Permit {
     route: Arc<Route>,
 }
 
-/// The route's own allowlist, judged before any credential is looked at, so that a stranger cannot make us verify
-/// signatures.
-///
-/// # Errors
-/// [`Denial::SourceNotAllowed`].
-pub fn check_source<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
-    check_network(&route.networks, source, Stage::RouteNetwork, trace, || format!("route {}", route.id))
-}
-
-/// Judges `principal` on `route`, in the order of the house: accepted methods, the client's allowlist, each
-/// credential's allowlist, status of the client and of each credential, scopes. The first step that fails names the
+/// Judges `principal` on `route`, in the order of the house: accepted methods, the allowlists of the
+/// partner, the client and each credential, status of the client and of each credential, scopes. The first step that fails names the
 /// denial.
 ///
 /// The route's allowlist is asked once more before all, in silence unless it fails: whoever forgets [`check_source`] is
@@ -89,17 +81,11 @@ pub fn entitle<T: Trace>(
     source: IpAddr,
     trace: &mut T,
 ) -> Result<Entitlement, Denial> {
-    if !route.networks.contains(source) {
-        check_source(&route, source, trace)?;
-    }
+    check_source_again(&route, source, trace)?;
     check_methods(&principal, &route, trace)?;
     let client = principal.client();
-    check_network(&client.networks, source, Stage::ClientNetwork, trace, || format!("client {}", client.id))?;
-    for proof in principal.proofs() {
-        if let Some(networks) = &proof.networks {
-            check_network(networks, source, Stage::CredentialNetwork, trace, || proof.credential.to_string())?;
-        }
-    }
+    let narrowed = principal.proofs().iter().filter_map(|proof| Some((&proof.credential, proof.networks.as_ref()?)));
+    check_caller(client, narrowed, source, trace)?;
     check_client(&principal, trace)?;
     for proof in principal.proofs() {
         check_status(proof, trace)?;
@@ -113,9 +99,7 @@ pub fn entitle<T: Trace>(
 /// # Errors
 /// [`Denial::NoCredential`] if the route is not public, [`Denial::SourceNotAllowed`] outside its allowlist.
 pub fn admit_public<T: Trace>(route: Arc<Route>, source: IpAddr, trace: &mut T) -> Result<Permit, Denial> {
-    if !route.networks.contains(source) {
-        check_source(&route, source, trace)?;
-    }
+    check_source_again(&route, source, trace)?;
     let public = route.is_public();
     trace.step(Stage::Methods, public, || format!("nothing proved, accepted: {}", alternatives(&route.accept)));
     if public { Ok(Permit { principal: None, route }) } else { Err(Denial::NoCredential) }
@@ -174,23 +158,22 @@ impl Permit {
 /// same client, and can only narrow.
 fn check_methods<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
     let proved = principal.methods();
-    let passed = route.accept.iter().any(|alternative| proved.is_superset(*alternative));
-    trace.step(Stage::Methods, passed, || format!("proved {proved}, accepted: {}", alternatives(&route.accept)));
-    if passed { Ok(()) } else { Err(Denial::MethodNotAccepted { accepted: route.accept.clone(), proved }) }
+    ask(
+        route.rules.methods,
+        Stage::Methods,
+        trace,
+        || route.accept.iter().any(|alternative| proved.is_superset(*alternative)),
+        || format!("proved {proved}, accepted: {}", alternatives(&route.accept)),
+        || Denial::MethodNotAccepted { accepted: route.accept.clone(), proved },
+    )
 }
 
-fn check_network<T: Trace>(
-    networks: &Allowlist,
-    source: IpAddr,
-    stage: Stage,
-    trace: &mut T,
-    whose: impl Fn() -> String,
-) -> Result<(), Denial> {
-    let source = canonical(source);
-    let passed = networks.contains(source);
-    let detail = || format!("{} allows {networks}; called from {source}", whose());
-    trace.step(stage, passed, detail);
-    if passed { Ok(()) } else { Err(Denial::SourceNotAllowed { source, detail: detail() }) }
+/// The second lock: silent unless it fails.
+fn check_source_again<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
+    if route.rules.networks != RuleMode::Enforce || route.networks.contains(source) {
+        return Ok(());
+    }
+    check_source(route, source, trace)
 }
 
 /// A disabled client, or one of a disabled partner, has no live credential at all.
@@ -224,11 +207,12 @@ fn check_status<T: Trace>(proof: &Proof, trace: &mut T) -> Result<(), Denial> {
 
 fn check_scopes<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
     let granted = principal.scopes();
-    let passed = route.scopes.is_met(granted);
-    trace.step(Stage::Scopes, passed, || format!("required {}, granted: {granted}", route.scopes));
-    if passed {
-        Ok(())
-    } else {
-        Err(Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() })
-    }
+    ask(
+        route.rules.scopes,
+        Stage::Scopes,
+        trace,
+        || route.scopes.is_met(granted),
+        || format!("required {}, granted: {granted}", route.scopes),
+        || Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() },
+    )
 }

@@ -117,9 +117,9 @@ impl ImportedKey {
         let wrong = |what: &str| Refusal::invalid("invalid_key", format!("Row {number}: {what}"));
         let key = match (self.key, self.sha256) {
             (Some(text), None) => ForeignKey::Text(SecretString::from(text)),
-            (None, Some(hash)) => ForeignKey::Sha256(
-                sha256(&hash).ok_or_else(|| wrong("sha256 is not 32 octets in hex or base64."))?,
-            ),
+            (None, Some(hash)) => {
+                ForeignKey::Sha256(sha256(&hash).ok_or_else(|| wrong("sha256 is not 32 octets in hex or base64."))?)
+            }
             _ => return Err(wrong("give key or sha256, one of them.")),
         };
         Ok(ImportedApiKey {

@@ -11,7 +11,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use pki::{ClientCertificate, Serial};
 use policies::{
-    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Permit, Principal, Proof, Route,
+    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Permit, Principal, Proof, Route, RouteRules,
     ScopeRequirement, Spend, UnixSeconds,
 };
 use serde::Serialize;
@@ -115,7 +115,7 @@ pub(super) async fn admit<'a>(
     trail.route(&route);
     check_not_from_a_page(&parts.headers)?;
     let target = Target::read(connection, parts)?;
-    let certificate = connection.certificate.as_ref().map(|peer| &peer.certificate).ok_or(Denial::NoCredential)?;
+    let certificate = connection.certificate.as_deref().map(|peer| &peer.certificate).ok_or(Denial::NoCredential)?;
     let principal = authenticate::authenticate_to_renew(gate, view, &target, gate.clock.now()).await?;
     trail.principal(&principal);
     // A partner's authority renews its own. Its certificate may name our issuer and a serial of ours: whose that is would be renewed.
@@ -123,8 +123,8 @@ pub(super) async fn admit<'a>(
         let detail = format!("certificate {} was not issued here, and is not renewed here", certificate.serial);
         return Err(Denial::CredentialUnknown { detail }.into());
     }
-    let entitlement = policies::entitle(principal, route, connection.source, &mut ())?;
-    let permit = entitlement.admit(Spend::Allowed, &mut ())?;
+    let entitlement = policies::entitle(principal, route, connection.source, trail.hear())?;
+    let permit = entitlement.admit(Spend::Allowed, trail.hear())?;
     sight::proofs(gate, connection, proofs(&permit), &permit.route().id, gate.clock.now());
     Ok(Current { permit, certificate })
 }
@@ -161,6 +161,7 @@ static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| {
         accept: vec![AuthMethodSet::EMPTY.with(AuthMethod::MutualTls)],
         scopes: ScopeRequirement::None,
         networks: Allowlist::anywhere(),
+        rules: RouteRules::default(),
         listeners: None,
         errors: ErrorStyle::Standard,
         action: Action::Service("renewal"),

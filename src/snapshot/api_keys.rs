@@ -11,7 +11,7 @@ use super::narrowing::Narrowing;
 use super::policy_view::PolicyView;
 use super::secret::hmac;
 use crate::failure::Fault;
-use crate::store::api_key::ApiKeyRow;
+use crate::store::api_key::listed::ListedApiKey;
 use crate::store::stored;
 
 /// An API key: enough to recognise it, not to write it down. A clone counts references.
@@ -40,7 +40,7 @@ impl ApiKeyEntry {
         self.narrowing.as_deref()
     }
 
-    fn from_row(row: &ApiKeyRow, view: &PolicyView, sharing: &mut Sharing) -> Result<Self, Fault> {
+    fn from_row(row: &ListedApiKey, view: &PolicyView, sharing: &mut Sharing) -> Result<Self, Fault> {
         let client = match view.client(&row.client_id) {
             Some(entry) => entry.client.id.clone(),
             None => stored("client id", &row.client_id)?,
@@ -51,8 +51,8 @@ impl ApiKeyEntry {
             hmac: hmac(&row.hmac)?,
             ends: row.expires_at.unwrap_or(i64::MAX),
             narrowing: sharing.narrowing(row),
-            revoked: row.revoked_at.is_some(),
-            imported: row.import_id.is_some(),
+            revoked: row.revoked,
+            imported: row.imported,
         })
     }
 }
@@ -78,7 +78,7 @@ pub(super) struct Sharing {
 type Lists = (Option<Vec<String>>, Option<Vec<String>>);
 
 impl Sharing {
-    fn narrowing(&mut self, row: &ApiKeyRow) -> Option<Arc<Narrowing>> {
+    fn narrowing(&mut self, row: &ListedApiKey) -> Option<Arc<Narrowing>> {
         if row.scopes.is_none() && row.networks.is_none() {
             return None;
         }
@@ -129,7 +129,7 @@ impl ApiKeys {
     }
 
     /// Takes a row in. One that cannot be read is taken out: what is not known is not let in.
-    pub(super) fn put(&self, row: &ApiKeyRow, view: &PolicyView, sharing: &mut Sharing) {
+    pub(super) fn put(&self, row: &ListedApiKey, view: &PolicyView, sharing: &mut Sharing) {
         match ApiKeyEntry::from_row(row, view, sharing) {
             Ok(entry) if entry.imported => _ = self.imported.pin().insert(Place::of(&entry.hmac), entry),
             Ok(entry) => _ = self.ours.pin().insert(Arc::clone(&entry.id), entry),

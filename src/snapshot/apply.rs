@@ -3,14 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use futures_util::{Stream, TryStreamExt};
-
 use super::api_keys::Sharing;
 use super::policy_view::PolicyView;
-use super::secret::secrets_by_client;
 use super::{Snapshot, certificate};
 use crate::failure::Fault;
-use crate::store::api_key::ApiKeyRow;
+use crate::store::packet::Portion;
 use crate::store::{self, Change, ChangeKind, Store};
 
 /// What came of one change.
@@ -47,27 +44,17 @@ impl Snapshot {
                 self.graces.look_at(store, key).await?;
             }
             ChangeKind::ApiKey => match store::api_key::get(store, key).await? {
-                Some(row) => self.api_keys.put(&row, &self.policy(), &mut Sharing::default()),
+                Some(row) => self.api_keys.put(&row.into(), &self.policy(), &mut Sharing::default()),
                 None => self.api_keys.remove(key),
             },
-            ChangeKind::ApiKeyImport => {
-                self.put_api_keys(store::api_key::stream_import(store, import_id(key)?)).await?;
-            }
-            ChangeKind::ClientImport => self.policy().load_import(store, import_id(key)?).await?,
+            ChangeKind::ApiKeyImport => self.load_api_keys(store, Portion::Import(import_id(key)?)).await?,
+            ChangeKind::ClientImport => self.policy().load(store, Portion::Import(import_id(key)?)).await?,
             ChangeKind::ClientSecretImport => {
-                let rows = store::client_secret::of_import(store, import_id(key)?).await?;
-                let secrets = self.client_secrets.pin();
-                for (client, entries) in secrets_by_client(rows) {
-                    secrets.insert(client, entries);
-                }
+                self.load_client_secrets(store, Portion::Import(import_id(key)?)).await?;
             }
             ChangeKind::ClientSecret => {
-                let found = secrets_by_client(store::client_secret::of_client(store, key).await?);
-                let secrets = self.client_secrets.pin();
-                match found.into_iter().next() {
-                    Some((client, entries)) => _ = secrets.insert(client, entries),
-                    None => _ = secrets.remove(key),
-                }
+                let secrets = store::client_secret::of_client(store, key).await?;
+                self.client_secrets.put_all(key, secrets.into_iter().map(Into::into));
             }
             ChangeKind::Token => match store::revoked_token::get(store, key).await? {
                 Some(row) => _ = self.revoked_tokens.pin().insert(row.jti.into()),
@@ -106,16 +93,6 @@ impl Snapshot {
         })
     }
 
-    /// Takes keys in as they are read.
-    pub(super) async fn put_api_keys(&self, rows: impl Stream<Item = Result<ApiKeyRow, Fault>>) -> Result<(), Fault> {
-        let (view, mut sharing) = (self.policy(), Sharing::default());
-        let mut rows = std::pin::pin!(rows);
-        while let Some(row) = rows.try_next().await? {
-            self.api_keys.put(&row, &view, &mut sharing);
-        }
-        Ok(())
-    }
-
     /// Returns how many connections it closed.
     async fn look_at_certificate(&self, store: &Store, key: &str) -> Result<usize, Fault> {
         let Some((issuer, serial)) = key.split_once('/') else {
@@ -127,7 +104,7 @@ impl Snapshot {
             return Ok(0);
         }
         // The entry first and the connections then: whoever registers in between finds the new entry when it looks itself up.
-        let good = row.is_some_and(|row| self.certificates.put(&row, &mut HashMap::new()));
+        let good = row.is_some_and(|row| self.certificates.put(&row.into(), &mut HashMap::new()));
         match certificate::place(issuer, serial) {
             Ok((issuer, serial)) if !good => Ok(self.connections.close(&issuer, &serial)),
             Ok(_) => Ok(0),

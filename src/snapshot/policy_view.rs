@@ -3,12 +3,13 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use futures_util::TryStreamExt;
-use policies::{Allowlist, Client, Document, PartnerId, Policy, ScopeSet, UnixSeconds};
+use policies::{Allowlist, Client, ClientRules, Document, PartnerId, PartnerTerms, Policy, ScopeSet, UnixSeconds};
 
 use super::resolve;
 use crate::failure::Fault;
-use crate::store::client::ClientRow;
+use crate::store::client::{ClientRow, listed};
+use crate::store::packet::{Packet, Portion};
+use crate::store::partner::PartnerRow;
 use crate::store::policy::PolicyRow;
 use crate::store::{self, Store, stored};
 
@@ -46,7 +47,7 @@ impl PolicyView {
         })
     }
 
-    pub(super) async fn load(store: &Store) -> Result<Self, Fault> {
+    pub(super) async fn newest(store: &Store) -> Result<Self, Fault> {
         let (version, policy) = Self::parse(store::policy::newest(store).await?)?;
         Self::build(version, policy, store).await
     }
@@ -65,32 +66,52 @@ impl PolicyView {
 
     /// Resolves every client against the policy.
     pub(super) async fn build(version: i64, policy: Policy, store: &Store) -> Result<Self, Fault> {
-        let partners: HashMap<String, bool> =
-            store::partner::all(store).await?.into_iter().map(|row| (row.id.clone(), row.in_force())).collect();
         let view = Self { version, policy, clients: papaya::HashMap::new() };
-        let mut sharing = Sharing::default();
-        let mut rows = std::pin::pin!(store::client::stream(store));
-        while let Some(row) = rows.try_next().await? {
-            let partner_in_force = partners.get(&row.partner_id).copied().unwrap_or(false);
-            view.put(&row, partner_in_force, &mut sharing);
-        }
+        let partners = store::partner::all(store).await?;
+        // Resolved once each: however many clients a partner has, its networks stand in memory once.
+        let partners = partners.iter().map(|row| (row.id.clone(), view.partner(row))).collect();
+        view.take_in(store, Portion::All, partners).await?;
         Ok(view)
     }
 
-    /// The clients that an import brought.
-    pub(super) async fn load_import(&self, store: &Store, import_id: i64) -> Result<(), Fault> {
-        let (mut partners, mut sharing) = (HashMap::new(), Sharing::default());
-        for row in store::client::of_import(store, import_id).await? {
-            let in_force = match partners.get(&row.partner_id) {
-                Some(in_force) => *in_force,
-                None => {
-                    let partner = store::partner::get(store, &row.partner_id).await?;
-                    let in_force = partner.is_some_and(|partner| partner.in_force());
-                    partners.insert(row.partner_id.clone(), in_force);
-                    in_force
-                }
-            };
-            self.put(&row, in_force, &mut sharing);
+    /// Looks again at some of the clients, with their partners as they now are.
+    pub(super) async fn load(&self, store: &Store, portion: Portion) -> Result<(), Fault> {
+        let partners = store::partner::all(store).await?;
+        let partners = partners.iter().map(|row| (row.id.clone(), self.partner(row))).collect();
+        self.take_in(store, portion, partners).await
+    }
+
+    async fn take_in(
+        &self,
+        store: &Store,
+        portion: Portion,
+        partners: HashMap<String, PartnerEntry>,
+    ) -> Result<(), Fault> {
+        let mut sharing = Sharing::default();
+        let mut coming = listed::packet(store, portion, 0).await?;
+        while let Some(packet) = coming {
+            // The database looks for the next packet while this one is taken in.
+            let following = listed::packet(store, portion, packet.last());
+            let taking = async { self.take_packet(&packet, &partners, &mut sharing) };
+            let (following, taken) = tokio::join!(following, taking);
+            taken?;
+            coming = following?;
+        }
+        Ok(())
+    }
+
+    fn take_packet(
+        &self,
+        packet: &Packet,
+        partners: &HashMap<String, PartnerEntry>,
+        sharing: &mut Sharing,
+    ) -> Result<(), Fault> {
+        for row in listed::read(packet)? {
+            match row {
+                Ok(row) => self.put(&row, partners.get(&row.partner_id).unwrap_or(&PartnerEntry::Absent), sharing),
+                // What is not known is not let in.
+                Err(fault) => tracing::error!(error = fault.inside(), "a client's row cannot be read; it is refused"),
+            }
         }
         Ok(())
     }
@@ -101,22 +122,49 @@ impl PolicyView {
             return Ok(());
         };
         let partner = store::partner::get(store, &row.partner_id).await?;
-        self.put(&row, partner.is_some_and(|row| row.in_force()), &mut Sharing::default());
+        let partner = partner.map_or(PartnerEntry::Absent, |row| self.partner(&row));
+        self.put(&row, &partner, &mut Sharing::default());
         Ok(())
     }
 
     pub(super) async fn reload_partner(&self, store: &Store, id: &str) -> Result<(), Fault> {
-        let in_force = store::partner::get(store, id).await?.is_some_and(|row| row.in_force());
+        let partner = store::partner::get(store, id).await?.map_or(PartnerEntry::Absent, |row| self.partner(&row));
         let mut sharing = Sharing::default();
         for row in store::client::all_of_partner(store, id).await? {
-            self.put(&row, in_force, &mut sharing);
+            self.put(&row, &partner, &mut sharing);
         }
         Ok(())
     }
 
-    fn put(&self, row: &ClientRow, partner_in_force: bool, sharing: &mut Sharing) {
-        let enabled = row.in_force() && partner_in_force;
-        let client = resolve::client(&self.policy, row, enabled).or_else(|unknown| {
+    fn partner(&self, row: &PartnerRow) -> PartnerEntry {
+        if !row.in_force() {
+            return PartnerEntry::Absent;
+        }
+        match resolve::partner(&self.policy, row) {
+            Ok(terms) => PartnerEntry::InForce(terms),
+            Err(unknown) => {
+                tracing::error!(
+                    partner = row.id,
+                    ?unknown,
+                    "a partner refers to what the policy does not have; its clients are refused"
+                );
+                PartnerEntry::Absent
+            }
+        }
+    }
+
+    fn put(&self, row: &ClientRow, partner: &PartnerEntry, sharing: &mut Sharing) {
+        let terms = match partner {
+            PartnerEntry::InForce(terms) => Some(terms),
+            PartnerEntry::Absent => None,
+        };
+        let enabled = row.in_force() && terms.is_some();
+        let client = resolve::client(&self.policy, row, enabled);
+        let client = client.map(|client| match terms {
+            Some(terms) => client.under(terms),
+            None => client,
+        });
+        let client = client.or_else(|unknown| {
             // What is switched off may refer to what is gone; what is on may not, and someone must hear of it.
             if enabled {
                 tracing::error!(
@@ -144,6 +192,13 @@ impl PolicyView {
             }
         }
     }
+}
+
+/// A partner as its clients see it.
+enum PartnerEntry {
+    InForce(PartnerTerms),
+    /// Switched off, or with terms that mean nothing: whoever belongs to it is refused.
+    Absent,
 }
 
 /// What many clients of one load have in common stands in memory once: a million clients of ten kinds hold ten sets of scopes.
@@ -174,7 +229,10 @@ fn closed(row: &ClientRow) -> Result<Client, Fault> {
         enabled: false,
         scopes: ScopeSet::default(),
         networks: Allowlist::of(Vec::new()),
+        rules: ClientRules::default(),
         usage_plan: None,
+        partner_networks: Allowlist::of(Vec::new()),
+        partner_usage_plan: None,
     })
 }
 

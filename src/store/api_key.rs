@@ -1,12 +1,13 @@
 //! `api_keys`: the public part and an HMAC of each key; the key itself is nowhere.
 
-use futures_util::{Stream, StreamExt};
 use policies::UnixSeconds;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::import::ROWS_AT_ONCE;
-use super::{ChangeKind, Page, Read, Store, Tx, stored_names};
+use super::{ChangeKind, Page, Read, Tx, stored_names};
 use crate::failure::Fault;
+
+pub mod listed;
 
 stored_names! {
     /// What a key was stored from.
@@ -100,16 +101,6 @@ pub async fn list(from: impl Read, filter: &ApiKeyFilter) -> Result<Vec<ApiKeyRo
     query.push(" ORDER BY created_at DESC, id LIMIT ").push_bind(filter.page.limit());
     query.push(" OFFSET ").push_bind(filter.page.offset());
     from.rows(query.build_query_as()).await
-}
-
-/// Every key, one after another and never all at once: what the snapshot loads.
-pub fn stream(store: &Store) -> impl Stream<Item = Result<ApiKeyRow, Fault>> + Send + '_ {
-    sqlx::query_as(select!("")).fetch(store.readers()).map(|row| Ok(row?))
-}
-
-/// The keys of one import.
-pub fn stream_import(store: &Store, import_id: i64) -> impl Stream<Item = Result<ApiKeyRow, Fault>> + Send + '_ {
-    sqlx::query_as(select!("WHERE import_id = $1")).bind(import_id).fetch(store.readers()).map(|row| Ok(row?))
 }
 
 /// How many of the client's keys that were made here open the door at `now`.

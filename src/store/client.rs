@@ -1,12 +1,13 @@
 //! `clients`: the machines of a partner, the same under every method (RFC 6749 §2.2).
 
-use futures_util::{Stream, StreamExt};
 use policies::UnixSeconds;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
 use super::import::ROWS_AT_ONCE;
-use super::{ChangeKind, Page, Read, Store, Tx};
+use super::{ChangeKind, Page, Read, Tx};
 use crate::failure::Fault;
+
+pub mod listed;
 
 /// One client. Times are seconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -68,16 +69,6 @@ pub async fn list(from: impl Read, filter: &ClientFilter) -> Result<Vec<ClientRo
     }
     query.push(" ORDER BY id LIMIT ").push_bind(filter.page.limit()).push(" OFFSET ").push_bind(filter.page.offset());
     from.rows(query.build_query_as()).await
-}
-
-/// Every client, one after another and never all at once: what the snapshot loads.
-pub fn stream(store: &Store) -> impl Stream<Item = Result<ClientRow, Fault>> + Send + '_ {
-    sqlx::query_as(select!("")).fetch(store.readers()).map(|row| Ok(row?))
-}
-
-/// The clients of one import.
-pub async fn of_import(from: impl Read, import_id: i64) -> Result<Vec<ClientRow>, Fault> {
-    from.rows(sqlx::query_as(select!("WHERE import_id = $1")).bind(import_id)).await
 }
 
 /// Every client that holds this scope.

@@ -19,12 +19,13 @@ stored_names! {
 
 /// Notes an import of `rows` rows; its id stands in each of them.
 pub async fn insert(tx: &mut Tx, kind: ImportKind, rows: usize, actor: &str, now: UnixSeconds) -> Result<i64, Fault> {
-    let id: i64 = sqlx::query_scalar("INSERT INTO imports (kind, row_count, actor, at) VALUES ($1, $2, $3, $4) RETURNING id")
-        .bind(kind.as_str())
-        .bind(i64::try_from(rows).unwrap_or(i64::MAX))
-        .bind(actor)
-        .bind(now.0)
-        .fetch_one(tx.connection())
-        .await?;
+    let id: i64 =
+        sqlx::query_scalar("INSERT INTO imports (kind, row_count, actor, at) VALUES ($1, $2, $3, $4) RETURNING id")
+            .bind(kind.as_str())
+            .bind(i64::try_from(rows).unwrap_or(i64::MAX))
+            .bind(actor)
+            .bind(now.0)
+            .fetch_one(tx.connection())
+            .await?;
     Ok(id)
 }

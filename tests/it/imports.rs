@@ -30,17 +30,22 @@ async fn a_key_of_another_gateway_opens_the_door_until_it_is_revoked() {
         {"client": "acme-orders", "key": KEY, "name": "old"},
         {"client": "acme-orders", "sha256": sha256(HASHED), "expires_at": 1_800_000_060},
     ]});
-    assert_eq!(import(&gateway, "/v1/api-keys/import", keys.clone()).await, (200, json!({"imported": 2, "unchanged": 0})));
+    assert_eq!(
+        import(&gateway, "/v1/api-keys/import", keys.clone()).await,
+        (200, json!({"imported": 2, "unchanged": 0}))
+    );
     for key in [KEY, HASHED] {
         assert_eq!(call(&gateway, key).await, 200);
         assert_eq!(call(&gateway, &format!("{key}x")).await, 401);
         assert_eq!(call(&gateway, &key[1..]).await, 401);
         assert_eq!(call(&gateway, &sha256(key)).await, 401, "the hash is not the key");
     }
-    assert_eq!(import(&gateway, "/v1/api-keys/import", keys.clone()).await, (200, json!({"imported": 0, "unchanged": 2})));
+    assert_eq!(
+        import(&gateway, "/v1/api-keys/import", keys.clone()).await,
+        (200, json!({"imported": 0, "unchanged": 2}))
+    );
     let listed = gateway.admin().await.get("/v1/api-keys?client=acme-orders", &[]).await.json();
-    let old: Vec<&Value> =
-        listed["items"].as_array().unwrap().iter().filter(|key| key["imported"] == true).collect();
+    let old: Vec<&Value> = listed["items"].as_array().unwrap().iter().filter(|key| key["imported"] == true).collect();
     assert_eq!((old[0]["last4"].as_str(), old[0]["hash_algorithm"].as_str()), (Some("789!"), Some("hmac")));
     assert_eq!((old[1]["last4"].as_str(), old[1]["hash_algorithm"].as_str()), (Some(""), Some("sha256")));
 
@@ -91,7 +96,8 @@ async fn one_wrong_row_keeps_the_whole_part_out() {
     ]});
     let (status, problem) = import(&gateway, "/v1/api-keys/import", keys).await;
     assert_eq!((status, problem["code"].as_str()), (422, Some("import_refused")), "{problem}");
-    let rows: Vec<&str> = problem["details"].as_array().unwrap().iter().map(|line| &line.as_str().unwrap()[..6]).collect();
+    let rows: Vec<&str> =
+        problem["details"].as_array().unwrap().iter().map(|line| &line.as_str().unwrap()[..6]).collect();
     assert_eq!(rows, ["row 42", "row 43", "row 44", "row 45", "row 46", "row 47"], "{problem}");
     assert!(!problem.to_string().contains("0123456789"), "a key stands in no message: {problem}");
     assert_eq!(call(&gateway, KEY).await, 401);

@@ -31,7 +31,10 @@ pub(crate) fn client(granted: &str) -> Client {
         enabled: true,
         scopes: scopes(granted),
         networks: Allowlist::anywhere(),
+        rules: ClientRules::default(),
         usage_plan: None,
+        partner_networks: Allowlist::anywhere(),
+        partner_usage_plan: None,
     }
 }
 
@@ -63,6 +66,7 @@ pub(crate) fn route(method: &str, path: &str) -> Route {
         accept: AuthMethod::ALL.into_iter().map(AuthMethodSet::only).collect(),
         scopes: ScopeRequirement::None,
         networks: Allowlist::anywhere(),
+        rules: RouteRules::default(),
         listeners: None,
         errors: ErrorStyle::Standard,
         action: Action::Mock(Mock { status: 200, headers: vec![], body: String::new() }),

@@ -32,8 +32,7 @@ impl Records {
             Box::new(std::io::stdin())
         } else {
             Box::new(
-                File::open(path)
-                    .map_err(|error| CliError::new(format!("cannot read {}: {error}", path.display())))?,
+                File::open(path).map_err(|error| CliError::new(format!("cannot read {}: {error}", path.display())))?,
             )
         };
         Self::of(source)

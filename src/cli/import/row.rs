@@ -119,7 +119,9 @@ pub(in crate::cli) fn key(mut row: Row<'_>) -> Result<Option<Value>, String> {
     if let Some(hash) = row.text("hash")? {
         match algorithm.as_deref().map(str::to_ascii_lowercase).as_deref() {
             Some("sha256" | "sha-256") => row.made.insert("sha256".to_owned(), hash.into()),
-            Some(other) => return Err(format!("keys that are known by their {other} cannot be recognised; sha256 can")),
+            Some(other) => {
+                return Err(format!("keys that are known by their {other} cannot be recognised; sha256 can"));
+            }
             None => return Err("a hash needs a hash_algorithm".to_owned()),
         };
     }
@@ -140,7 +142,18 @@ pub(in crate::cli) fn key(mut row: Row<'_>) -> Result<Option<Value>, String> {
     if row.made.contains_key("key") == row.made.contains_key("sha256") {
         return Err("it needs a key or its sha256, one of them".to_owned());
     }
-    row.finish(&["key", "sha256", "hash", "hash_algorithm", "client", "name", "expires_at", "scopes", "networks", "last4"])
+    row.finish(&[
+        "key",
+        "sha256",
+        "hash",
+        "hash_algorithm",
+        "client",
+        "name",
+        "expires_at",
+        "scopes",
+        "networks",
+        "last4",
+    ])
 }
 
 /// A client secret: `client` (or `client_id`), `secret` (or `client_secret`), `name`, `expires_at`.
@@ -202,7 +215,9 @@ mod tests {
     fn a_hash_says_which() {
         let defaults = Defaults { client: Some("acme-orders".to_owned()), client_from: None };
         let row = |value: Value| key(Row::new(fields(value), &defaults));
-        let read = row(json!({"hash": "00ff", "hash_algorithm": "SHA256", "scopes": "a/b c/d", "expires_at": "2030-01-01T00:00:00Z"}));
+        let read = row(
+            json!({"hash": "00ff", "hash_algorithm": "SHA256", "scopes": "a/b c/d", "expires_at": "2030-01-01T00:00:00Z"}),
+        );
         let expected =
             json!({"client": "acme-orders", "sha256": "00ff", "scopes": ["a/b", "c/d"], "expires_at": 1_893_456_000});
         assert_eq!(read, Ok(Some(expected)));

@@ -95,9 +95,9 @@ impl Registry {
 
     fn imported_row(&self, view: &PolicyView, key: ImportedApiKey, now: UnixSeconds) -> Result<ApiKeyRow, Refusal> {
         bounds::optional_line("name", key.name.as_deref(), bounds::NAME_CHARS_MAX)?;
-        let entry = view.client(&key.client).ok_or_else(|| {
-            Refusal::not_found("client_not_found", format!("There is no client {:?}.", key.client))
-        })?;
+        let entry = view
+            .client(&key.client)
+            .ok_or_else(|| Refusal::not_found("client_not_found", format!("There is no client {:?}.", key.client)))?;
         check_narrowing_of(
             view,
             &entry.client.id,

@@ -112,6 +112,7 @@ impl Registry {
             name: new.name,
             last4: text[text.len() - 4..].to_owned(),
             hmac: hmac.to_vec(),
+            networks: None,
             created_at: now.0,
             expires_at: expires_at.map(|instant| instant.0),
             revoked_at: None,

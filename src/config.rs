@@ -5,6 +5,8 @@
 mod expiry;
 mod file;
 mod listener;
+mod proxies;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +16,8 @@ use ipnet::IpNet;
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
+pub use proxies::ProxyProtocolFile;
+pub use usage::UsageFile;
 
 /// The name of the file in the data folder.
 pub const CONFIG_FILE_NAME: &str = "portcullis.toml";
@@ -37,6 +41,7 @@ pub struct Config {
     pub limits: LimitSettings,
     pub audit: AuditSettings,
     pub expiry: ExpirySettings,
+    pub usage: UsageSettings,
     pub log: LogSettings,
 }
 
@@ -102,6 +107,8 @@ pub struct LimitSettings {
     pub requests_per_address: Rate,
     /// Failed authentications; when they are spent the address waits, whatever it presents.
     pub failures_per_address: Rate,
+    /// Buckets of throttles held in memory; beyond it, new ones share.
+    pub throttle_buckets_max: usize,
     /// Addresses that the three limits above do not count: a load balancer's health checks, the demo's loopback.
     pub exempt: Vec<IpNet>,
     pub connections_max: usize,
@@ -126,6 +133,14 @@ pub enum AuditAllowed {
 pub struct AuditSettings {
     pub allowed: AuditAllowed,
     pub retention_days: u32,
+}
+
+/// How long it is kept what each client used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageSettings {
+    pub retention_days: u32,
+    /// With more rows than this the oldest hours go before their time.
+    pub rows_max: u32,
 }
 
 /// Who is told of what ends, and when.

@@ -53,8 +53,9 @@ use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
 use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
+use crate::usage::Usage;
 use act::Scene;
-use limits::{AddressLimits, ClientThrottles, Quotas};
+use limits::{AddressLimits, Limits};
 use stop::{Malformed, Stop};
 use target::Target;
 use tokio_util::sync::CancellationToken;
@@ -71,10 +72,11 @@ pub struct GateParts {
     pub audit: Audit,
     pub meters: Meters,
     pub addresses: AddressLimits,
-    pub throttles: ClientThrottles,
-    pub quotas: Quotas,
+    pub limits: Arc<Limits>,
     /// When each credential last let somebody in.
     pub sightings: Sightings,
+    /// How much of what each client uses.
+    pub usage: Usage,
     pub upstreams: Upstreams,
     pub services: Services,
     /// The control plane's own routes: not in any document, so no document can open them.
@@ -101,18 +103,20 @@ impl Gate {
         Self(parts)
     }
 
-    pub fn quotas(&self) -> &Quotas {
-        &self.0.quotas
+    /// The limits of plans and routes.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// The limits of an address, for listeners that have no routes.
-    pub fn may_request(&self, source: IpAddr) -> Result<(), std::time::Duration> {
-        self.addresses.request(source)
+    pub fn may_request(&self, listener: &str, source: IpAddr) -> Result<(), std::time::Duration> {
+        self.addresses.request(listener, source)
     }
 
     /// Forgets what needs no remembering.
     pub fn housekeep(&self) {
         self.addresses.housekeep();
+        self.limits.throttles.sweep();
     }
 
     async fn judge(
@@ -124,7 +128,9 @@ impl Gate {
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
         // First of all: what is refused below costs us work and an audit row too.
-        self.addresses.request(connection.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
+        self.addresses
+            .request(&connection.listener.config.name, connection.source)
+            .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         if let Some(violation) = violation {
             return Err(Malformed::Framing(violation).into());
         }
@@ -132,6 +138,7 @@ impl Gate {
         let target = Target::read(connection, &parts)?;
         let view = self.snapshot.policy();
         if let Some(endpoint) = endpoints::find(&self.oauth, connection.listener.config.serves, &target) {
+            trail.endpoint(endpoint.name());
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
         let route = self.route(&view, connection, &target, &mut ())?;
@@ -139,7 +146,8 @@ impl Gate {
         // Before any credential costs work.
         policies::check_source(&route, connection.source, trail.hear())?;
         let permit = if route.is_public() {
-            policies::admit_public(route, connection.source, trail.hear())?
+            let spent = self.limits.spend(None, &route, now).await?;
+            policies::admit_public(route, connection.source, spent, trail.hear())?
         } else {
             let principal = authenticate::authenticate(self, &view, &target, now, &mut ()).await?;
             trail.principal(&principal);
@@ -148,12 +156,13 @@ impl Gate {
         if let Some(principal) = permit.principal() {
             sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
         }
-        let decision_id = trail.decision_id();
+        let (decision_id, meter) = (trail.decision_id(), trail.meter());
         let scene = Scene {
             connection,
             upstreams: &self.upstreams,
             services: &self.services,
             decision_id: &decision_id,
+            meter: &meter,
             body_bytes_max: self.body_bytes_max,
         };
         trail.decided(self.clock.monotonic_nanos());
@@ -209,7 +218,8 @@ impl Handler for Gate {
                 // The audit says what was wrong, whatever the caller is told.
                 trail.stopped(&stop);
                 if counts_as_failure(&stop)
-                    && let Err(retry_after) = self.addresses.failure(connection.source)
+                    && let Err(retry_after) =
+                        self.addresses.failure(&connection.listener.config.name, connection.source)
                 {
                     stop = Stop::AddressLimited { retry_after };
                 }
@@ -223,8 +233,8 @@ impl Handler for Gate {
         response
     }
 
-    fn may_handshake(&self, source: IpAddr) -> bool {
-        self.addresses.handshake(source).is_ok()
+    fn may_handshake(&self, listener: &str, source: IpAddr) -> bool {
+        self.addresses.handshake(listener, source).is_ok()
     }
 }
 

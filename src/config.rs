@@ -4,6 +4,7 @@
 
 mod expiry;
 mod file;
+mod forward_auth;
 mod listener;
 
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use ipnet::IpNet;
 
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
+pub use forward_auth::{Dialect, ForwardAuthFile, ForwardAuthSettings, ForwardedCertificate};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
 
 /// The name of the file in the data folder.
@@ -30,6 +32,8 @@ pub struct Config {
     /// SPIFFE trust domain of the identities in client certificates.
     pub trust_domain: String,
     pub listeners: Vec<ListenerConfig>,
+    /// Proxies that may ask on behalf of their clients.
+    pub forward_auth: Vec<ForwardAuthSettings>,
     /// File that holds the passphrase of the CA's keys.
     pub passphrase_file: Option<PathBuf>,
     pub oauth: OAuthSettings,

@@ -3,7 +3,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{ClientId, Entitlement, Permit, Principal, Route, Spend, Trace, UnixSeconds};
+use policies::{ClientId, Denial, Entitlement, Permit, Principal, Route, Spend, Trace, UnixSeconds};
 
 use super::Gate;
 use super::stop::Stop;
@@ -21,6 +21,16 @@ pub(super) async fn authorize<T: Trace>(
     let entitlement = policies::entitle(principal, route, source, trace)?;
     let spend = spend(gate, &entitlement, now).await?;
     Ok(entitlement.admit(spend, trace)?)
+}
+
+/// The same for a request that was paid for already: everything is judged again, nothing is spent.
+pub(super) fn authorize_again<T: Trace>(
+    principal: Principal,
+    route: Arc<Route>,
+    source: IpAddr,
+    trace: &mut T,
+) -> Result<Permit, Denial> {
+    policies::entitle(principal, route, source, trace)?.admit(Spend::Allowed, trace)
 }
 
 async fn spend(gate: &Gate, entitlement: &Entitlement, now: UnixSeconds) -> Result<Spend, Fault> {

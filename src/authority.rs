@@ -46,7 +46,7 @@ pub use anchor::{
 };
 pub use certificate::{CertificateName, CertificateStatus, CertificateView};
 pub use distribute::{CACHE_MAX_AGE_SECONDS, Content};
-pub use enroll::{Enrolled, PENDING_RETRY_SECONDS};
+pub use enroll::{Enrolled, EnrollmentHolder, PENDING_RETRY_SECONDS};
 pub use import_list::ImportedList;
 pub use initialise::{AuthorityRequest, AuthorityRequests, Certified, Initialised, Names};
 pub use issue::{IDEMPOTENCY_KEY_CHARS_MAX, Issued, IssuedKey, NewCertificate, NewSignature, Pkcs12};

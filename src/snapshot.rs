@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use futures_util::TryStreamExt;
 use pki::{KeyId, Serial, Thumbprint};
+use policies::ClientId;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 pub use self::anchors::{Anchors, CLOCK_SKEW_SECONDS, ForeignIdentity, NotForeign};
@@ -28,6 +28,7 @@ use self::issuer::DeniedIssuers;
 use self::secret::secrets_by_client;
 use crate::clock::Clock;
 use crate::failure::Fault;
+use crate::store::certificate::listed;
 use crate::store::{self, Seq, Store};
 
 mod anchors;
@@ -279,9 +280,24 @@ impl Snapshot {
     async fn load_certificates(&self, store: &Store) -> Result<(), Fault> {
         // One id a client in memory, not one a certificate.
         let mut ids = HashMap::new();
-        let mut rows = std::pin::pin!(store::certificate::stream_clients(store));
-        while let Some(row) = rows.try_next().await? {
-            self.certificates.put(&row, &mut ids);
+        let mut next = listed::packet(store, 0).await?;
+        while let Some(packet) = next {
+            // The database looks for the next packet while this one is taken in.
+            let following = listed::packet(store, packet.last());
+            let (following, taken) = tokio::join!(following, async { self.take_in(&packet, &mut ids) });
+            taken?;
+            next = following?;
+        }
+        Ok(())
+    }
+
+    fn take_in(&self, packet: &listed::Packet, ids: &mut HashMap<String, ClientId>) -> Result<(), Fault> {
+        for certificate in packet.certificates()? {
+            match certificate {
+                Ok(certificate) => _ = self.certificates.put(&certificate, ids),
+                // What is not on the list is not let in.
+                Err(fault) => tracing::error!(error = fault.inside(), "a certificate's row cannot be read"),
+            }
         }
         Ok(())
     }

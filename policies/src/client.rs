@@ -60,8 +60,31 @@ pub struct Client {
     pub enabled: bool,
     /// All that this client may ever be granted; a credential can only narrow it.
     pub scopes: ScopeSet,
-    /// Where it may call from.
+    /// Where it may call from; its partner's allowlist counts besides.
     pub networks: Allowlist,
     /// Its allowance; `None` is unlimited.
     pub usage_plan: Option<Arc<UsagePlan>>,
+    /// Where any client of its partner may call from.
+    pub partner_networks: Allowlist,
+    /// The allowance that all clients of its partner share; `None` is unlimited.
+    pub partner_usage_plan: Option<Arc<UsagePlan>>,
+}
+
+/// What holds for all clients of a partner, as the data plane reads it. The default restricts nothing.
+///
+/// [`crate::Policy::resolve_partner`] makes it from what the registry or a document says.
+#[derive(Debug, Clone, Default)]
+pub struct PartnerTerms {
+    /// Where any of them may call from.
+    pub networks: Allowlist,
+    /// The allowance that they share.
+    pub usage_plan: Option<Arc<UsagePlan>>,
+}
+
+impl Client {
+    /// The same client under the terms of its partner.
+    #[must_use]
+    pub fn under(self, terms: &PartnerTerms) -> Self {
+        Self { partner_networks: terms.networks.clone(), partner_usage_plan: terms.usage_plan.clone(), ..self }
+    }
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use crate::credential::{CredentialStatus, Proof};
 use crate::denial::{Denial, alternatives};
-use crate::network::{Allowlist, canonical};
 use crate::principal::Principal;
 use crate::route::Route;
+use crate::source::{check_caller, check_source};
 use crate::trace::{Stage, Trace};
 
 /// Allowed in principle: method, network, status and scope are good; the allowance is still to be spent.
@@ -65,17 +65,8 @@ pub struct Permit {
     route: Arc<Route>,
 }
 
-/// The route's own allowlist, judged before any credential is looked at, so that a stranger cannot make us verify
-/// signatures.
-///
-/// # Errors
-/// [`Denial::SourceNotAllowed`].
-pub fn check_source<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
-    check_network(&route.networks, source, Stage::RouteNetwork, trace, || format!("route {}", route.id))
-}
-
-/// Judges `principal` on `route`, in the order of the house: accepted methods, the client's allowlist, each
-/// credential's allowlist, status of the client and of each credential, scopes. The first step that fails names the
+/// Judges `principal` on `route`, in the order of the house: accepted methods, the allowlists of the
+/// partner, the client and each credential, status of the client and of each credential, scopes. The first step that fails names the
 /// denial.
 ///
 /// The route's allowlist is asked once more before all, in silence unless it fails: whoever forgets [`check_source`] is
@@ -94,12 +85,8 @@ pub fn entitle<T: Trace>(
     }
     check_methods(&principal, &route, trace)?;
     let client = principal.client();
-    check_network(&client.networks, source, Stage::ClientNetwork, trace, || format!("client {}", client.id))?;
-    for proof in principal.proofs() {
-        if let Some(networks) = &proof.networks {
-            check_network(networks, source, Stage::CredentialNetwork, trace, || proof.credential.to_string())?;
-        }
-    }
+    let narrowed = principal.proofs().iter().filter_map(|proof| Some((&proof.credential, proof.networks.as_ref()?)));
+    check_caller(client, narrowed, source, trace)?;
     check_client(&principal, trace)?;
     for proof in principal.proofs() {
         check_status(proof, trace)?;
@@ -177,20 +164,6 @@ fn check_methods<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) 
     let passed = route.accept.iter().any(|alternative| proved.is_superset(*alternative));
     trace.step(Stage::Methods, passed, || format!("proved {proved}, accepted: {}", alternatives(&route.accept)));
     if passed { Ok(()) } else { Err(Denial::MethodNotAccepted { accepted: route.accept.clone(), proved }) }
-}
-
-fn check_network<T: Trace>(
-    networks: &Allowlist,
-    source: IpAddr,
-    stage: Stage,
-    trace: &mut T,
-    whose: impl Fn() -> String,
-) -> Result<(), Denial> {
-    let source = canonical(source);
-    let passed = networks.contains(source);
-    let detail = || format!("{} allows {networks}; called from {source}", whose());
-    trace.step(stage, passed, detail);
-    if passed { Ok(()) } else { Err(Denial::SourceNotAllowed { source, detail: detail() }) }
 }
 
 /// A disabled client, or one of a disabled partner, has no live credential at all.

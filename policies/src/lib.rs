@@ -11,7 +11,7 @@
 //!   [Proof] ── resolve(client) ──▶ Principal      every proof names one client; scopes = what every one of them allows
 //!   Principal ── entitle(route, source) ──▶ Entitlement
 //!       1. methods proved ⊇ some alternative the route accepts      MethodNotAccepted
-//!       2. source in the client's allowlist                         SourceNotAllowed
+//!       2. source in the partner's allowlist and the client's       SourceNotAllowed
 //!       3. source in each credential's allowlist                    SourceNotAllowed
 //!       4. client enabled, each credential active now               CredentialRevoked, CredentialExpired
 //!       5. scopes                                                   InsufficientScope
@@ -59,6 +59,7 @@ mod decision;
 mod denial;
 mod document;
 mod foreign;
+mod forwarded;
 mod method;
 mod network;
 mod plan;
@@ -67,15 +68,16 @@ mod principal;
 mod route;
 mod rule;
 mod scope;
+mod source;
 mod text;
 mod time;
 mod token_issuer;
 mod trace;
 mod url;
 
-pub use client::{Client, ClientId, PartnerId};
+pub use client::{Client, ClientId, PartnerId, PartnerTerms};
 pub use credential::{CredentialKind, CredentialRef, CredentialStatus, Proof, status_at};
-pub use decision::{Entitlement, Permit, Spend, admit_public, check_source, entitle};
+pub use decision::{Entitlement, Permit, Spend, admit_public, entitle};
 pub use denial::Denial;
 pub use document::{
     Document, DocumentFault, MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_FAULTS, MAX_SCOPES_PER_CLIENT,
@@ -85,6 +87,7 @@ pub use foreign::{
     ForeignName, ForeignRefusal, ForeignRules, MAX_FOREIGN_NAMES, MAX_FOREIGN_RULES, Mapping, NameKind, PermittedName,
     PresentedNames,
 };
+pub use forwarded::{ForwardedFault, ForwardedHeader, MAX_HOPS, TrustedProxies, address};
 pub use method::{AuthMethod, AuthMethodSet};
 pub use network::{Allowlist, MAX_CIDRS, Network, canonical, is_public_address, parse_cidr};
 pub use plan::{
@@ -103,6 +106,7 @@ pub use scope::{
     ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, MAX_SCOPE_LIST_BYTES, MAX_SCOPE_PART_BYTES,
     RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeDefinition, ScopeSet, is_reserved_scope,
 };
+pub use source::{check_caller, check_source};
 pub use text::InvalidText;
 pub use time::UnixSeconds;
 pub use token_issuer::{

@@ -70,7 +70,13 @@ impl Network {
         &self.except
     }
 
-    /// Whether `ip` is inside a CIDR and outside every exception. One binary search, however long the lists are.
+    /// Whether it holds every address of IPv4 or of IPv6, however it is written.
+    #[must_use]
+    pub fn is_everyone(&self) -> bool {
+        self.ranges.hold_a_family()
+    }
+
+    /// Whether `ip` is inside a CIDR and outside every exception. One search, however long the lists are.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.ranges.contains(canonical(ip))

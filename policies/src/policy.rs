@@ -5,7 +5,7 @@ mod difference;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::client::{Client, ClientId, PartnerId};
+use crate::client::{Client, ClientId, PartnerId, PartnerTerms};
 use crate::document::{self, Document, DocumentFault};
 use crate::network::{Allowlist, Network};
 use crate::plan::UsagePlan;
@@ -44,6 +44,10 @@ pub struct DeclaredPartner {
     pub name: String,
     /// Whom to call.
     pub contact: Option<String>,
+    /// Names of networks that any of its clients may call from; empty is anywhere.
+    pub networks: Vec<String>,
+    /// Name of the usage plan that its clients share; `None` is unlimited.
+    pub usage_plan: Option<String>,
 }
 
 /// A client that a document manages. Its credentials are issued, never declared.
@@ -72,7 +76,7 @@ impl Policy {
         document::parse(documents)
     }
 
-    /// A client with its grants looked up in this version of the policy.
+    /// A client with its grants looked up in this version of the policy, not yet [under](Client::under) the terms of its partner.
     ///
     /// `networks` empty is anywhere, as in a document.
     ///
@@ -90,23 +94,40 @@ impl Policy {
     ) -> Result<Client, Vec<String>> {
         let mut faults: Vec<String> =
             scopes.iter().filter(|scope| !self.has_scope(scope)).map(|scope| self.unknown_scope(scope)).collect();
-        let allowlist = match networks {
-            [] => Some(Allowlist::anywhere()),
-            names => self.allowlist(names).map_err(|unknown| faults.extend(unknown)).ok(),
-        };
-        let plan = match usage_plan.map(|name| (name, self.usage_plans.get(name))) {
-            None => None,
-            Some((_, Some(plan))) => Some(Arc::clone(plan)),
-            Some((name, None)) => {
-                faults.push(unknown("usage plan", name, self.usage_plans.keys().map(String::as_str)));
-                None
+        match self.resolve_partner(networks, usage_plan) {
+            Ok(PartnerTerms { networks, usage_plan }) if faults.is_empty() => Ok(Client {
+                id,
+                partner,
+                enabled,
+                scopes: scopes.clone(),
+                networks,
+                usage_plan,
+                partner_networks: Allowlist::anywhere(),
+                partner_usage_plan: None,
+            }),
+            terms => {
+                faults.extend(terms.err().into_iter().flatten());
+                Err(faults)
             }
+        }
+    }
+
+    /// The terms of a partner looked up in this version of the policy. `networks` empty is anywhere, as in a document.
+    ///
+    /// # Errors
+    /// Every network or plan that this version does not know.
+    pub fn resolve_partner(&self, networks: &[String], usage_plan: Option<&str>) -> Result<PartnerTerms, Vec<String>> {
+        let networks = match networks {
+            [] => Ok(Allowlist::anywhere()),
+            names => self.allowlist(names),
         };
-        match allowlist {
-            Some(networks) if faults.is_empty() => {
-                Ok(Client { id, partner, enabled, scopes: scopes.clone(), networks, usage_plan: plan })
-            }
-            _ => Err(faults),
+        let plan = usage_plan.map(|name| {
+            let found = self.usage_plans.get(name).map(Arc::clone);
+            found.ok_or_else(|| unknown("usage plan", name, self.usage_plans.keys().map(String::as_str)))
+        });
+        match (networks, plan.transpose()) {
+            (Ok(networks), Ok(usage_plan)) => Ok(PartnerTerms { networks, usage_plan }),
+            (networks, plan) => Err(networks.err().into_iter().flatten().chain(plan.err()).collect()),
         }
     }
 

@@ -20,6 +20,8 @@ pub enum Stage {
     Authenticate,
     /// The accepted-methods rule.
     Methods,
+    /// The partner's allowlist.
+    PartnerNetwork,
     /// The client's allowlist.
     ClientNetwork,
     /// Each credential's allowlist.
@@ -45,6 +47,7 @@ impl Stage {
             Self::RouteNetwork => "route_network",
             Self::Authenticate => "authenticate",
             Self::Methods => "methods",
+            Self::PartnerNetwork => "partner_network",
             Self::ClientNetwork => "client_network",
             Self::CredentialNetwork => "credential_network",
             Self::Status => "status",

@@ -32,6 +32,8 @@ pub(super) struct ClientSecretOrder {
     ttl_seconds: Option<i64>,
     /// It ends at this instant, in seconds since the Unix epoch.
     expires_at: Option<i64>,
+    /// Networks or CIDRs that it may be used from, besides being one of the client's.
+    networks: Option<Vec<String>>,
     /// A secret that the partner has already, 24 to 64 of `A-Za-z0-9_+`; absent: one is made.
     #[schema(format = Password)]
     value: Option<String>,
@@ -86,6 +88,7 @@ pub(super) async fn create(
         client: order.client,
         name: order.name,
         expiry: expiry(order.ttl_seconds, order.expires_at)?,
+        networks: order.networks,
         value: order.value.map(SecretString::from),
     };
     let created = state.registry.create_client_secret(&actor, new).await?;

@@ -14,7 +14,7 @@ use super::page::{self, Listed};
 use super::path_part::PathPart;
 use super::problem::Problem;
 use super::query::StrictQuery;
-use crate::registry::partner::PartnerView;
+use crate::registry::partner::{self, PartnerView};
 
 /// A partner to add.
 #[derive(Deserialize, ToSchema)]
@@ -28,6 +28,11 @@ pub(super) struct NewPartner {
     name: Option<String>,
     /// Whom to call.
     contact: Option<String>,
+    /// Networks or CIDRs that any of its clients may call from, besides being one of the client's. Empty: anywhere.
+    #[serde(default)]
+    networks: Vec<String>,
+    /// The usage plan that its clients share, besides each one's own. Absent: unlimited.
+    usage_plan: Option<String>,
 }
 
 /// Which part of the list.
@@ -61,8 +66,14 @@ pub(super) async fn create(
     Operator(actor): Operator,
     Body(new): Body<NewPartner>,
 ) -> Result<Created<PartnerView>, Problem> {
-    let name = new.name.as_deref().unwrap_or(&new.id);
-    Ok(Created(state.registry.create_partner(&actor, &new.id, name, new.contact.as_deref()).await?))
+    let new = partner::NewPartner {
+        id: new.id,
+        name: new.name,
+        contact: new.contact,
+        networks: new.networks,
+        usage_plan: new.usage_plan,
+    };
+    Ok(Created(state.registry.create_partner(&actor, new).await?))
 }
 
 /// Show a partner

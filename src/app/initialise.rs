@@ -14,6 +14,7 @@ use crate::clock::Clock;
 use crate::config::{CONFIG_FILE_NAME, Config, ConfigFile, ListenerFile, Pkcs11File, Serves};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::registry::client::NewClient;
+use crate::registry::partner::NewPartner;
 use crate::registry::{Actor, Pepper};
 use crate::store::{Page, Store, partner};
 
@@ -211,7 +212,7 @@ async fn administrator(foundation: &Foundation) -> Result<(), Failure> {
     let actor = Actor::local();
     let registry = &foundation.registry;
     if is_absent(registry.partner(OPERATOR_PARTNER).await)? {
-        registry.create_partner(&actor, OPERATOR_PARTNER, "Portcullis operators", None).await?;
+        registry.create_partner(&actor, NewPartner::named(OPERATOR_PARTNER, "Portcullis operators")).await?;
     }
     // Whoever has locked himself out gets in again by the files, and the log says so.
     if registry.partner(OPERATOR_PARTNER).await?.disabled_by_operator {

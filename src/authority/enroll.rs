@@ -27,6 +27,15 @@ mod token_use;
 /// How long a partner should wait before it asks again, while a decision is pending.
 pub const PENDING_RETRY_SECONDS: u32 = 60;
 
+/// Whom a token is for.
+#[derive(Clone, Debug)]
+pub struct EnrollmentHolder {
+    pub enrollment: String,
+    pub client: String,
+    /// Networks or CIDRs to which its certificate is narrowed; `None`: not narrowed.
+    pub networks: Option<Vec<String>>,
+}
+
 /// What became of a request.
 #[derive(Clone, Debug)]
 pub enum Enrolled {
@@ -61,12 +70,13 @@ impl Authority {
         to_the_end(async move { authority.enroll_now(row, request, source).await }).await
     }
 
-    /// The client that a token is for, whatever has become of it.
+    /// Whom a token is for, whatever has become of it.
     ///
     /// # Errors
     /// `invalid_enrollment_token` (401).
-    pub async fn enrollment_client(&self, pepper: &Pepper, token: &str) -> Result<String, Failure> {
-        Ok(self.enrollment_of(pepper, token).await?.client_id)
+    pub async fn enrollment_holder(&self, pepper: &Pepper, token: &str) -> Result<EnrollmentHolder, Failure> {
+        let row = self.enrollment_of(pepper, token).await?;
+        Ok(EnrollmentHolder { enrollment: row.id, client: row.client_id, networks: row.networks })
     }
 
     /// Agrees to a waiting request, and issues the certificate: the partner has it when it asks next.

@@ -223,6 +223,8 @@ async fn add_client(store: &Store, partner: &str, client: &str) {
             enabled: true,
             managed_by: None,
             withdrawn_by: None,
+            networks: vec![],
+            usage_plan: None,
             created_at: NOW.0,
         };
         store::partner::insert(&mut tx, &row, NOW).await.unwrap();

@@ -1,18 +1,23 @@
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::context::{Context, Outcome, body};
+use super::context::{Context, Outcome, body, given};
 use super::error::CliError;
 use super::listing::{self, Limit};
 use super::query::{self, Query};
 use super::table::Column;
 
 const PATH: &str = "/v1/partners";
-const COLUMNS: [Column; 6] = [
+const COLUMNS: [Column; 8] = [
     Column::field("ID", "id"),
     Column::field("NAME", "name"),
     Column::field("CONTACT", "contact"),
     Column::field("ENABLED", "enabled"),
+    Column::made("NETWORKS", |partner, _| match partner["networks"].as_array() {
+        Some(networks) if !networks.is_empty() => super::table::shown(&partner["networks"]),
+        _ => "anywhere".to_owned(),
+    }),
+    Column::field("USAGE PLAN", "usage_plan"),
     Column::field("MANAGED BY", "managed_by"),
     Column::time("CREATED", "created_at", "-"),
 ];
@@ -30,7 +35,9 @@ pub(super) struct PartnerArgs {
 #[derive(Subcommand, Debug)]
 enum Verb {
     /// Add a partner
-    #[command(after_help = "EXAMPLE:\n  portcullis partner create acme --name 'Acme Ltd' --contact ops@acme.example")]
+    #[command(
+        after_help = "EXAMPLES:\n  portcullis partner create acme --name 'Acme Ltd' --contact ops@acme.example\n  portcullis partner create acme --network acme-offices --network 203.0.113.7 --usage-plan acme-total"
+    )]
     Create {
         /// A short name that never changes: a-z, 0-9 and '-'
         id: String,
@@ -40,6 +47,12 @@ enum Verb {
         /// Whom to tell when a credential is about to expire
         #[arg(long)]
         contact: Option<String>,
+        /// Where all of its clients may come from, a network of the policy or a CIDR; repeat for more [default: anywhere]
+        #[arg(long = "network", value_name = "NETWORK")]
+        networks: Vec<String>,
+        /// How much its clients may call together [default: no limit]
+        #[arg(long, value_name = "NAME")]
+        usage_plan: Option<String>,
     },
     /// List the partners
     #[command(after_help = "EXAMPLE:\n  portcullis partner list --output json")]
@@ -70,8 +83,14 @@ enum Verb {
 pub(super) async fn run(args: PartnerArgs, context: &Context) -> Result<Outcome, CliError> {
     let answer = match args.verb {
         Verb::List { limit } => return listing::print(context, PATH, &Query::default(), limit, &COLUMNS).await,
-        Verb::Create { id, name, contact } => {
-            let body = body([("id", json!(id)), ("name", json!(name)), ("contact", json!(contact))]);
+        Verb::Create { id, name, contact, networks, usage_plan } => {
+            let body = body([
+                ("id", json!(id)),
+                ("name", json!(name)),
+                ("contact", json!(contact)),
+                ("networks", given(&networks)),
+                ("usage_plan", json!(usage_plan)),
+            ]);
             context.api()?.post(PATH, &body).await?
         }
         Verb::Show { id } => context.api()?.get(&query::item(PATH, &id)?).await?,

@@ -1,7 +1,7 @@
 use clap::{Args, Subcommand};
 use serde_json::{Value, json};
 
-use super::context::{Context, Outcome, body};
+use super::context::{Context, Outcome, body, given};
 use super::error::CliError;
 use super::files;
 use super::listing::{self, Limit};
@@ -49,6 +49,9 @@ enum Verb {
         /// How long it lives: 24h, 90d [default: until it is revoked]
         #[arg(long, visible_alias = "ttl", value_name = "TIME")]
         expires_in: Option<Span>,
+        /// Narrow it to some networks; repeat for more
+        #[arg(long = "network", value_name = "NETWORK")]
+        networks: Vec<String>,
         /// Read the secret from standard input, 24 to 64 letters and digits: one that partners use already elsewhere
         #[arg(long)]
         from_stdin: bool,
@@ -79,13 +82,14 @@ pub(super) async fn run(args: SecretArgs, context: &Context) -> Result<Outcome, 
             let query = Query::default().with("client", Some(client));
             return listing::print(context, PATH, &query, limit, &COLUMNS).await;
         }
-        Verb::Create { client, name, expires_in, from_stdin } => {
+        Verb::Create { client, name, expires_in, networks, from_stdin } => {
             // On the command line it would stand in the shell's history and in `ps`.
             let value = if from_stdin { Some(value_from_stdin()?) } else { None };
             let body = body([
                 ("client", json!(client)),
                 ("name", json!(name)),
                 ("ttl_seconds", json!(expires_in.map(Span::seconds))),
+                ("networks", given(&networks)),
                 ("value", json!(value)),
             ]);
             let mut answer = context.api()?.post(PATH, &body).await?;

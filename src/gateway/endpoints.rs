@@ -77,7 +77,7 @@ impl Endpoint {
         match self {
             Self::OAuth => {
                 let bytes = read_body(body, FORM_BYTES_MAX).await?;
-                let peer = connection.certificate.as_ref();
+                let peer = connection.certificate.as_deref();
                 let path = parts.uri.path().to_owned();
                 let request = Request::from_parts(parts, bytes);
                 let answer = gate.oauth.handle(request, connection.source, peer).await;
@@ -102,7 +102,7 @@ impl Endpoint {
                 }
                 Ok(answer.map(Body::from))
             }
-            Self::Enroll => enroll::answer(gate, connection.source, &parts, body, trail).await,
+            Self::Enroll => enroll::answer(gate, connection.source, view, &parts, body, trail).await,
             Self::Renewal => renewal::answer(gate, connection, view, parts, body, trail).await,
             Self::Est => est::answer(gate, connection, view, parts, body, trail).await,
             Self::Page => {

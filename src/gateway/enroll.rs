@@ -18,6 +18,7 @@ use super::stop::{Malformed, Stop};
 use super::trail::Trail;
 use crate::authority::{CertificateView, Enrolled, Issued};
 use crate::failure::{Fault, Refusal};
+use crate::snapshot::PolicyView;
 
 /// Where partners send their requests.
 pub const PATH: &str = "/v1/enroll";
@@ -51,6 +52,7 @@ struct Answer {
 pub(super) async fn answer(
     gate: &Gate,
     source: IpAddr,
+    view: &PolicyView,
     parts: &Parts,
     body: Incoming,
     trail: &mut Trail<'_>,
@@ -61,6 +63,7 @@ pub(super) async fn answer(
     let token = bearer(&parts.headers).ok_or_else(|| {
         Stop::Refused(Refusal::unauthorized(NO_TOKEN, "Send the enrolment token in Authorization: Bearer."))
     })?;
+    admit(gate, source, view, token, trail).await?;
     let body = read_body(body, BODY_BYTES_MAX).await?;
     let request = read_request(&parts.headers, &body)?;
     let enrolled = gate.authority.enroll(&gate.pepper, token, &request, source).await?;
@@ -84,6 +87,28 @@ pub(super) async fn answer(
             Ok(response)
         }
     }
+}
+
+/// A token is a credential: it counts from where its client may call, and from where the certificate that it is for may be used.
+/// Returns whose it is.
+pub(super) async fn admit(
+    gate: &Gate,
+    source: IpAddr,
+    view: &PolicyView,
+    token: &str,
+    trail: &mut Trail<'_>,
+) -> Result<String, Stop> {
+    let holder = gate.authority.enrollment_holder(&gate.pepper, token).await?;
+    // A client that is gone has no networks; the authority refuses it.
+    if let Some(entry) = view.client(&holder.client) {
+        let narrowed = holder.networks.as_deref().map(|networks| view.allowlist(networks));
+        let narrowed = narrowed.iter().map(|networks| (format!("enrolment {}", holder.enrollment), networks));
+        if let Err(denial) = policies::check_caller(&entry.client, narrowed, source, &mut ()) {
+            trail.client(&holder.client);
+            return Err(denial.into());
+        }
+    }
+    Ok(holder.client)
 }
 
 fn show(issued: Issued, as_json: bool) -> Result<Response<Body>, Stop> {

@@ -19,7 +19,7 @@ use zeroize::Zeroizing;
 use super::enroll::NO_TOKEN;
 use super::stop::{Malformed, Stop};
 use super::trail::Trail;
-use super::{Gate, authenticate, renewal, submission};
+use super::{Gate, authenticate, enroll, renewal, submission};
 use crate::authority::{Enrolled, Issued};
 use crate::failure::{Fault, Refusal};
 use crate::listen::{Connection, PeerCertificate};
@@ -83,7 +83,7 @@ pub(super) async fn answer(
             Ok(written(CERTIFICATES, &pki::certs_only_cms(&certificates), head))
         }
         Operation::CsrAttrs if reading => {
-            let identity = connection.certificate.as_ref().and_then(|peer| identity(gate, peer));
+            let identity = connection.certificate.as_deref().and_then(|peer| identity(gate, peer));
             Ok(written(CSR_ATTRIBUTES, &pki::csr_attributes(identity.as_ref()), head))
         }
         Operation::SimpleReenroll if parts.method == Method::POST => {
@@ -94,7 +94,7 @@ pub(super) async fn answer(
             certificate(&issued)
         }
         Operation::SimpleEnroll if parts.method == Method::POST => {
-            enroll(gate, connection, view, &parts, body, trail).await
+            simple_enroll(gate, connection, view, &parts, body, trail).await
         }
         Operation::NotOffered => {
             let message = "This server offers cacerts, csrattrs, simpleenroll and simplereenroll.";
@@ -106,7 +106,7 @@ pub(super) async fn answer(
 }
 
 /// Enrolment with a one-time token (RFC 7030 §3.2.3). What EST calls the password is the token, whatever user name comes with it.
-async fn enroll(
+async fn simple_enroll(
     gate: &Gate,
     connection: &Connection,
     view: &PolicyView,
@@ -119,9 +119,9 @@ async fn enroll(
         Refusal::unauthorized(NO_TOKEN, message)
     })?;
     check_kind(&parts.headers)?;
+    let client = enroll::admit(gate, connection.source, view, &token, trail).await?;
     // A certificate that comes along must be good too, and the client's that the token is for.
     if let Some(peer) = &connection.certificate {
-        let client = gate.authority.enrollment_client(&gate.pepper, &token).await?;
         authenticate::check_beside(gate, view, peer, &client)?;
     }
     let request = submission::read(body).await?;

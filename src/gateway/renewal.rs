@@ -115,7 +115,7 @@ pub(super) async fn admit<'a>(
     trail.route(&route);
     check_not_from_a_page(&parts.headers)?;
     let target = Target::read(connection, parts)?;
-    let certificate = connection.certificate.as_ref().map(|peer| &peer.certificate).ok_or(Denial::NoCredential)?;
+    let certificate = connection.certificate.as_deref().map(|peer| &peer.certificate).ok_or(Denial::NoCredential)?;
     let principal = authenticate::authenticate_to_renew(gate, view, &target, gate.clock.now()).await?;
     trail.principal(&principal);
     // A partner's authority renews its own. Its certificate may name our issuer and a serial of ours: whose that is would be renewed.

@@ -66,7 +66,7 @@ impl<'a> Target<'a> {
             return Err(Malformed::CredentialInUrl.into());
         }
         let presented = Presented {
-            certificate: connection.certificate.as_ref(),
+            certificate: connection.certificate.as_deref(),
             api_key: single(&parts.headers, &HeaderName::from_static("x-api-key"), "x-api-key header")?,
             authorization: single(&parts.headers, &AUTHORIZATION, "Authorization header")?.map(authorization),
         };
@@ -125,7 +125,7 @@ fn check_host(connection: &Connection, uri: &Uri, headers: &HeaderMap) -> Result
         (None, None) => return Err(Malformed::Framing(crate::listen::Violation::Host)),
         _ => {}
     }
-    if connection.server_name.as_ref().is_some_and(|name| !ours.contains(name)) {
+    if connection.server_name.as_ref().is_some_and(|name| !ours.iter().any(|known| **known == **name)) {
         return Err(Malformed::Misdirected);
     }
     Ok(())

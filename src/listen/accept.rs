@@ -229,7 +229,7 @@ async fn connection<H: Handler>(shared: Arc<Shared<H>>, place: Place<H>, stream:
         },
     };
     let session = stream.get_ref().1;
-    connection.server_name = session.server_name().and_then(canonical_hostname);
+    connection.server_name = session.server_name().and_then(canonical_hostname).map(Into::into);
     if session.alpn_protocol() == Some(b"h2") {
         connection.protocol = Protocol::Http2;
     }
@@ -254,7 +254,7 @@ async fn connection<H: Handler>(shared: Arc<Shared<H>>, place: Place<H>, stream:
                 let by_chain = (!shared.snapshot.is_ours(&certificate))
                     .then(|| connections.register_foreign(chain.as_slice().into(), closing));
                 registration = (by_name, by_chain);
-                connection.certificate = Some(PeerCertificate { certificate, chain });
+                connection.certificate = Some(Arc::new(PeerCertificate { certificate, chain }));
             }
             Err(error) => return handshake_failed(&shared.listener, source, &error.to_string()),
         }

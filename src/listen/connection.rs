@@ -22,8 +22,8 @@ pub struct PeerCertificate {
     pub chain: Vec<Vec<u8>>,
 }
 
-/// One accepted connection.
-#[derive(Debug)]
+/// One accepted connection, as a request is judged by it. A clone with another source stands for a caller behind a trusted proxy.
+#[derive(Clone, Debug)]
 pub struct Connection {
     pub id: u64,
     pub listener: Arc<Listener>,
@@ -32,8 +32,8 @@ pub struct Connection {
     pub peer: SocketAddr,
     pub protocol: Protocol,
     /// Canonical SNI; `None` when the client sent none (it does not for IP addresses).
-    pub server_name: Option<String>,
-    pub certificate: Option<PeerCertificate>,
+    pub server_name: Option<Arc<str>>,
+    pub certificate: Option<Arc<PeerCertificate>>,
     /// Cancelled when the connection must go: its certificate was revoked.
     pub closing: CancellationToken,
 }

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use pki::Thumbprint;
-use policies::{ClientId, CredentialStatus, Denial, ScopeSet, UnixSeconds, status_at};
+use policies::{Allowlist, ClientId, CredentialStatus, Denial, ScopeSet, UnixSeconds, check_caller, status_at};
 use subtle::{Choice, ConstantTimeEq as _};
 
 use super::answer::ErrorAnswer;
@@ -30,6 +30,8 @@ pub(super) struct PresentedCertificate {
     pub(super) thumbprint: Thumbprint,
     /// It may take scopes away.
     pub(super) scopes: Option<ScopeSet>,
+    /// Where it may be used from, if not wherever its client may call from.
+    networks: Option<Allowlist>,
 }
 
 impl AuthenticatedClient {
@@ -71,22 +73,23 @@ pub(super) fn authenticate(
     let (entry, secret) = outcome?;
     let client = &entry.client;
     let refuse = |denial| ErrorAnswer::invalid_client(Some(client.id.clone()), denial);
-    if !client.networks.contains(scene.source) {
-        let detail = format!("client {}", client.id);
-        return Err(refuse(Denial::SourceNotAllowed { source: scene.source, detail }));
-    }
+    let certificate = scene.peer.map(|peer| certificate_of(scene, peer, &client.id)).transpose().map_err(refuse)?;
+    let of_secret = secret.networks.as_deref().map(|networks| scene.view.allowlist(networks));
+    let of_secret = of_secret.as_ref().map(|networks| (format!("client secret {}", secret.id), networks));
+    let of_certificate = certificate.as_ref().and_then(|certificate| certificate.networks.as_ref());
+    let of_certificate = of_certificate.map(|networks| ("client certificate".to_owned(), networks));
+    check_caller(client, of_secret.into_iter().chain(of_certificate), scene.source, &mut ()).map_err(refuse)?;
     if !client.enabled {
         return Err(refuse(Denial::CredentialRevoked { detail: format!("client {} is disabled", client.id) }));
     }
-    let certificate = scene.peer.map(|peer| certificate_of(scene, peer, &client.id)).transpose().map_err(refuse)?;
-    Ok(AuthenticatedClient { entry, secret, certificate })
+    Ok(AuthenticatedClient { secret: secret.id, certificate, entry })
 }
 
 fn judge(
     scene: &Scene<'_>,
     reading: &Reading,
     mac: &impl Fn(&str) -> [u8; 32],
-) -> Result<(Arc<ClientEntry>, Arc<str>), ErrorAnswer> {
+) -> Result<(Arc<ClientEntry>, ClientSecretEntry), ErrorAnswer> {
     let guess = mac(&reading.secret);
     let secrets = scene.snapshot.client_secrets(&reading.client);
     let matching = find(&secrets, &guess);
@@ -99,7 +102,7 @@ fn judge(
     };
     let detail = format!("client secret {}", secret.id);
     match status_at(None, secret.expires_at, secret.revoked, scene.now) {
-        CredentialStatus::Active => Ok((Arc::clone(&entry), Arc::clone(&secret.id))),
+        CredentialStatus::Active => Ok((Arc::clone(&entry), secret.clone())),
         CredentialStatus::Revoked => Err(refuse(Denial::CredentialRevoked { detail })),
         CredentialStatus::Expired | CredentialStatus::NotYetValid => Err(refuse(Denial::CredentialExpired { detail })),
     }
@@ -157,10 +160,7 @@ fn certificate_of(
         }
     }
     let networks = entry.narrowing.networks.as_deref().map(|networks| scene.view.allowlist(networks));
-    if networks.is_some_and(|networks| !networks.contains(scene.source)) {
-        return Err(Denial::SourceNotAllowed { source: scene.source, detail: name });
-    }
-    Ok(PresentedCertificate { thumbprint: peer.thumbprint, scopes: entry.narrowing.scopes.clone() })
+    Ok(PresentedCertificate { thumbprint: peer.thumbprint, scopes: entry.narrowing.scopes.clone(), networks })
 }
 
 /// The same for a certificate of a partner's authority.
@@ -177,7 +177,8 @@ fn foreign(
     }
     match identity.status {
         CredentialStatus::Active => {
-            Ok(PresentedCertificate { thumbprint: peer.certificate.thumbprint, scopes: identity.scopes })
+            let thumbprint = peer.certificate.thumbprint;
+            Ok(PresentedCertificate { thumbprint, scopes: identity.scopes, networks: None })
         }
         CredentialStatus::Revoked => Err(Denial::CredentialRevoked { detail: name }),
         CredentialStatus::Expired | CredentialStatus::NotYetValid => Err(Denial::CredentialExpired { detail: name }),

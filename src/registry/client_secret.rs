@@ -7,7 +7,7 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
-use super::{Actor, Expiry, Pepper, Registry, base62, bounds, client};
+use super::{Actor, Expiry, Pepper, Registry, base62, bounds, check_narrowing, client};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::store::Page;
 use crate::store::client_secret::{self, ClientSecretRow};
@@ -37,6 +37,8 @@ pub struct NewClientSecret {
     pub name: Option<String>,
     /// `None`: it never ends by itself.
     pub expiry: Option<Expiry>,
+    /// Network names or CIDRs that it may be used from; `None`: wherever its client may call from.
+    pub networks: Option<Vec<String>>,
     /// A secret that the partner has already, 24 to 64 of `[A-Za-z0-9_+]`; `None`: one is made.
     pub value: Option<SecretString>,
 }
@@ -51,6 +53,8 @@ pub struct ClientSecretView {
     pub last4: String,
     /// `active`, `expired` or `revoked`.
     pub status: &'static str,
+    /// Networks or CIDRs that it may be used from, besides being one of the client's; absent: not narrowed.
+    pub networks: Option<Vec<String>>,
     pub created_at: i64,
     pub expires_at: Option<i64>,
     /// When the token endpoint last took it, to the minute; absent: it never did.
@@ -81,6 +85,7 @@ impl ClientSecretView {
             name: row.name,
             last4: row.last4,
             status,
+            networks: row.networks,
             created_at: row.created_at,
             expires_at: row.expires_at,
             last_seen_at: None,
@@ -107,8 +112,9 @@ impl Registry {
             None => SecretString::from(base62::random(SECRET_CHARS)?.as_str()),
         };
         let text = secret.expose_secret();
-        let mut tx = self.store.begin().await?;
+        let (mut tx, view) = self.begin().await?;
         let client = client::found(&mut tx, &new.client).await?;
+        check_narrowing(&view, &client, None, new.networks.as_deref())?;
         let hmac = mac(&self.pepper, text);
         let standing = client_secret::of_client(&mut tx, &client.id).await?;
         if standing.iter().filter(|row| row.live_at(now)).count() >= LIVE_SECRETS_MAX {
@@ -126,14 +132,17 @@ impl Registry {
             name: new.name,
             last4: text[text.len() - 4..].to_owned(),
             hmac: hmac.to_vec(),
+            networks: new.networks,
             created_at: now.0,
             expires_at: expires_at.map(|instant| instant.0),
             revoked_at: None,
             revocation_reason: None,
         };
         client_secret::insert(&mut tx, &row, now).await?;
-        let detail =
-            json!({ "client": row.client_id, "name": row.name, "expires_at": row.expires_at, "imported": imported });
+        let detail = json!({
+            "client": row.client_id, "name": row.name, "expires_at": row.expires_at, "networks": row.networks,
+            "imported": imported,
+        });
         actor.record(&mut tx, &self.clock, "client-secret.create", &row.id, &detail).await?;
         self.commit(tx).await?;
         Ok(CreatedClientSecret { view: ClientSecretView::new(row, now), secret })

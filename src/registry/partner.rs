@@ -7,9 +7,32 @@ use utoipa::ToSchema;
 
 use super::{Actor, Registry, administrators, bounds};
 use crate::failure::{Failure, Refusal};
+use crate::snapshot::resolve;
 use crate::store::client;
 use crate::store::partner::{self, PartnerRow};
 use crate::store::{Page, Read};
+
+/// What a new partner is to be.
+#[derive(Clone, Debug, Default)]
+pub struct NewPartner {
+    /// Short name: a-z, 0-9 and `-`.
+    pub id: String,
+    /// For people; the id when absent.
+    pub name: Option<String>,
+    /// Whom to call.
+    pub contact: Option<String>,
+    /// Network names or CIDRs that any of its clients may call from. Empty: anywhere.
+    pub networks: Vec<String>,
+    /// The usage plan that its clients share.
+    pub usage_plan: Option<String>,
+}
+
+impl NewPartner {
+    /// A partner of this id and name, without restrictions.
+    pub fn named(id: &str, name: &str) -> Self {
+        Self { id: id.to_owned(), name: Some(name.to_owned()), ..Self::default() }
+    }
+}
 
 /// A partner, as people see it. Times are seconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
@@ -26,6 +49,10 @@ pub struct PartnerView {
     pub managed_by: Option<String>,
     /// The policy version that stopped declaring it.
     pub withdrawn_by: Option<i64>,
+    /// Networks or CIDRs that any of its clients may call from, besides being one of the client's; empty: anywhere.
+    pub networks: Vec<String>,
+    /// The usage plan that its clients share, besides each one's own.
+    pub usage_plan: Option<String>,
     pub created_at: i64,
 }
 
@@ -39,39 +66,46 @@ impl From<PartnerRow> for PartnerView {
             contact: row.contact,
             managed_by: row.managed_by,
             withdrawn_by: row.withdrawn_by,
+            networks: row.networks,
+            usage_plan: row.usage_plan,
             created_at: row.created_at,
         }
     }
 }
 
 impl Registry {
-    /// Adds a partner.
-    pub async fn create_partner(
-        &self,
-        actor: &Actor,
-        id: &str,
-        name: &str,
-        contact: Option<&str>,
-    ) -> Result<PartnerView, Failure> {
-        let id: PartnerId = id.parse().map_err(|error| Refusal::invalid("invalid_partner_id", format!("{error}.")))?;
-        bounds::line("name", name, bounds::NAME_CHARS_MAX)?;
-        bounds::optional_line("contact", contact, bounds::CONTACT_CHARS_MAX)?;
+    /// Adds a partner. Its networks and plan must be in the policy in force.
+    pub async fn create_partner(&self, actor: &Actor, new: NewPartner) -> Result<PartnerView, Failure> {
+        let id: PartnerId =
+            new.id.parse().map_err(|error| Refusal::invalid("invalid_partner_id", format!("{error}.")))?;
+        let name = new.name.unwrap_or_else(|| id.to_string());
+        bounds::line("name", &name, bounds::NAME_CHARS_MAX)?;
+        bounds::optional_line("contact", new.contact.as_deref(), bounds::CONTACT_CHARS_MAX)?;
+        bounds::list("networks", &new.networks, bounds::NETWORKS_MAX)?;
         let now = self.clock.now();
-        let mut tx = self.store.begin().await?;
+        let (mut tx, view) = self.begin().await?;
         if partner::get(&mut tx, id.as_str()).await?.is_some() {
             return Err(Refusal::conflict("partner_exists", format!("There is a partner {id} already.")).into());
         }
         let row = PartnerRow {
             id: id.to_string(),
-            name: name.into(),
-            contact: contact.map(Into::into),
+            name,
+            contact: new.contact,
             enabled: true,
             managed_by: None,
             withdrawn_by: None,
+            networks: new.networks,
+            usage_plan: new.usage_plan,
             created_at: now.0,
         };
+        if let Err(unknown) = resolve::partner(&view.policy, &row) {
+            let message = format!("The partner {id} would refer to what the policy in force does not have.");
+            return Err(Refusal::invalid("unknown_reference", message).with_details(unknown).into());
+        }
         partner::insert(&mut tx, &row, now).await?;
-        let detail = json!({ "name": row.name, "contact": row.contact });
+        let detail = json!({
+            "name": row.name, "contact": row.contact, "networks": row.networks, "usage_plan": row.usage_plan,
+        });
         actor.record(&mut tx, &self.clock, "partner.create", &row.id, &detail).await?;
         self.commit(tx).await?;
         Ok(row.into())

@@ -218,6 +218,10 @@ impl Registry {
             let what = format!("API key {} of client {}", key.id, key.client_id);
             reconciliation.check_networks(&what, new, key.networks.as_deref());
         }
+        for secret in store::client_secret::live_with_networks(&mut *tx, now).await? {
+            let what = format!("client secret {} of client {}", secret.id, secret.client_id);
+            reconciliation.check_networks(&what, new, secret.networks.as_deref());
+        }
         for certificate in store::certificate::live_with_networks(&mut *tx, now).await? {
             let client = certificate.client_id.as_deref().unwrap_or("the gate");
             let what = format!("certificate {} of client {client}", certificate.serial);

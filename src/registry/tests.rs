@@ -6,6 +6,7 @@ use tempfile::TempDir;
 
 use super::client::NewClient;
 use super::client_secret::{self, NewClientSecret};
+use super::partner::NewPartner;
 use super::*;
 use crate::failure::{Refusal, RefusalKind};
 use crate::store::audit_change::{self, AuditChangeFilter};
@@ -54,7 +55,7 @@ impl Fixture {
     pub(super) async fn new() -> Self {
         let fixture = Self::empty().await;
         fixture.registry.apply_policy(&fixture.actor, documents(POLICY), None, Some(0)).await.unwrap();
-        fixture.registry.create_partner(&fixture.actor, "acme", "Acme", None).await.unwrap();
+        fixture.registry.create_partner(&fixture.actor, NewPartner::named("acme", "Acme")).await.unwrap();
         fixture.registry.create_client(&fixture.actor, machine("acme-orders")).await.unwrap();
         fixture
     }
@@ -162,10 +163,16 @@ async fn nothing_is_written_when_a_creation_is_refused() {
     .await;
     assert_eq!((refused.code, refused.details.len()), ("unknown_reference", 3), "{:?}", refused.details);
 
-    let partner = refusal(registry.create_partner(actor, "acme", "Acme", None).await);
+    let partner = refusal(registry.create_partner(actor, NewPartner::named("acme", "Acme")).await);
     assert_eq!((partner.kind, partner.code), (RefusalKind::Conflict, "partner_exists"));
-    assert_eq!(refusal(registry.create_partner(actor, "Acme/x", "Acme", None).await).code, "invalid_partner_id");
-    assert_eq!(refusal(registry.create_partner(actor, "beta", &"x".repeat(129), None).await).code, "text_too_long");
+    assert_eq!(
+        refusal(registry.create_partner(actor, NewPartner::named("Acme/x", "Acme")).await).code,
+        "invalid_partner_id"
+    );
+    assert_eq!(
+        refusal(registry.create_partner(actor, NewPartner::named("beta", &"x".repeat(129))).await).code,
+        "text_too_long"
+    );
     assert_eq!(refusal(registry.client("nobody").await).kind, RefusalKind::NotFound);
     assert_eq!(registry.store.newest_change().await.unwrap(), before);
     assert_eq!(fixture.actions().await.len(), audited);
@@ -294,7 +301,7 @@ fn the_hmac_is_of_domain_zero_and_bytes() {
 async fn the_last_administrator_stays() {
     let fixture = Fixture::new().await;
     let (registry, actor) = (&fixture.registry, &fixture.actor);
-    registry.create_partner(actor, "portcullis", "Operators", None).await.unwrap();
+    registry.create_partner(actor, NewPartner::named("portcullis", "Operators")).await.unwrap();
     for (id, partner) in [("admin", "portcullis"), ("other", "acme")] {
         let scopes = policies::ADMIN_SCOPES.iter().map(ToString::to_string).collect();
         let new = NewClient { id: id.into(), partner: partner.into(), scopes, ..NewClient::default() };

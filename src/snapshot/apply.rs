@@ -113,7 +113,7 @@ impl Snapshot {
             return Ok(0);
         }
         // The entry first and the connections then: whoever registers in between finds the new entry when it looks itself up.
-        let good = row.is_some_and(|row| self.certificates.put(&row, &mut HashMap::new()));
+        let good = row.is_some_and(|row| self.certificates.put(&row.into(), &mut HashMap::new()));
         match certificate::place(issuer, serial) {
             Ok((issuer, serial)) if !good => Ok(self.connections.close(&issuer, &serial)),
             Ok(_) => Ok(0),

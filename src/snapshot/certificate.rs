@@ -8,7 +8,8 @@ use policies::{ClientId, CredentialStatus, UnixSeconds};
 
 use super::narrowing::Narrowing;
 use crate::failure::Fault;
-use crate::store::certificate::{CertificateRow, CertificateState};
+use crate::store::certificate::CertificateState;
+use crate::store::certificate::listed::ListedCertificate;
 use crate::store::stored;
 
 /// What the gate knows of a client certificate.
@@ -68,7 +69,7 @@ impl Certificates {
 
     /// Takes the row in; `true` when the certificate is good but for its dates. A row that cannot be read is taken out:
     /// what is not on the list is not let in. `ids` shares the clients' ids between the rows of one load.
-    pub(super) fn put(&self, row: &CertificateRow, ids: &mut HashMap<String, ClientId>) -> bool {
+    pub(super) fn put(&self, row: &ListedCertificate, ids: &mut HashMap<String, ClientId>) -> bool {
         let (issuer, serial) = match place(&row.issuer_key_id, &row.serial) {
             Ok(place) => place,
             Err(fault) => {
@@ -112,7 +113,7 @@ impl CertificateEntry {
         policies::status_at(Some(self.not_before), Some(ends), revoked, now)
     }
 
-    fn from_row(row: &CertificateRow, ids: &mut HashMap<String, ClientId>) -> Result<Self, Fault> {
+    fn from_row(row: &ListedCertificate, ids: &mut HashMap<String, ClientId>) -> Result<Self, Fault> {
         let client = row.client_id.as_deref().ok_or_else(|| Fault::new("a client certificate without a client"))?;
         let client = match ids.get(client) {
             Some(known) => known.clone(),
@@ -137,7 +138,7 @@ impl CertificateEntry {
 }
 
 impl RevocationFact {
-    fn of(row: &CertificateRow) -> Option<Self> {
+    fn of(row: &ListedCertificate) -> Option<Self> {
         if let Some(at) = row.revoked_at {
             // A reason that cannot be read revokes all the same.
             let reason = row.revocation_reason.as_deref().and_then(|text| text.parse().ok());

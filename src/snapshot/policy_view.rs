@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use policies::{Allowlist, Client, Document, Policy, ScopeSet, UnixSeconds};
+use policies::{Allowlist, Client, Document, PartnerTerms, Policy, ScopeSet, UnixSeconds};
 
 use super::resolve;
 use crate::failure::Fault;
 use crate::store::client::ClientRow;
+use crate::store::partner::PartnerRow;
 use crate::store::policy::PolicyRow;
 use crate::store::{self, Store, stored};
 
@@ -64,12 +65,13 @@ impl PolicyView {
 
     /// Resolves every client against the policy.
     pub(super) async fn build(version: i64, policy: Policy, store: &Store) -> Result<Self, Fault> {
-        let partners: HashMap<String, bool> =
-            store::partner::all(store).await?.into_iter().map(|row| (row.id.clone(), row.in_force())).collect();
         let view = Self { version, policy, clients: papaya::HashMap::new() };
+        let partners = store::partner::all(store).await?;
+        // Resolved once each: however many clients a partner has, its networks stand in memory once.
+        let partners: HashMap<&str, PartnerEntry> =
+            partners.iter().map(|row| (row.id.as_str(), view.partner(row))).collect();
         for row in store::client::all(store).await? {
-            let partner_in_force = partners.get(&row.partner_id).copied().unwrap_or(false);
-            view.put(&row, partner_in_force);
+            view.put(&row, partners.get(row.partner_id.as_str()).unwrap_or(&PartnerEntry::Absent));
         }
         Ok(view)
     }
@@ -80,21 +82,44 @@ impl PolicyView {
             return Ok(());
         };
         let partner = store::partner::get(store, &row.partner_id).await?;
-        self.put(&row, partner.is_some_and(|row| row.in_force()));
+        self.put(&row, &partner.map_or(PartnerEntry::Absent, |row| self.partner(&row)));
         Ok(())
     }
 
     pub(super) async fn reload_partner(&self, store: &Store, id: &str) -> Result<(), Fault> {
-        let in_force = store::partner::get(store, id).await?.is_some_and(|row| row.in_force());
+        let partner = store::partner::get(store, id).await?.map_or(PartnerEntry::Absent, |row| self.partner(&row));
         for row in store::client::all_of_partner(store, id).await? {
-            self.put(&row, in_force);
+            self.put(&row, &partner);
         }
         Ok(())
     }
 
-    fn put(&self, row: &ClientRow, partner_in_force: bool) {
-        let enabled = row.in_force() && partner_in_force;
-        let client = resolve::client(&self.policy, row, enabled).or_else(|unknown| {
+    fn partner(&self, row: &PartnerRow) -> PartnerEntry {
+        if !row.in_force() {
+            return PartnerEntry::Absent;
+        }
+        match resolve::partner(&self.policy, row) {
+            Ok(terms) => PartnerEntry::InForce(terms),
+            Err(unknown) => {
+                tracing::error!(
+                    partner = row.id,
+                    ?unknown,
+                    "a partner refers to what the policy does not have; its clients are refused"
+                );
+                PartnerEntry::Absent
+            }
+        }
+    }
+
+    fn put(&self, row: &ClientRow, partner: &PartnerEntry) {
+        let terms = match partner {
+            PartnerEntry::InForce(terms) => Some(terms),
+            PartnerEntry::Absent => None,
+        };
+        let enabled = row.in_force() && terms.is_some();
+        let client = resolve::client(&self.policy, row, enabled);
+        let client = client.map(|client| terms.map_or(client.clone(), |terms| client.under(terms)));
+        let client = client.or_else(|unknown| {
             // What is switched off may refer to what is gone; what is on may not, and someone must hear of it.
             if enabled {
                 tracing::error!(
@@ -123,6 +148,13 @@ impl PolicyView {
     }
 }
 
+/// A partner as its clients see it.
+enum PartnerEntry {
+    InForce(PartnerTerms),
+    /// Switched off, or with terms that mean nothing: whoever belongs to it is refused.
+    Absent,
+}
+
 /// A client that is let in nowhere: it must not keep its scopes without its networks.
 fn closed(row: &ClientRow) -> Result<Client, Fault> {
     Ok(Client {
@@ -132,6 +164,8 @@ fn closed(row: &ClientRow) -> Result<Client, Fault> {
         scopes: ScopeSet::default(),
         networks: Allowlist::of(Vec::new()),
         usage_plan: None,
+        partner_networks: Allowlist::of(Vec::new()),
+        partner_usage_plan: None,
     })
 }
 

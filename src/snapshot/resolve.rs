@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use policies::{Allowlist, Client, Network, Policy};
+use policies::{Allowlist, Client, Network, PartnerTerms, Policy};
 
 use super::narrowing::scope_set;
 use crate::store::client::ClientRow;
+use crate::store::partner::PartnerRow;
 
 /// How the network of a CIDR that stands in place of a name is called in explanations.
 const LITERAL: &str = "cidr";
@@ -30,25 +31,42 @@ pub(crate) fn client(policy: &Policy, row: &ClientRow, enabled: bool) -> Result<
     }
 }
 
+/// The terms of a partner's row, looked up in the policy.
+///
+/// # Errors
+/// Everything that the row refers to and the policy does not have, one line each.
+pub(crate) fn partner(policy: &Policy, row: &PartnerRow) -> Result<PartnerTerms, Vec<String>> {
+    let terms = policy.resolve_partner(&[], row.usage_plan.as_deref());
+    let networks = match row.networks.as_slice() {
+        [] => Ok(Allowlist::anywhere()),
+        names => allowlist(policy, names),
+    };
+    match (terms, networks) {
+        (Ok(terms), Ok(networks)) => Ok(PartnerTerms { networks, ..terms }),
+        (terms, networks) => Err(terms.err().into_iter().chain(networks.err()).flatten().collect()),
+    }
+}
+
 /// Any of these networks; nowhere when the list is empty.
 ///
 /// # Errors
 /// Every entry that is neither a network of the policy nor a CIDR.
 pub(crate) fn allowlist(policy: &Policy, names: &[String]) -> Result<Allowlist, Vec<String>> {
-    let (mut found, mut unknown) = (Vec::with_capacity(names.len()), Vec::new());
+    let (mut found, mut literals, mut unknown) = (Vec::with_capacity(names.len()), Vec::new(), Vec::new());
     for name in names {
-        match network(policy, name) {
-            Some(network) => found.push(network),
-            None => unknown.push(format!("{name:?} is neither a network of the policy nor a CIDR")),
+        match (policy.networks.get(name), policies::parse_cidr(name)) {
+            (Some(network), _) => found.push(Arc::clone(network)),
+            (None, Ok(cidr)) => literals.push(cidr),
+            (None, Err(_)) => unknown.push(format!("{name:?} is neither a network of the policy nor a CIDR")),
         }
     }
-    if unknown.is_empty() { Ok(Allowlist::of(found)) } else { Err(unknown) }
-}
-
-fn network(policy: &Policy, name: &str) -> Option<Arc<Network>> {
-    if let Some(network) = policy.networks.get(name) {
-        return Some(Arc::clone(network));
+    if !unknown.is_empty() {
+        return Err(unknown);
     }
-    let cidr = policies::parse_cidr(name).ok()?;
-    Network::new(LITERAL, vec![cidr], Vec::new()).ok().map(Arc::new)
+    // All of them as one network: one search, however many there are.
+    if !literals.is_empty() {
+        let literals = Network::new(LITERAL, literals, Vec::new()).map_err(|error| vec![error.to_string()])?;
+        found.push(Arc::new(literals));
+    }
+    Ok(Allowlist::of(found))
 }

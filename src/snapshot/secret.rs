@@ -31,6 +31,8 @@ pub struct ClientSecretEntry {
     pub hmac: [u8; 32],
     pub expires_at: Option<UnixSeconds>,
     pub revoked: bool,
+    /// Network names or CIDRs, for [`super::PolicyView::allowlist`].
+    pub networks: Option<Arc<[String]>>,
 }
 
 impl ApiKeyEntry {
@@ -58,6 +60,7 @@ pub(super) fn secrets_by_client(rows: Vec<ClientSecretRow>) -> Vec<(Arc<str>, Ar
                         hmac,
                         expires_at: row.expires_at.map(UnixSeconds),
                         revoked: row.revoked_at.is_some(),
+                        networks: row.networks.as_deref().map(Arc::from),
                     }),
                     Err(fault) => {
                         tracing::error!(

@@ -98,6 +98,8 @@ fn acme() -> PartnerRow {
         enabled: true,
         managed_by: None,
         withdrawn_by: None,
+        networks: vec![],
+        usage_plan: None,
         created_at: NOW.0,
     }
 }
@@ -191,6 +193,7 @@ async fn a_load_and_a_catch_up_see_the_same() {
     issue(&mut tx, "51").await;
     api_key::insert(&mut tx, &key_row("k1"), NOW).await.unwrap();
     let secret = ClientSecretRow {
+        networks: None,
         id: "s1".into(),
         client_id: "acme-orders".into(),
         name: None,

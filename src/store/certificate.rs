@@ -1,10 +1,9 @@
 //! `certificates`: the positive list. A certificate is accepted only while its row is issued and not revoked.
 
-use futures_util::{Stream, StreamExt};
 use policies::UnixSeconds;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
-use super::{ChangeKind, Page, Read, Store, Tx, stored_names};
+use super::{ChangeKind, Page, Read, Tx, stored_names};
 use crate::failure::Fault;
 
 stored_names! {
@@ -140,6 +139,7 @@ macro_rules! select {
     };
 }
 
+pub mod listed;
 pub mod search;
 pub mod shared_key;
 
@@ -226,11 +226,6 @@ pub async fn live_with_networks(from: impl Read, now: UnixSeconds) -> Result<Vec
         "WHERE c.networks IS NOT NULL AND c.not_after >= $1 AND c.state <> 'orphaned' AND r.revoked_at IS NULL ORDER BY c.serial"
     ));
     from.rows(select.bind(now.0)).await
-}
-
-/// Every client certificate, one after another and never all at once: what the snapshot loads.
-pub fn stream_clients(store: &Store) -> impl Stream<Item = Result<CertificateRow, Fault>> + Send + '_ {
-    sqlx::query_as(select!("WHERE c.kind = 'client'")).fetch(store.readers()).map(|row| Ok(row?))
 }
 
 /// Takes the serial, before anything is signed. Commit this before signing: then no crash can leave a signed certificate

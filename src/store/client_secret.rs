@@ -16,6 +16,9 @@ pub struct ClientSecretRow {
     pub last4: String,
     /// HMAC-SHA-256 under the server's pepper, 32 bytes.
     pub hmac: Vec<u8>,
+    /// Network names or CIDRs that it may be used from. `None`: wherever its client may call from.
+    #[sqlx(json(nullable))]
+    pub networks: Option<Vec<String>>,
     pub created_at: i64,
     pub expires_at: Option<i64>,
     pub revoked_at: Option<i64>,
@@ -39,7 +42,7 @@ impl std::fmt::Debug for ClientSecretRow {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, client_id, name, last4, hmac, created_at, expires_at, revoked_at, revocation_reason ",
+            "SELECT id, client_id, name, last4, hmac, networks, created_at, expires_at, revoked_at, revocation_reason ",
             "FROM client_secrets ",
             $rest
         )
@@ -67,17 +70,27 @@ pub async fn all(from: impl Read) -> Result<Vec<ClientSecretRow>, Fault> {
     from.rows(sqlx::query_as(select!("ORDER BY client_id, created_at DESC, id"))).await
 }
 
+/// The secrets that open the door at `now`, but only from networks of their own.
+pub async fn live_with_networks(from: impl Read, now: UnixSeconds) -> Result<Vec<ClientSecretRow>, Fault> {
+    let select = sqlx::query_as(select!(
+        "WHERE networks IS NOT NULL AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $1) ORDER BY id"
+    ));
+    from.rows(select.bind(now.0)).await
+}
+
 /// Adds a secret.
 pub async fn insert(tx: &mut Tx, row: &ClientSecretRow, now: UnixSeconds) -> Result<(), Fault> {
     sqlx::query(
-        "INSERT INTO client_secrets (id, client_id, name, last4, hmac, created_at, expires_at, revoked_at, revocation_reason)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        "INSERT INTO client_secrets (id, client_id, name, last4, hmac, networks, created_at, expires_at, revoked_at,
+                                     revocation_reason)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
     )
     .bind(&row.id)
     .bind(&row.client_id)
     .bind(&row.name)
     .bind(&row.last4)
     .bind(&row.hmac)
+    .bind(row.networks.as_deref().map(super::to_json_list).transpose()?)
     .bind(row.created_at)
     .bind(row.expires_at)
     .bind(row.revoked_at)

@@ -18,6 +18,11 @@ pub struct PartnerRow {
     pub managed_by: Option<String>,
     /// The policy version that stopped declaring it.
     pub withdrawn_by: Option<i64>,
+    /// Network names or CIDRs that any of its clients may call from. Empty: anywhere.
+    #[sqlx(json)]
+    pub networks: Vec<String>,
+    /// The usage plan that its clients share.
+    pub usage_plan: Option<String>,
     pub created_at: i64,
 }
 
@@ -31,7 +36,8 @@ impl PartnerRow {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, name, contact, enabled <> 0 AS enabled, managed_by, withdrawn_by, created_at FROM partners ",
+            "SELECT id, name, contact, enabled <> 0 AS enabled, managed_by, withdrawn_by, networks, usage_plan, created_at ",
+            "FROM partners ",
             $rest
         )
     };
@@ -56,8 +62,8 @@ pub async fn all(from: impl Read) -> Result<Vec<PartnerRow>, Fault> {
 /// Adds a partner.
 pub async fn insert(tx: &mut Tx, row: &PartnerRow, now: UnixSeconds) -> Result<(), Fault> {
     sqlx::query(
-        "INSERT INTO partners (id, name, contact, enabled, managed_by, withdrawn_by, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)",
+        "INSERT INTO partners (id, name, contact, enabled, managed_by, withdrawn_by, networks, usage_plan, created_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
     )
     .bind(&row.id)
     .bind(&row.name)
@@ -65,6 +71,8 @@ pub async fn insert(tx: &mut Tx, row: &PartnerRow, now: UnixSeconds) -> Result<(
     .bind(i64::from(row.enabled))
     .bind(&row.managed_by)
     .bind(row.withdrawn_by)
+    .bind(super::to_json_list(&row.networks)?)
+    .bind(&row.usage_plan)
     .bind(row.created_at)
     .execute(tx.connection())
     .await?;
@@ -74,7 +82,9 @@ pub async fn insert(tx: &mut Tx, row: &PartnerRow, now: UnixSeconds) -> Result<(
 /// Writes everything but `id` and `created_at`.
 pub async fn update(tx: &mut Tx, row: &PartnerRow, now: UnixSeconds) -> Result<(), Fault> {
     sqlx::query(
-        "UPDATE partners SET name = $2, contact = $3, enabled = $4, managed_by = $5, withdrawn_by = $6 WHERE id = $1",
+        "UPDATE partners
+         SET name = $2, contact = $3, enabled = $4, managed_by = $5, withdrawn_by = $6, networks = $7, usage_plan = $8
+         WHERE id = $1",
     )
     .bind(&row.id)
     .bind(&row.name)
@@ -82,6 +92,8 @@ pub async fn update(tx: &mut Tx, row: &PartnerRow, now: UnixSeconds) -> Result<(
     .bind(i64::from(row.enabled))
     .bind(&row.managed_by)
     .bind(row.withdrawn_by)
+    .bind(super::to_json_list(&row.networks)?)
+    .bind(&row.usage_plan)
     .execute(tx.connection())
     .await?;
     tx.changed(ChangeKind::Partner, &row.id, now).await

@@ -1,7 +1,7 @@
 //! `[[partner]]` and `[[client]]`
 
 use super::build::Builder;
-use super::reader::Fields;
+use super::reader::{Fields, Text};
 use crate::client::{ClientId, PartnerId};
 use crate::policy::{DeclaredClient, DeclaredPartner};
 use crate::scope::ScopeSet;
@@ -15,12 +15,15 @@ pub(super) fn read_partner<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>
     let id = id.and_then(|(at, value)| Some((at, value.parsed(faults, PartnerId::try_from)?)));
     let name = fields.optional("name").and_then(|value| value.prose(faults));
     let contact = fields.optional("contact").and_then(|value| value.prose(faults));
+    let networks = fields.optional("networks").and_then(|value| value.names(faults));
+    let usage_plan = fields.optional("usage_plan").and_then(|value| value.string(faults));
     fields.finish(faults);
 
+    let (networks, usage_plan) = terms(networks, usage_plan, builder);
     let Some((at, id)) = id else { return };
     if builder.declare("partner", id.as_str(), at) {
         let name = name.unwrap_or_else(|| id.to_string());
-        builder.policy.partners.push(DeclaredPartner { id, name, contact });
+        builder.policy.partners.push(DeclaredPartner { id, name, contact, networks, usage_plan });
     }
 }
 
@@ -46,24 +49,39 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     fields.finish(faults);
 
     let scopes = scopes.map_or_else(ScopeSet::default, |scopes| builder.scope_set(scopes));
-    let networks = networks.unwrap_or_default();
-    networks.iter().for_each(|name| builder.check_reference("network", *name));
-    if let Some(plan) = usage_plan {
-        builder.check_reference("usage_plan", plan);
-    }
+    let (networks, usage_plan) = terms(networks, usage_plan, builder);
     if let Some((at, partner)) = &partner
         && !builder.is_declared("partner", partner.as_str())
     {
         builder.declare("partner", partner.as_str(), *at);
-        let declared = DeclaredPartner { id: partner.clone(), name: partner.to_string(), contact: None };
+        let declared = DeclaredPartner {
+            id: partner.clone(),
+            name: partner.to_string(),
+            contact: None,
+            networks: Vec::new(),
+            usage_plan: None,
+        };
         builder.policy.partners.push(declared);
     }
     let Some((at, id)) = id else { return };
     let is_new = builder.declare("client", id.as_str(), at);
     let Some((_, partner)) = partner else { return };
     if is_new {
-        let networks = networks.into_iter().map(|name| name.text.to_owned()).collect();
-        let usage_plan = usage_plan.map(|plan| plan.text.to_owned());
         builder.policy.clients.push(DeclaredClient { id, partner, scopes, networks, usage_plan, description });
     }
+}
+
+/// The references of a client or a partner, checked.
+fn terms<'d>(
+    networks: Option<Vec<Text<'d>>>,
+    usage_plan: Option<Text<'d>>,
+    builder: &mut Builder<'d>,
+) -> (Vec<String>, Option<String>) {
+    let networks = networks.unwrap_or_default();
+    networks.iter().for_each(|name| builder.check_reference("network", *name));
+    if let Some(plan) = usage_plan {
+        builder.check_reference("usage_plan", plan);
+    }
+    let networks = networks.into_iter().map(|name| name.text.to_owned()).collect();
+    (networks, usage_plan.map(|plan| plan.text.to_owned()))
 }

@@ -10,8 +10,8 @@ type Range<T> = (T, T);
 /// The addresses of a network, one list for each family. IPv4 and IPv6 never meet: `::/0` is all of IPv6 and no IPv4.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Ranges {
-    v4: Vec<Range<u32>>,
-    v6: Vec<Range<u128>>,
+    v4: Sorted<u32>,
+    v6: Sorted<u128>,
 }
 
 impl Ranges {
@@ -19,21 +19,61 @@ impl Ranges {
     pub(super) fn of(cidrs: &[IpNet], except: &[IpNet]) -> Self {
         let (v4, v6) = numbers(cidrs);
         let (v4_except, v6_except) = numbers(except);
-        Self { v4: subtract(&merge(v4), &merge(v4_except)), v6: subtract(&merge(v6), &merge(v6_except)) }
+        Self {
+            v4: Sorted::of(&subtract(&merge(v4), &merge(v4_except))),
+            v6: Sorted::of(&subtract(&merge(v6), &merge(v6_except))),
+        }
     }
 
     /// Whether a canonical address is inside.
     pub(super) fn contains(&self, ip: IpAddr) -> bool {
         match ip {
-            IpAddr::V4(ip) => is_inside(&self.v4, ip.to_bits()),
-            IpAddr::V6(ip) => is_inside(&self.v6, ip.to_bits()),
+            IpAddr::V4(ip) => self.v4.contains(ip.to_bits()),
+            IpAddr::V6(ip) => self.v6.contains(ip.to_bits()),
         }
+    }
+
+    /// Whether all of a family is inside.
+    pub(super) fn hold_a_family(&self) -> bool {
+        self.v4.is_exactly(u32::MIN, u32::MAX) || self.v6.is_exactly(u128::MIN, u128::MAX)
     }
 }
 
-fn is_inside<T: Ord + Copy>(ranges: &[Range<T>], number: T) -> bool {
-    let after = ranges.partition_point(|(first, _)| *first <= number);
-    after.checked_sub(1).and_then(|candidate| ranges.get(candidate)).is_some_and(|(_, last)| number <= *last)
+/// Ranges for looking up, in two steps: among every 64th beginning, which together stay in the processor's cache, and then in one
+/// block of 64. Beginnings and ends apart, so that the search reads nothing but beginnings: of 100 000 ranges a look-up touches
+/// one block that is not in the cache already, where a plain binary search touches one for most of its 17 steps.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+struct Sorted<T> {
+    /// The first address of each block.
+    blocks: Box<[T]>,
+    firsts: Box<[T]>,
+    lasts: Box<[T]>,
+}
+
+const BLOCK: usize = 64;
+
+impl<T: Ord + Copy> Sorted<T> {
+    fn of(ranges: &[Range<T>]) -> Self {
+        Self {
+            blocks: ranges.iter().step_by(BLOCK).map(|(first, _)| *first).collect(),
+            firsts: ranges.iter().map(|(first, _)| *first).collect(),
+            lasts: ranges.iter().map(|(_, last)| *last).collect(),
+        }
+    }
+
+    fn contains(&self, number: T) -> bool {
+        // The last range that begins at or before the number is the only one that can hold it.
+        let Some(block) = self.blocks.partition_point(|first| *first <= number).checked_sub(1) else { return false };
+        let start = block * BLOCK;
+        let end = self.firsts.len().min(start + BLOCK);
+        let Some(firsts) = self.firsts.get(start..end) else { return false };
+        let Some(within) = firsts.partition_point(|first| *first <= number).checked_sub(1) else { return false };
+        self.lasts.get(start + within).is_some_and(|last| number <= *last)
+    }
+
+    fn is_exactly(&self, first: T, last: T) -> bool {
+        *self.firsts == [first] && *self.lasts == [last]
+    }
 }
 
 fn numbers(cidrs: &[IpNet]) -> (Vec<Range<u32>>, Vec<Range<u128>>) {
@@ -47,13 +87,13 @@ fn numbers(cidrs: &[IpNet]) -> (Vec<Range<u32>>, Vec<Range<u128>>) {
     (v4, v6)
 }
 
-/// Sorts, and joins ranges that overlap.
-fn merge<T: Ord + Copy>(mut ranges: Vec<Range<T>>) -> Vec<Range<T>> {
+/// Sorts, and joins ranges that overlap or touch.
+fn merge<T: Neighbours>(mut ranges: Vec<Range<T>>) -> Vec<Range<T>> {
     ranges.sort_unstable();
     let mut merged: Vec<Range<T>> = Vec::with_capacity(ranges.len());
     for (first, last) in ranges {
         match merged.last_mut() {
-            Some(open) if first <= open.1 => open.1 = open.1.max(last),
+            Some(open) if first <= open.1 || open.1.after() == Some(first) => open.1 = open.1.max(last),
             _ => merged.push((first, last)),
         }
     }

@@ -64,15 +64,19 @@ pub fn difference(old: &Policy, new: &Policy) -> Vec<Change> {
 
 fn describe(policy: &Policy) -> [(&'static str, BTreeMap<String, Fields>); 7] {
     let partners = policy.partners.iter().map(|partner| {
-        let fields = vec![("name", partner.name.clone()), ("contact", optional(partner.contact.as_deref()))];
+        let fields = vec![
+            ("name", partner.name.clone()),
+            ("contact", optional(partner.contact.as_deref())),
+            ("networks", anywhere_or(&partner.networks)),
+            ("usage_plan", optional(partner.usage_plan.as_deref())),
+        ];
         (partner.id.to_string(), fields)
     });
     let clients = policy.clients.iter().map(|client| {
-        let networks = if client.networks.is_empty() { "anywhere".to_owned() } else { client.networks.join(", ") };
         let fields = vec![
             ("partner", client.partner.to_string()),
             ("scopes", client.scopes.to_string()),
-            ("networks", networks),
+            ("networks", anywhere_or(&client.networks)),
             ("usage_plan", optional(client.usage_plan.as_deref())),
             ("description", optional(client.description.as_deref())),
         ];
@@ -87,6 +91,10 @@ fn describe(policy: &Policy) -> [(&'static str, BTreeMap<String, Fields>); 7] {
         ("route", policy.routes.routes().iter().map(|route| self::route(route)).collect()),
         ("token_issuer", policy.token_issuers.iter().map(token_issuer).collect()),
     ]
+}
+
+fn anywhere_or(networks: &[String]) -> String {
+    if networks.is_empty() { "anywhere".to_owned() } else { networks.join(", ") }
 }
 
 fn resource_server(server: &ResourceServer) -> (String, Fields) {

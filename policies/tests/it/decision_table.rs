@@ -201,6 +201,7 @@ fn a_trace_tells_all_steps_in_order() {
         [
             "route_network true: route GET /x allows only; called from 203.0.113.7",
             "methods true: proved mutual_tls+api_key, accepted: mutual_tls",
+            "partner_network true: partner acme allows anywhere; called from 203.0.113.7",
             "client_network true: client acme-orders allows anywhere; called from 203.0.113.7",
             "credential_network true: api-key 1 allows only; called from 203.0.113.7",
             "status true: client acme-orders of partner acme is enabled",
@@ -264,7 +265,7 @@ fn nobody_listens_for_free() {
     let principal = resolve(facts.proofs, Arc::new(facts.client)).unwrap();
     let mut counting = Counting(0);
     entitle(principal, Arc::new(facts.route), facts.source, &mut counting).unwrap();
-    assert_eq!(counting.0, 5);
+    assert_eq!(counting.0, 6);
 }
 
 #[test]

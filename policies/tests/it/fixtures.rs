@@ -32,6 +32,8 @@ pub(crate) fn client(granted: &str) -> Client {
         scopes: scopes(granted),
         networks: Allowlist::anywhere(),
         usage_plan: None,
+        partner_networks: Allowlist::anywhere(),
+        partner_usage_plan: None,
     }
 }
 

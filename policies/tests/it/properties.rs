@@ -66,9 +66,11 @@ fn any_proofs() -> impl Strategy<Value = Vec<Proof>> {
 }
 
 fn any_client() -> impl Strategy<Value = Client> {
-    (scope_set(), allowlist(), prop::bool::weighted(0.9)).prop_map(|(scopes, networks, enabled)| Client {
+    let parts = (scope_set(), allowlist(), allowlist(), prop::bool::weighted(0.9));
+    parts.prop_map(|(scopes, networks, partner_networks, enabled)| Client {
         scopes,
         networks,
+        partner_networks,
         enabled,
         ..client("")
     })
@@ -112,6 +114,7 @@ fn may(proofs: &[Proof], client: &Client, route: &Route, source: IpAddr) -> bool
         && proofs.iter().all(|p| p.status == CredentialStatus::Active)
         && route.accept.iter().any(|set| set.iter().all(proved))
         && route.networks.contains(source)
+        && client.partner_networks.contains(source)
         && client.networks.contains(source)
         && proofs.iter().all(|p| p.networks.as_ref().is_none_or(|networks| networks.contains(source)))
 }

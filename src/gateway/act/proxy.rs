@@ -93,7 +93,7 @@ pub(super) async fn forward(
         headers.insert(HOST, host.clone());
     }
     set_forwarded(&mut headers, scene, host);
-    identity_headers::set(&mut headers, permit.principal(), scene.connection.certificate.as_ref(), scene.decision_id);
+    identity_headers::set(&mut headers, permit.principal(), scene.connection.certificate.as_deref(), scene.decision_id);
 
     // The path as it was matched: `https://host?x` has none of its own.
     let (path, query) = (parts.uri.path(), parts.uri.query().map_or_else(String::new, |query| format!("?{query}")));

@@ -55,6 +55,11 @@ impl Reconciliation {
         now: UnixSeconds,
     ) -> Self {
         let mut this = Self::default();
+        for row in partners.iter().filter(|row| row.managed_by.is_none()) {
+            if let Err(unknown) = resolve::partner(policy, row) {
+                this.conflicts.extend(unknown.into_iter().map(|fault| format!("partner {}: {fault}", row.id)));
+            }
+        }
         let mut partners: HashMap<String, PartnerRow> = partners.into_iter().map(|row| (row.id.clone(), row)).collect();
         for declared in &policy.partners {
             this.take_partner(declared, partners.remove(declared.id.as_str()), now);
@@ -92,6 +97,8 @@ impl Reconciliation {
                 enabled: true,
                 managed_by: Some(POLICY.into()),
                 withdrawn_by: None,
+                networks: declared.networks.clone(),
+                usage_plan: declared.usage_plan.clone(),
                 created_at: now.0,
             }));
             self.note("partner", declared.id.as_str(), "create", None);
@@ -107,6 +114,9 @@ impl Reconciliation {
         }
         let mut row = old.clone();
         row.withdrawn_by = None;
+        // What no document says any more does not hold any more; a name and a contact harm nobody by standing on.
+        row.networks.clone_from(&declared.networks);
+        row.usage_plan.clone_from(&declared.usage_plan);
         if !is_only_named(declared) {
             row.name.clone_from(&declared.name);
             row.contact.clone_from(&declared.contact);
@@ -194,7 +204,10 @@ impl Reconciliation {
 
 /// A partner that no document declares itself, but a client names, is known by its id alone.
 fn is_only_named(declared: &DeclaredPartner) -> bool {
-    declared.name == declared.id.as_str() && declared.contact.is_none()
+    declared.name == declared.id.as_str()
+        && declared.contact.is_none()
+        && declared.networks.is_empty()
+        && declared.usage_plan.is_none()
 }
 
 fn action(withdrawn_by: Option<i64>) -> &'static str {

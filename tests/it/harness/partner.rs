@@ -5,6 +5,7 @@ use portcullis::registry::Actor;
 use portcullis::registry::api_key::{NewApiKey, PresentedApiKey};
 use portcullis::registry::client::NewClient;
 use portcullis::registry::client_secret::NewClientSecret;
+use portcullis::registry::partner::NewPartner;
 use secrecy::ExposeSecret;
 
 use super::gateway::Gateway;
@@ -63,7 +64,7 @@ impl Partner {
         let actor = Actor::local();
         let registry = gateway.registry();
         if registry.partner(&new.partner).await.is_err() {
-            registry.create_partner(&actor, &new.partner, &new.partner, None).await.unwrap();
+            registry.create_partner(&actor, NewPartner::named(&new.partner, &new.partner)).await.unwrap();
         }
         let client = new.id.clone();
         registry.create_client(&actor, new).await.unwrap();

@@ -1,6 +1,7 @@
 use std::path::{Path, PathBuf};
 
 use ipnet::IpNet;
+use policies::TrustedProxies;
 use serde::{Deserialize, Serialize};
 
 use super::listener::canonical_hostname;
@@ -65,7 +66,7 @@ pub struct ForwardAuthSettings {
     /// Whether it sets `X-Portcullis-Request-Id`, so that a question asked twice is paid for once.
     pub request_ids: bool,
     /// Proxies in front of it: their addresses are passed over in `X-Forwarded-For`.
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Option<TrustedProxies>,
 }
 
 /// One `[[forward_auth]]` as written.
@@ -115,10 +116,9 @@ impl ForwardAuthFile {
                 None => fault(format!("hostname {hostname:?} is neither a DNS name nor an IP address without port")),
             }
         }
-        if self.trusted_proxies.iter().any(|network| network.prefix_len() == 0) {
-            // CVE-2026-76835: then everybody writes his own address.
-            fault("trusted_proxies: 0.0.0.0/0 and ::/0 would believe whatever a client writes".to_owned());
-        }
+        let trusted_proxies = (!self.trusted_proxies.is_empty())
+            .then(|| TrustedProxies::new(self.trusted_proxies, false).map_err(|error| fault(format!("trusted_proxies: {error}"))))
+            .and_then(Result::ok);
         ForwardAuthSettings {
             dialects,
             client: self.client,
@@ -126,7 +126,7 @@ impl ForwardAuthFile {
             hostnames,
             client_certificate: self.client_certificate,
             request_ids: self.request_ids,
-            trusted_proxies: self.trusted_proxies,
+            trusted_proxies,
             name,
         }
     }

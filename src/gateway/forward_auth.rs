@@ -121,7 +121,7 @@ async fn judge(
     let repeat = request_id.map(|id| repeats::Key::of(caller, &id, &on_behalf, &parts));
     let outcome = decide(gate, &on_behalf, &parts, repeat.as_ref(), &mut trail).await;
     let response = match outcome {
-        Ok(permit) => answer::allowed(dialect, &permit, on_behalf.certificate.as_ref(), &trail.decision_id()),
+        Ok(permit) => answer::allowed(dialect, &permit, on_behalf.certificate.as_deref(), &trail.decision_id()),
         Err(stop) => gate.refuse(&on_behalf, stop, &asked, &mut trail),
     };
     finish(trail, caller, dialect, response).await

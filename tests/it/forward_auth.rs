@@ -28,7 +28,7 @@ fn settings_with(policy: &str, change: impl Fn(&mut ForwardAuthSettings) + Send 
             hostnames: vec!["api.example.com".to_owned()],
             client_certificate: ForwardedCertificate::None,
             request_ids: false,
-            trusted_proxies: Vec::new(),
+            trusted_proxies: None,
         };
         change(&mut edge);
         config.forward_auth = vec![edge];
@@ -231,7 +231,10 @@ async fn the_address_that_is_judged_is_the_client_s() {
     let networks = "[[network]]\nname = \"office\"\ncidrs = [\"203.0.113.0/24\"]\n";
     let acme = ACME.replace("partner = \"acme\"", "partner = \"acme\"\nnetworks = [\"office\"]");
     let policy = document(&[SERVER, networks, &acme, HELLO]);
-    let options = settings_with(&policy, |edge| edge.trusted_proxies = vec!["10.0.0.0/8".parse().unwrap()]);
+    let options = settings_with(&policy, |edge| {
+        let cidrs = vec!["10.0.0.0/8".parse().unwrap()];
+        edge.trusted_proxies = Some(policies::TrustedProxies::new(cidrs, false).unwrap());
+    });
     let gateway = Gateway::start_with(options).await;
     let acme = gateway.acme();
     let key = ("x-api-key", acme.api_key.as_str());

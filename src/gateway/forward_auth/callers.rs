@@ -6,9 +6,9 @@ use std::sync::{Arc, LazyLock};
 use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderMap;
 use http::header::HeaderName;
-use ipnet::IpNet;
 use policies::{
     Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Route, ScopeRequirement,
+    TrustedProxies,
 };
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
@@ -40,7 +40,7 @@ pub(super) struct Caller {
     pub name: Arc<str>,
     pub certificate: ForwardedCertificate,
     pub request_ids: bool,
-    pub trusted_proxies: Vec<IpNet>,
+    pub trusted_proxies: Option<TrustedProxies>,
     dialects: Vec<Dialect>,
     client: Option<String>,
     /// SHA-256: all of one length, so that comparing them tells nothing of it.

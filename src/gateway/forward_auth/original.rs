@@ -2,12 +2,13 @@
 //! missing, comes twice or cannot be read makes the whole unreadable.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use http::header::{AsHeaderName, HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
-use ipnet::IpNet;
+use policies::{ForwardedHeader, MAX_HOPS, TrustedProxies};
 
 use super::callers::{Caller, SECRET};
 use super::certificate;
@@ -17,8 +18,6 @@ use crate::listen::PeerCertificate;
 /// Set by a proxy that makes one for each request of its clients, where the settings say so.
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-portcullis-request-id");
 const REQUEST_ID_BYTES: std::ops::RangeInclusive<usize> = 8..=128;
-/// Addresses in one X-Forwarded-For.
-const HOPS_MAX: usize = 32;
 /// What the proxy says of its client is read here and goes no further.
 const TOLD: &[&str] = &[
     "x-original-method",
@@ -43,7 +42,7 @@ pub(super) struct Original {
     pub parts: Parts,
     /// Where the client was when it reached the proxy, or the first proxy of those that are trusted.
     pub source: IpAddr,
-    pub certificate: Option<PeerCertificate>,
+    pub certificate: Option<Arc<PeerCertificate>>,
     pub request_id: Option<String>,
 }
 
@@ -72,7 +71,7 @@ impl Original {
                 method(single(headers, "X-Forwarded-Method")?)?,
                 uri(single(headers, "X-Forwarded-Uri")?, "X-Forwarded-Uri")?,
                 value(headers, "X-Forwarded-Host")?,
-                forwarded_for(single(headers, "X-Forwarded-For")?, &caller.trusted_proxies)?,
+                forwarded_for(headers, caller.trusted_proxies.as_ref())?,
             ),
             Dialect::Envoy => (
                 parts.method.clone(),
@@ -82,7 +81,7 @@ impl Original {
                 address(single(headers, "X-Real-IP")?, "X-Real-IP")?,
             ),
         };
-        let certificate = certificate::forwarded(caller.certificate, headers)?;
+        let certificate = certificate::forwarded(caller.certificate, headers)?.map(Arc::new);
         let request_id = if caller.request_ids { Some(request_id(headers)?) } else { None };
         Ok(Self { parts: rebuilt(method, uri, host, headers.clone()), source, certificate, request_id })
     }
@@ -158,22 +157,26 @@ fn authority(parts: &Parts) -> Result<HeaderValue, Unreadable> {
     }
 }
 
-/// An address alone: no port, no zone, no list.
+/// An address alone, in the spellings that are taken everywhere.
 pub(super) fn address(text: &str, name: &'static str) -> Result<IpAddr, Unreadable> {
-    text.parse().map(policies::canonical).map_err(|_| Unreadable::Malformed(name))
+    policies::address(text).ok_or(Unreadable::Malformed(name))
 }
 
-/// From the right, past the proxies that are trusted, to the address that nobody of them vouches for any more: whatever stands
-/// left of it the client wrote (CVE-2022-24112).
-fn forwarded_for(text: &str, trusted: &[IpNet]) -> Result<IpAddr, Unreadable> {
+/// The caller, by the one walk that listeners behind proxies use too. Without trusted proxies it is the last hop, which the proxy
+/// that asks wrote itself; but every hop must be an address.
+fn forwarded_for(headers: &HeaderMap, trusted: Option<&TrustedProxies>) -> Result<IpAddr, Unreadable> {
     const NAME: &str = "X-Forwarded-For";
-    if text.split(',').count() > HOPS_MAX {
-        return Err(Unreadable::Malformed(NAME));
+    let line = single(headers, NAME)?;
+    let mut hops = line.split(',').map(|hop| address(hop.trim_matches([' ', '\t']), NAME));
+    match trusted {
+        Some(trusted) => {
+            let peer = hops.next_back().ok_or(Unreadable::Missing(NAME))??;
+            let caller = ForwardedHeader::XForwardedFor.caller([line.as_bytes()], peer, trusted);
+            caller.map_err(|_| Unreadable::Malformed(NAME))
+        }
+        None if line.split(',').count() > MAX_HOPS => Err(Unreadable::Malformed(NAME)),
+        None => hops.try_fold(None, |_, hop| hop.map(Some))?.ok_or(Unreadable::Missing(NAME)),
     }
-    let hops: Vec<IpAddr> = text.split(',').map(|hop| address(hop.trim(), NAME)).collect::<Result<_, _>>()?;
-    let vouched = |hop: &&IpAddr| trusted.iter().any(|network| network.contains(*hop));
-    let first = hops.iter().rev().find(|hop| !vouched(hop)).or(hops.first());
-    first.copied().ok_or(Unreadable::Missing(NAME))
 }
 
 fn request_id(headers: &HeaderMap) -> Result<String, Unreadable> {

@@ -196,6 +196,7 @@ mod tests {
             outcome: "allowed".into(),
             status: 200,
             detail: None,
+            shadow: None,
             micros: 1,
         });
         assert!(tokio::time::timeout(Duration::from_millis(500), audit.flush()).await.is_err());

@@ -171,17 +171,17 @@ impl Gate {
         let route = self.route(view, connection, target, &mut ())?;
         trail.route(&route);
         // Before any credential costs work.
-        policies::check_source(&route, connection.source, &mut ())?;
+        policies::check_source(&route, connection.source, trail.hear())?;
         let permit = if route.is_public() {
-            policies::admit_public(route, connection.source, &mut ())?
+            policies::admit_public(route, connection.source, trail.hear())?
         } else {
             let principal = authenticate::authenticate(self, view, target, now, &mut ()).await?;
             trail.principal(&principal);
             match allowance {
                 Allowance::Spend => {
-                    authorize::authorize(self, principal, route, connection.source, now, &mut ()).await?
+                    authorize::authorize(self, principal, route, connection.source, now, trail.hear()).await?
                 }
-                Allowance::Paid => authorize::authorize_again(principal, route, connection.source, &mut ())?,
+                Allowance::Paid => authorize::authorize_again(principal, route, connection.source, trail.hear())?,
             }
         };
         if let Some(principal) = permit.principal() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use crate::network::Allowlist;
 use crate::plan::UsagePlan;
+use crate::rule::ClientRules;
 use crate::scope::ScopeSet;
 use crate::text::{InvalidText, checked_text};
 
@@ -62,6 +63,8 @@ pub struct Client {
     pub scopes: ScopeSet,
     /// Where it may call from; its partner's allowlist counts besides.
     pub networks: Allowlist,
+    /// Which of its allowlists bite.
+    pub rules: ClientRules,
     /// Its allowance; `None` is unlimited.
     pub usage_plan: Option<Arc<UsagePlan>>,
     /// Where any client of its partner may call from.

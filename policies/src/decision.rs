@@ -8,6 +8,7 @@ use crate::credential::{CredentialStatus, Proof};
 use crate::denial::{Denial, alternatives};
 use crate::principal::Principal;
 use crate::route::Route;
+use crate::rule::{RuleMode, ask};
 use crate::source::{check_caller, check_source};
 use crate::trace::{Stage, Trace};
 
@@ -80,9 +81,7 @@ pub fn entitle<T: Trace>(
     source: IpAddr,
     trace: &mut T,
 ) -> Result<Entitlement, Denial> {
-    if !route.networks.contains(source) {
-        check_source(&route, source, trace)?;
-    }
+    check_source_again(&route, source, trace)?;
     check_methods(&principal, &route, trace)?;
     let client = principal.client();
     let narrowed = principal.proofs().iter().filter_map(|proof| Some((&proof.credential, proof.networks.as_ref()?)));
@@ -100,9 +99,7 @@ pub fn entitle<T: Trace>(
 /// # Errors
 /// [`Denial::NoCredential`] if the route is not public, [`Denial::SourceNotAllowed`] outside its allowlist.
 pub fn admit_public<T: Trace>(route: Arc<Route>, source: IpAddr, trace: &mut T) -> Result<Permit, Denial> {
-    if !route.networks.contains(source) {
-        check_source(&route, source, trace)?;
-    }
+    check_source_again(&route, source, trace)?;
     let public = route.is_public();
     trace.step(Stage::Methods, public, || format!("nothing proved, accepted: {}", alternatives(&route.accept)));
     if public { Ok(Permit { principal: None, route }) } else { Err(Denial::NoCredential) }
@@ -161,9 +158,22 @@ impl Permit {
 /// same client, and can only narrow.
 fn check_methods<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
     let proved = principal.methods();
-    let passed = route.accept.iter().any(|alternative| proved.is_superset(*alternative));
-    trace.step(Stage::Methods, passed, || format!("proved {proved}, accepted: {}", alternatives(&route.accept)));
-    if passed { Ok(()) } else { Err(Denial::MethodNotAccepted { accepted: route.accept.clone(), proved }) }
+    ask(
+        route.rules.methods,
+        Stage::Methods,
+        trace,
+        || route.accept.iter().any(|alternative| proved.is_superset(*alternative)),
+        || format!("proved {proved}, accepted: {}", alternatives(&route.accept)),
+        || Denial::MethodNotAccepted { accepted: route.accept.clone(), proved },
+    )
+}
+
+/// The second lock: silent unless it fails.
+fn check_source_again<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
+    if route.rules.networks != RuleMode::Enforce || route.networks.contains(source) {
+        return Ok(());
+    }
+    check_source(route, source, trace)
 }
 
 /// A disabled client, or one of a disabled partner, has no live credential at all.
@@ -197,11 +207,12 @@ fn check_status<T: Trace>(proof: &Proof, trace: &mut T) -> Result<(), Denial> {
 
 fn check_scopes<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -> Result<(), Denial> {
     let granted = principal.scopes();
-    let passed = route.scopes.is_met(granted);
-    trace.step(Stage::Scopes, passed, || format!("required {}, granted: {granted}", route.scopes));
-    if passed {
-        Ok(())
-    } else {
-        Err(Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() })
-    }
+    ask(
+        route.rules.scopes,
+        Stage::Scopes,
+        trace,
+        || route.scopes.is_met(granted),
+        || format!("required {}, granted: {granted}", route.scopes),
+        || Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() },
+    )
 }

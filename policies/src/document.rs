@@ -9,6 +9,7 @@ mod network;
 mod reader;
 mod resource_server;
 mod route;
+mod rules;
 mod token_issuer;
 mod usage_plan;
 

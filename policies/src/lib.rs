@@ -101,7 +101,7 @@ pub use route::{
     MAX_MOCK_BODY_BYTES, MAX_MOCK_HEADERS, MAX_PATH_BYTES, MAX_PATH_PARAMETERS, MAX_ROUTES, MAX_TIMEOUT_SECONDS, Mock,
     Proxy, Route, RouteFault, RouteTable, ScopeRequirement,
 };
-pub use rule::RuleMode;
+pub use rule::{ClientRules, RouteRules, RuleMode};
 pub use scope::{
     ADMIN_READ, ADMIN_SCOPES, ADMIN_WRITE, INTROSPECT, MAX_SCOPE_LIST_BYTES, MAX_SCOPE_PART_BYTES,
     RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeDefinition, ScopeSet, is_reserved_scope,
@@ -112,4 +112,4 @@ pub use time::UnixSeconds;
 pub use token_issuer::{
     DEFAULT_LEEWAY_SECONDS, DEFAULT_TOKEN_ALGORITHMS, MAX_LEEWAY_SECONDS, TOKEN_ALGORITHMS, TokenIssuer, TokenProfile,
 };
-pub use trace::{Stage, Step, Trace};
+pub use trace::{Refusals, Stage, Step, Trace};

@@ -10,6 +10,7 @@ use crate::document::{self, Document, DocumentFault};
 use crate::network::{Allowlist, Network};
 use crate::plan::UsagePlan;
 use crate::route::RouteTable;
+use crate::rule::{ClientRules, RuleMode};
 use crate::scope::{ADMIN_SCOPES, RESERVED_RESOURCE_SERVER, ResourceServer, Scope, ScopeSet, is_reserved_scope};
 use crate::text::did_you_mean;
 use crate::token_issuer::TokenIssuer;
@@ -29,6 +30,9 @@ pub struct Policy {
     pub partners: Vec<DeclaredPartner>,
     /// Declared clients.
     pub clients: Vec<DeclaredClient>,
+    /// The declared clients and partners whose allowlists do not simply bite: among many thousand of them they are looked up.
+    pub(crate) client_modes: BTreeMap<ClientId, RuleMode>,
+    pub(crate) partner_modes: BTreeMap<PartnerId, RuleMode>,
     /// Routes.
     pub routes: RouteTable,
     /// External issuers.
@@ -46,6 +50,8 @@ pub struct DeclaredPartner {
     pub contact: Option<String>,
     /// Names of networks that any of its clients may call from; empty is anywhere.
     pub networks: Vec<String>,
+    /// Whether they bite.
+    pub network_mode: RuleMode,
     /// Name of the usage plan that its clients share; `None` is unlimited.
     pub usage_plan: Option<String>,
 }
@@ -61,6 +67,8 @@ pub struct DeclaredClient {
     pub scopes: ScopeSet,
     /// Names of networks; empty is anywhere.
     pub networks: Vec<String>,
+    /// Whether they bite.
+    pub network_mode: RuleMode,
     /// Name of a usage plan; `None` is unlimited.
     pub usage_plan: Option<String>,
     /// For people.
@@ -96,6 +104,7 @@ impl Policy {
             scopes.iter().filter(|scope| !self.has_scope(scope)).map(|scope| self.unknown_scope(scope)).collect();
         match self.resolve_partner(networks, usage_plan) {
             Ok(PartnerTerms { networks, usage_plan }) if faults.is_empty() => Ok(Client {
+                rules: self.client_rules(&id, &partner),
                 id,
                 partner,
                 enabled,
@@ -128,6 +137,14 @@ impl Policy {
         match (networks, plan.transpose()) {
             (Ok(networks), Ok(usage_plan)) => Ok(PartnerTerms { networks, usage_plan }),
             (networks, plan) => Err(networks.err().into_iter().flatten().chain(plan.err()).collect()),
+        }
+    }
+
+    /// The modes that documents give to the allowlists of this client. One that no document declares has none of its own.
+    fn client_rules(&self, id: &ClientId, partner: &PartnerId) -> ClientRules {
+        ClientRules {
+            networks: self.client_modes.get(id).copied().unwrap_or_default(),
+            partner_networks: self.partner_modes.get(partner).copied().unwrap_or_default(),
         }
     }
 

@@ -8,15 +8,21 @@ use crate::denial::Denial;
 use crate::method::AuthMethodSet;
 use crate::scope::ScopeSet;
 
-/// Who calls. Only [`resolve`] makes one:
+/// Who calls. A clone costs one reference count, so that whoever keeps the record keeps the principal itself. Only
+/// [`resolve`] makes one:
 ///
 /// ```compile_fail,E0451
-/// # fn forge(client: std::sync::Arc<policies::Client>) -> policies::Principal {
-/// policies::Principal { client, proofs: vec![], scopes: policies::ScopeSet::default() }
+/// # fn forge() -> policies::Principal {
+/// policies::Principal { facts: todo!() }
 /// # }
 /// ```
 #[derive(Debug, Clone)]
 pub struct Principal {
+    facts: Arc<Facts>,
+}
+
+#[derive(Debug)]
+struct Facts {
     client: Arc<Client>,
     proofs: Vec<Proof>,
     scopes: ScopeSet,
@@ -40,31 +46,31 @@ pub fn resolve(proofs: Vec<Proof>, client: Arc<Client>) -> Result<Principal, Den
     // Clones of the client's set share it: nothing is allocated unless a credential really takes scopes away.
     let narrowings = proofs.iter().filter_map(|proof| proof.scopes.as_ref());
     let scopes = narrowings.fold(client.scopes.clone(), |granted, narrowing| granted.intersection(narrowing));
-    Ok(Principal { client, proofs, scopes })
+    Ok(Principal { facts: Arc::new(Facts { client, proofs, scopes }) })
 }
 
 impl Principal {
     /// The client that every proof names.
     #[must_use]
     pub fn client(&self) -> &Arc<Client> {
-        &self.client
+        &self.facts.client
     }
 
     /// The methods proved.
     #[must_use]
     pub fn methods(&self) -> AuthMethodSet {
-        self.proofs.iter().map(|proof| proof.method).collect()
+        self.facts.proofs.iter().map(|proof| proof.method).collect()
     }
 
     /// The proofs, in the order they were checked.
     #[must_use]
     pub fn proofs(&self) -> &[Proof] {
-        &self.proofs
+        &self.facts.proofs
     }
 
     /// What every one of the credentials allows: the client's scopes without any that a credential leaves out.
     #[must_use]
     pub fn scopes(&self) -> &ScopeSet {
-        &self.scopes
+        &self.facts.scopes
     }
 }

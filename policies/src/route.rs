@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::method::AuthMethodSet;
 use crate::network::Allowlist;
+use crate::rule::RouteRules;
 use crate::scope::ScopeSet;
 
 pub use action::{
@@ -40,6 +41,8 @@ pub struct Route {
     pub scopes: ScopeRequirement,
     /// From where it may be called, whoever calls.
     pub networks: Allowlist,
+    /// Which of the rules above bite.
+    pub rules: RouteRules,
     /// The listeners it is served on; `None` is all.
     pub listeners: Option<Vec<String>>,
     /// How refusals look.

@@ -8,6 +8,7 @@ use crate::client::Client;
 use crate::denial::Denial;
 use crate::network::{Allowlist, canonical};
 use crate::route::Route;
+use crate::rule::{RuleMode, ask};
 use crate::trace::{Stage, Trace};
 
 /// The route's own allowlist, judged before any credential is looked at, so that a stranger cannot make us verify
@@ -16,7 +17,8 @@ use crate::trace::{Stage, Trace};
 /// # Errors
 /// [`Denial::SourceNotAllowed`].
 pub fn check_source<T: Trace>(route: &Route, source: IpAddr, trace: &mut T) -> Result<(), Denial> {
-    check_network(&route.networks, source, Stage::RouteNetwork, trace, || format!("route {}", route.id))
+    let rule = NetworkRule { networks: &route.networks, mode: route.rules.networks, stage: Stage::RouteNetwork };
+    rule.check(source, trace, || format!("route {}", route.id))
 }
 
 /// The allowlists of whoever calls: the partner's, the client's, and that of each credential that is narrowed. All must hold the
@@ -30,25 +32,38 @@ pub fn check_caller<'a, C: fmt::Display + 'a, T: Trace>(
     source: IpAddr,
     trace: &mut T,
 ) -> Result<(), Denial> {
-    let partner = || format!("partner {}", client.partner);
-    check_network(&client.partner_networks, source, Stage::PartnerNetwork, trace, partner)?;
-    check_network(&client.networks, source, Stage::ClientNetwork, trace, || format!("client {}", client.id))?;
+    let (networks, mode) = (&client.partner_networks, client.rules.partner_networks);
+    let rule = NetworkRule { networks, mode, stage: Stage::PartnerNetwork };
+    rule.check(source, trace, || format!("partner {}", client.partner))?;
+    let (networks, mode) = (&client.networks, client.rules.networks);
+    let rule = NetworkRule { networks, mode, stage: Stage::ClientNetwork };
+    rule.check(source, trace, || format!("client {}", client.id))?;
     for (credential, networks) in credentials {
-        check_network(networks, source, Stage::CredentialNetwork, trace, || credential.to_string())?;
+        // No document knows credentials, so none can lift this.
+        let rule = NetworkRule { networks, mode: RuleMode::Enforce, stage: Stage::CredentialNetwork };
+        rule.check(source, trace, || credential.to_string())?;
     }
     Ok(())
 }
 
-fn check_network<T: Trace>(
-    networks: &Allowlist,
-    source: IpAddr,
+/// An allowlist, and whether it bites.
+struct NetworkRule<'a> {
+    networks: &'a Allowlist,
+    mode: RuleMode,
     stage: Stage,
-    trace: &mut T,
-    whose: impl Fn() -> String,
-) -> Result<(), Denial> {
-    let source = canonical(source);
-    let passed = networks.contains(source);
-    let detail = || format!("{} allows {networks}; called from {source}", whose());
-    trace.step(stage, passed, detail);
-    if passed { Ok(()) } else { Err(Denial::SourceNotAllowed { source, detail: detail() }) }
+}
+
+impl NetworkRule<'_> {
+    fn check<T: Trace>(self, source: IpAddr, trace: &mut T, whose: impl Fn() -> String) -> Result<(), Denial> {
+        let source = canonical(source);
+        let detail = || format!("{} allows {}; called from {source}", whose(), self.networks);
+        ask(
+            self.mode,
+            self.stage,
+            trace,
+            || self.networks.contains(source),
+            detail,
+            || Denial::SourceNotAllowed { source, detail: detail() },
+        )
+    }
 }

@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use crate::rule::RuleMode;
+
 /// One stage of the order of judgement.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -58,6 +60,23 @@ impl Stage {
     }
 }
 
+impl Stage {
+    /// The rule that is judged here, as metrics and audit records name it; `None` where nothing has a mode.
+    #[must_use]
+    pub const fn rule(self) -> Option<&'static str> {
+        match self {
+            Self::RouteNetwork | Self::PartnerNetwork | Self::ClientNetwork | Self::CredentialNetwork => {
+                Some("networks")
+            }
+            Self::Methods => Some("methods"),
+            Self::Scopes => Some("scopes"),
+            Self::Throttle => Some("throttle"),
+            Self::Quota => Some("quota"),
+            Self::Source | Self::Path | Self::Route | Self::Authenticate | Self::Status => None,
+        }
+    }
+}
+
 impl fmt::Display for Stage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -69,39 +88,73 @@ impl fmt::Display for Stage {
 pub struct Step {
     /// Which stage.
     pub stage: Stage,
-    /// Whether the request went on.
+    /// Whether the rule said yes. If not, the request went on nevertheless when the rule is in shadow.
     pub passed: bool,
+    /// Whether the rule bites.
+    #[serde(default)]
+    pub mode: RuleMode,
     /// What was compared: an inside message.
     pub detail: String,
+}
+
+impl Step {
+    /// Whether this step ended the request.
+    #[must_use]
+    pub fn denied(&self) -> bool {
+        !self.passed && self.mode == RuleMode::Enforce
+    }
+
+    /// Whether it would have, had the rule not been in shadow.
+    #[must_use]
+    pub fn would_deny(&self) -> bool {
+        !self.passed && self.mode == RuleMode::Shadow
+    }
 }
 
 /// Hears every step of a decision.
 pub trait Trace {
     /// Called once for each judgement, in order. `detail` is only called if somebody wants to read it.
-    fn step(&mut self, stage: Stage, passed: bool, detail: impl FnOnce() -> String);
+    fn judged(&mut self, stage: Stage, mode: RuleMode, passed: bool, detail: impl FnOnce() -> String);
+
+    /// A judgement that has no mode: it always bites.
+    fn step(&mut self, stage: Stage, passed: bool, detail: impl FnOnce() -> String) {
+        self.judged(stage, RuleMode::Enforce, passed, detail);
+    }
 }
 
 /// Hears nothing: the data plane pays nothing for `explain`.
 impl Trace for () {
-    fn step(&mut self, _: Stage, _: bool, _: impl FnOnce() -> String) {}
+    fn judged(&mut self, _: Stage, _: RuleMode, _: bool, _: impl FnOnce() -> String) {}
 }
 
 impl Trace for Vec<Step> {
-    fn step(&mut self, stage: Stage, passed: bool, detail: impl FnOnce() -> String) {
-        self.push(Step { stage, passed, detail: detail() });
+    fn judged(&mut self, stage: Stage, mode: RuleMode, passed: bool, detail: impl FnOnce() -> String) {
+        self.push(Step { stage, passed, mode, detail: detail() });
+    }
+}
+
+/// Hears only who said no: what the data plane listens with. Costs nothing while all is well.
+#[derive(Debug, Default)]
+pub struct Refusals(pub Vec<Step>);
+
+impl Trace for Refusals {
+    fn judged(&mut self, stage: Stage, mode: RuleMode, passed: bool, detail: impl FnOnce() -> String) {
+        if !passed {
+            self.0.judged(stage, mode, passed, detail);
+        }
     }
 }
 
 impl<T: Trace> Trace for Option<T> {
-    fn step(&mut self, stage: Stage, passed: bool, detail: impl FnOnce() -> String) {
+    fn judged(&mut self, stage: Stage, mode: RuleMode, passed: bool, detail: impl FnOnce() -> String) {
         if let Some(trace) = self {
-            trace.step(stage, passed, detail);
+            trace.judged(stage, mode, passed, detail);
         }
     }
 }
 
 impl<T: Trace> Trace for &mut T {
-    fn step(&mut self, stage: Stage, passed: bool, detail: impl FnOnce() -> String) {
-        (**self).step(stage, passed, detail);
+    fn judged(&mut self, stage: Stage, mode: RuleMode, passed: bool, detail: impl FnOnce() -> String) {
+        (**self).judged(stage, mode, passed, detail);
     }
 }

@@ -47,6 +47,8 @@ pub(super) struct AuditQuery {
     outcome: Option<String>,
     /// Decisions only: whether to leave out what was allowed.
     denied: Option<bool>,
+    /// Decisions only: whether to list only what a rule in shadow would have denied.
+    shadow: Option<bool>,
     /// Changes only: who made them.
     actor: Option<String>,
     /// Changes only: `certificate.revoke`, `policy.apply`, …
@@ -131,6 +133,7 @@ async fn decisions(state: &AdminState, query: AuditQuery, limit: u32) -> Result<
         partner: query.partner,
         outcome: query.outcome,
         denied_only: query.denied.unwrap_or(false),
+        shadow_only: query.shadow.unwrap_or(false),
         since: query.since,
         until: query.until,
         before: query.after,
@@ -141,7 +144,9 @@ async fn decisions(state: &AdminState, query: AuditQuery, limit: u32) -> Result<
 }
 
 async fn changes(state: &AdminState, query: AuditQuery, limit: u32) -> Result<Vec<(String, AuditRecord)>, Problem> {
-    misplaced(&[("outcome", query.outcome.is_some()), ("denied", query.denied.is_some())], "decision")?;
+    let of_decisions =
+        [("outcome", query.outcome.is_some()), ("denied", query.denied.is_some()), ("shadow", query.shadow.is_some())];
+    misplaced(&of_decisions, "decision")?;
     if query.client.is_some() && query.partner.is_some() {
         return Err(
             Refusal::invalid("contradiction", "A change has one target: give client or partner, not both.").into()

@@ -4,8 +4,8 @@
 use std::sync::Arc;
 
 use policies::{
-    Action, Allowlist, AuthMethod, AuthMethodSet, ErrorStyle, RESERVED_RESOURCE_SERVER, Route, RouteTable, Scope,
-    ScopeRequirement, ScopeSet,
+    Action, Allowlist, AuthMethod, AuthMethodSet, ErrorStyle, RESERVED_RESOURCE_SERVER, Route, RouteRules, RouteTable,
+    Scope, ScopeRequirement, ScopeSet,
 };
 
 use crate::failure::Fault;
@@ -59,6 +59,7 @@ fn route(methods: &[&str], path: &str, scope: Option<&str>) -> Result<Route, Fau
         accept,
         scopes,
         networks: Allowlist::anywhere(),
+        rules: RouteRules::default(),
         listeners: None,
         errors: ErrorStyle::Standard,
         action: Action::Service(SERVICE),

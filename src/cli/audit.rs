@@ -92,6 +92,9 @@ struct Filter {
     /// Only what was denied
     #[arg(long)]
     denied: bool,
+    /// Only what a rule in shadow would have denied
+    #[arg(long)]
+    shadow: bool,
 }
 
 impl Filter {
@@ -102,6 +105,7 @@ impl Filter {
             .with("partner", self.partner.as_ref())
             .with("outcome", self.outcome.as_ref())
             .with("denied", self.denied.then_some(true))
+            .with("shadow", self.shadow.then_some(true))
     }
 }
 

@@ -117,7 +117,10 @@ impl ForwardAuthFile {
             }
         }
         let trusted_proxies = (!self.trusted_proxies.is_empty())
-            .then(|| TrustedProxies::new(self.trusted_proxies, false).map_err(|error| fault(format!("trusted_proxies: {error}"))))
+            .then(|| {
+                TrustedProxies::new(self.trusted_proxies, false)
+                    .map_err(|error| fault(format!("trusted_proxies: {error}")))
+            })
             .and_then(Result::ok);
         ForwardAuthSettings {
             dialects,

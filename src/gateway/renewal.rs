@@ -11,7 +11,7 @@ use hyper::Response;
 use hyper::body::Incoming;
 use pki::{ClientCertificate, Serial};
 use policies::{
-    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Permit, Principal, Proof, Route,
+    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Permit, Principal, Proof, Route, RouteRules,
     ScopeRequirement, Spend, UnixSeconds,
 };
 use serde::Serialize;
@@ -123,8 +123,8 @@ pub(super) async fn admit<'a>(
         let detail = format!("certificate {} was not issued here, and is not renewed here", certificate.serial);
         return Err(Denial::CredentialUnknown { detail }.into());
     }
-    let entitlement = policies::entitle(principal, route, connection.source, &mut ())?;
-    let permit = entitlement.admit(Spend::Allowed, &mut ())?;
+    let entitlement = policies::entitle(principal, route, connection.source, trail.hear())?;
+    let permit = entitlement.admit(Spend::Allowed, trail.hear())?;
     sight::proofs(gate, connection, proofs(&permit), &permit.route().id, gate.clock.now());
     Ok(Current { permit, certificate })
 }
@@ -161,6 +161,7 @@ static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| {
         accept: vec![AuthMethodSet::EMPTY.with(AuthMethod::MutualTls)],
         scopes: ScopeRequirement::None,
         networks: Allowlist::anywhere(),
+        rules: RouteRules::default(),
         listeners: None,
         errors: ErrorStyle::Standard,
         action: Action::Service("renewal"),

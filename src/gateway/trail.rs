@@ -5,7 +5,8 @@ use std::sync::Arc;
 use axum::body::Body;
 use http::request::Parts;
 use hyper::Response;
-use policies::{Principal, Route};
+use metrics::counter;
+use policies::{Principal, Refusals, Route};
 
 use super::GateParts;
 use super::stop::{Stop, UpstreamFault};
@@ -31,10 +32,11 @@ pub(super) struct Trail<'a> {
     http_method: http::Method,
     path: String,
     route: Option<Arc<Route>>,
+    principal: Option<Principal>,
+    /// Named by an endpoint that knows its callers itself.
     client: Option<String>,
-    partner: Option<String>,
-    auth_methods: Option<String>,
-    credentials: Option<String>,
+    /// Rules in shadow that said no, and the rule that denied.
+    refusals: Refusals,
     outcome: &'static str,
     detail: Option<String>,
 }
@@ -56,10 +58,9 @@ impl<'a> Trail<'a> {
             // HTTP/2 lets more than ASCII through to here.
             path: path[..path.floor_char_boundary(PATH_BYTES_MAX)].to_owned(),
             route: None,
+            principal: None,
             client: None,
-            partner: None,
-            auth_methods: None,
-            credentials: None,
+            refusals: Refusals::default(),
             outcome: "allowed",
             detail: None,
         }
@@ -78,15 +79,12 @@ impl<'a> Trail<'a> {
     }
 
     pub(super) fn principal(&mut self, principal: &Principal) {
-        let client = principal.client();
-        self.client = Some(client.id.to_string());
-        self.partner = Some(client.partner.to_string());
-        self.auth_methods = Some(principal.methods().to_string());
-        let credentials = principal
-            .proofs()
-            .iter()
-            .map(|proof| format!("{}:{}", proof.credential.kind.as_str(), proof.credential.id));
-        self.credentials = Some(credentials.collect::<Vec<_>>().join(" "));
+        self.principal = Some(principal.clone());
+    }
+
+    /// What listens to the decision.
+    pub(super) fn hear(&mut self) -> &mut Refusals {
+        &mut self.refusals
     }
 
     /// The token endpoint and its siblings name their caller themselves.
@@ -139,6 +137,18 @@ impl<'a> Trail<'a> {
         self.detail = Some(detail);
     }
 
+    /// The rules that would have denied this, had they not been in shadow; counted here.
+    fn shadow(&self) -> Option<String> {
+        let mut rules: Vec<&str> = Vec::new();
+        for rule in self.refusals.0.iter().filter(|step| step.would_deny()).filter_map(|step| step.stage.rule()) {
+            if !rules.contains(&rule) {
+                counter!("portcullis_shadow_denials_total", "rule" => rule).increment(1);
+                rules.push(rule);
+            }
+        }
+        (!rules.is_empty()).then(|| rules.join(" "))
+    }
+
     pub(super) fn finish(mut self, response: &Response<Body>) {
         self.write(response.status().as_u16());
     }
@@ -149,9 +159,13 @@ impl<'a> Trail<'a> {
         let ended = self.decided_nanos.unwrap_or_else(|| gate.clock.monotonic_nanos());
         let nanos = ended.saturating_sub(self.started_nanos);
         gate.meters.decided(&self.listener, self.outcome, nanos);
-        if !gate.audit.wants(self.outcome == "allowed") {
+        let shadow = self.shadow();
+        // What a rule in shadow would have done is why it is in shadow: that is recorded whatever was allowed.
+        if shadow.is_none() && !gate.audit.wants(self.outcome == "allowed") {
             return;
         }
+        let principal = self.principal.take();
+        let client = principal.as_ref().map(|principal| principal.client());
         gate.audit.record(DecisionRow {
             id: self.decision_id.to_string(),
             at: self.at_millis,
@@ -160,13 +174,14 @@ impl<'a> Trail<'a> {
             http_method: self.http_method.to_string(),
             path: std::mem::take(&mut self.path),
             route: self.route.take().map(|route| route.id.to_string()),
-            client: self.client.take(),
-            partner: self.partner.take(),
-            auth_methods: self.auth_methods.take(),
-            credentials: self.credentials.take(),
+            client: client.map(|client| client.id.to_string()).or_else(|| self.client.take()),
+            partner: client.map(|client| client.partner.to_string()),
+            auth_methods: principal.as_ref().map(|principal| principal.methods().to_string()),
+            credentials: principal.as_ref().map(credentials),
             outcome: self.outcome.to_owned(),
             status: i64::from(status),
             detail: self.detail.take(),
+            shadow,
             micros: i64::try_from(nanos / 1000).unwrap_or(i64::MAX),
         });
     }
@@ -182,4 +197,11 @@ impl Drop for Trail<'_> {
             self.write(CLIENT_GONE);
         }
     }
+}
+
+/// `api-key:4fG…` of each credential that was proved.
+fn credentials(principal: &Principal) -> String {
+    let credentials =
+        principal.proofs().iter().map(|proof| format!("{}:{}", proof.credential.kind.as_str(), proof.credential.id));
+    credentials.collect::<Vec<_>>().join(" ")
 }

@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use policies::{Allowlist, Client, Document, PartnerTerms, Policy, ScopeSet, UnixSeconds};
+use policies::{Allowlist, Client, ClientRules, Document, PartnerTerms, Policy, ScopeSet, UnixSeconds};
 
 use super::resolve;
 use crate::failure::Fault;
@@ -163,6 +163,7 @@ fn closed(row: &ClientRow) -> Result<Client, Fault> {
         enabled: false,
         scopes: ScopeSet::default(),
         networks: Allowlist::of(Vec::new()),
+        rules: ClientRules::default(),
         usage_plan: None,
         partner_networks: Allowlist::of(Vec::new()),
         partner_usage_plan: None,

@@ -27,10 +27,25 @@ CREATE TABLE IF NOT EXISTS decisions (
     outcome      TEXT NOT NULL,
     status       BIGINT NOT NULL,
     detail       TEXT,
+    shadow       TEXT,
     micros       BIGINT NOT NULL
 ) WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS decisions_by_time ON decisions (at);
 ";
+
+/// What came after the first release, with the type of each: a log that is there already is brought up.
+const LATER_COLUMNS: [(&str, &str); 1] = [("shadow", "TEXT")];
+
+async fn add_columns(writer: &SqlitePool) -> Result<(), Fault> {
+    let present: Vec<String> =
+        sqlx::query_scalar("SELECT name FROM pragma_table_info('decisions')").fetch_all(writer).await?;
+    for (name, kind) in LATER_COLUMNS.iter().filter(|(name, _)| !present.iter().any(|present| present == name)) {
+        sqlx::raw_sql(sqlx::AssertSqlSafe(format!("ALTER TABLE decisions ADD COLUMN {name} {kind}")))
+            .execute(writer)
+            .await?;
+    }
+    Ok(())
+}
 
 /// One decision as it rests and as `/v1/audit` tells it.
 #[derive(Clone, Debug, FromRow, serde::Serialize, utoipa::ToSchema)]
@@ -55,6 +70,8 @@ pub struct DecisionRow {
     pub status: i64,
     /// The inside message.
     pub detail: Option<String>,
+    /// The rules in shadow that would have denied it, separated by spaces: `networks scopes`.
+    pub shadow: Option<String>,
     /// How long the decision and the answer's head took, in microseconds.
     pub micros: i64,
 }
@@ -67,6 +84,8 @@ pub struct DecisionFilter {
     pub partner: Option<String>,
     pub outcome: Option<String>,
     pub denied_only: bool,
+    /// Only what a rule in shadow would have denied.
+    pub shadow_only: bool,
     /// Milliseconds.
     pub since: Option<i64>,
     pub until: Option<i64>,
@@ -93,6 +112,7 @@ impl AuditLog {
             .busy_timeout(std::time::Duration::from_secs(5));
         let writer = SqlitePoolOptions::new().max_connections(1).connect_with(options.clone()).await?;
         sqlx::raw_sql(SCHEMA).execute(&writer).await?;
+        add_columns(&writer).await?;
         let readers = SqlitePoolOptions::new().max_connections(2).connect_with(options.read_only(true)).await?;
         Ok(Self { readers, writer })
     }
@@ -103,8 +123,8 @@ impl AuditLog {
         for row in rows {
             sqlx::query(
                 "INSERT OR IGNORE INTO decisions (id, at, listener, source, http_method, path, route, client, partner, \
-                 auth_methods, credentials, outcome, status, detail, micros) \
-                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
+                 auth_methods, credentials, outcome, status, detail, shadow, micros) \
+                 VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15, $16)",
             )
             .bind(&row.id)
             .bind(row.at)
@@ -120,6 +140,7 @@ impl AuditLog {
             .bind(&row.outcome)
             .bind(row.status)
             .bind(&row.detail)
+            .bind(&row.shadow)
             .bind(row.micros)
             .execute(&mut *tx)
             .await?;
@@ -143,6 +164,9 @@ impl AuditLog {
         }
         if filter.denied_only {
             query.push(" AND outcome <> 'allowed'");
+        }
+        if filter.shadow_only {
+            query.push(" AND shadow IS NOT NULL");
         }
         if let Some(since) = filter.since {
             query.push(" AND at >= ").push_bind(since);

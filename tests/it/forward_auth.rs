@@ -6,7 +6,9 @@ use portcullis::registry::Actor;
 use portcullis::store::audit_log::DecisionFilter;
 
 use crate::harness::policy::{ACME, HELLO, SERVER, document, route};
-use crate::harness::{Answer, Gateway, GatewayOptions, Http, Identity, Partner, Session, SessionOptions, new_certificate};
+use crate::harness::{
+    Answer, Gateway, GatewayOptions, Http, Identity, Partner, Session, SessionOptions, new_certificate,
+};
 
 const SECRET: &str = "0123456789abcdef0123456789abcdef";
 const CALLER: &str = "x-portcullis-caller-secret";
@@ -113,7 +115,12 @@ async fn only_a_proxy_that_proves_itself_is_answered() {
     let acme = gateway.acme();
     let key = ("x-api-key", acme.api_key.as_str());
     let mut session = gateway.session().await;
-    for proof in [vec![], vec![(CALLER, "wrong")], vec![(CALLER, ""), (CALLER, SECRET)], vec![(CALLER, SECRET), (CALLER, SECRET)]] {
+    for proof in [
+        vec![],
+        vec![(CALLER, "wrong")],
+        vec![(CALLER, ""), (CALLER, SECRET)],
+        vec![(CALLER, SECRET), (CALLER, SECRET)],
+    ] {
         let headers = [proof.as_slice(), &[key]].concat();
         let answer = traefik(&mut session, &headers).await;
         assert_eq!(answer.problem(), (403, "forward_auth_caller".to_owned()), "{proof:?}");
@@ -152,7 +159,11 @@ async fn a_proxy_proves_itself_by_the_certificate_of_its_client_as_long_as_that_
     let mut session = open(&edge.identity).await;
     let answer = traefik(&mut session, &[key]).await;
     assert_eq!(answer.status, 200, "{answer:?}");
-    assert_eq!(answer.header("x-portcullis-client"), Some("acme-orders"), "the proxy's certificate is not its client's");
+    assert_eq!(
+        answer.header("x-portcullis-client"),
+        Some("acme-orders"),
+        "the proxy's certificate is not its client's"
+    );
     assert_eq!(traefik(&mut session, &[]).await.problem(), (401, "no_credential".to_owned()));
     assert_eq!(nginx(&mut session, &[key]).await.status, 403, "a dialect that it does not speak");
     let other = Identity::issue(&gateway, new_certificate("acme-orders")).await;
@@ -168,7 +179,11 @@ async fn what_cannot_be_read_is_denied() {
     let proof = [(CALLER, SECRET), ("x-api-key", acme.api_key.as_str())];
     let mut session = gateway.session().await;
     for (question, path, names) in [
-        (TRAEFIK, "/forward-auth/traefik", ["x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-for"]),
+        (
+            TRAEFIK,
+            "/forward-auth/traefik",
+            ["x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-for"],
+        ),
         (NGINX, "/forward-auth/nginx", ["x-original-method", "x-original-uri", "x-original-host", "x-real-ip"]),
     ] {
         let whole = asked(question, &proof);
@@ -187,12 +202,26 @@ async fn what_cannot_be_read_is_denied() {
         }
     }
     // GHSA-68wm-pfjf-wqp6 and its kin.
-    for target in ["", "*", "http://api.example.com/test/hello-world", "/test/hello-world#x", "/test/../test/hello-world", "//test", "test/hello-world", "/test/hello-world%"] {
+    for target in [
+        "",
+        "*",
+        "http://api.example.com/test/hello-world",
+        "/test/hello-world#x",
+        "/test/../test/hello-world",
+        "//test",
+        "test/hello-world",
+        "/test/hello-world%",
+    ] {
         for status in [traefik(&mut session, &[proof[0], proof[1], ("x-forwarded-uri", target)]).await.status] {
             assert!((400..500).contains(&status.as_u16()), "{target:?}: {status}");
         }
     }
-    for (path, answer) in [("/forward-auth/other", 404), ("/forward-auth/nginx/x", 404), ("/forward-auth/", 404), ("/forward-auth/nginx?x=y", 200)] {
+    for (path, answer) in [
+        ("/forward-auth/other", 404),
+        ("/forward-auth/nginx/x", 404),
+        ("/forward-auth/", 404),
+        ("/forward-auth/nginx?x=y", 200),
+    ] {
         assert_eq!(session.get(path, &asked(NGINX, &proof)).await.status, answer, "{path}");
     }
 }
@@ -337,7 +366,9 @@ async fn envoy_asks_over_http_with_the_path_behind_its_prefix() {
         assert_eq!(session.get("/forward-auth/envoy/test/hello-world", &question).await.status, 421);
     }
     let denied = gateway.decisions(DecisionFilter::default()).await;
-    assert!(denied.iter().all(|row| row.client.is_none() || row.outcome == "allowed" || row.outcome == "route_not_found"));
+    assert!(
+        denied.iter().all(|row| row.client.is_none() || row.outcome == "allowed" || row.outcome == "route_not_found")
+    );
 }
 
 #[tokio::test]
@@ -362,7 +393,10 @@ async fn a_certificate_counts_from_a_proxy_of_which_the_settings_say_so() {
         let answer = traefik(&mut session, &[(CALLER, SECRET), (header, &shown)]).await;
         assert_eq!(answer.status, 200, "{answer:?}");
         assert_eq!(answer.header("x-portcullis-method"), Some("mutual_tls"));
-        assert_eq!(answer.header("client-cert"), Some(format!(":{}:", STANDARD.encode(&acme.identity.chain[0])).as_str()));
+        assert_eq!(
+            answer.header("client-cert"),
+            Some(format!(":{}:", STANDARD.encode(&acme.identity.chain[0])).as_str())
+        );
         // Without proof of the proxy the header is worth nothing.
         assert_eq!(traefik(&mut session, &[(header, &shown)]).await.status, 403);
         // A certificate that was never issued here, though it says so.

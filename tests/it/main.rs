@@ -50,5 +50,7 @@ mod renewal;
 mod revocation;
 /// One authority after another.
 mod rotation;
+/// Rules that bite, that only watch, and that are off.
+mod rules;
 /// What they may, and how it is said that they may not.
 mod scopes;

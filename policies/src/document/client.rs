@@ -2,8 +2,10 @@
 
 use super::build::Builder;
 use super::reader::{Fields, Text};
+use super::rules;
 use crate::client::{ClientId, PartnerId};
 use crate::policy::{DeclaredClient, DeclaredPartner};
+use crate::rule::RuleMode;
 use crate::scope::ScopeSet;
 
 /// Most scopes of one client (Cognito allows 50).
@@ -17,13 +19,17 @@ pub(super) fn read_partner<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>
     let contact = fields.optional("contact").and_then(|value| value.prose(faults));
     let networks = fields.optional("networks").and_then(|value| value.names(faults));
     let usage_plan = fields.optional("usage_plan").and_then(|value| value.string(faults));
+    let network_mode = rules::of_networks(&mut fields, faults);
     fields.finish(faults);
 
     let (networks, usage_plan) = terms(networks, usage_plan, builder);
     let Some((at, id)) = id else { return };
     if builder.declare("partner", id.as_str(), at) {
         let name = name.unwrap_or_else(|| id.to_string());
-        builder.policy.partners.push(DeclaredPartner { id, name, contact, networks, usage_plan });
+        if network_mode != RuleMode::Enforce {
+            builder.policy.partner_modes.insert(id.clone(), network_mode);
+        }
+        builder.policy.partners.push(DeclaredPartner { id, name, contact, networks, network_mode, usage_plan });
     }
 }
 
@@ -46,6 +52,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let networks = fields.optional("networks").and_then(|value| value.names(faults));
     let usage_plan = fields.optional("usage_plan").and_then(|value| value.string(faults));
     let description = fields.optional("description").and_then(|value| value.prose(faults));
+    let network_mode = rules::of_networks(&mut fields, faults);
     fields.finish(faults);
 
     let scopes = scopes.map_or_else(ScopeSet::default, |scopes| builder.scope_set(scopes));
@@ -58,6 +65,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
             id: partner.clone(),
             name: partner.to_string(),
             contact: None,
+            network_mode: RuleMode::Enforce,
             networks: Vec::new(),
             usage_plan: None,
         };
@@ -67,7 +75,18 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let is_new = builder.declare("client", id.as_str(), at);
     let Some((_, partner)) = partner else { return };
     if is_new {
-        builder.policy.clients.push(DeclaredClient { id, partner, scopes, networks, usage_plan, description });
+        if network_mode != RuleMode::Enforce {
+            builder.policy.client_modes.insert(id.clone(), network_mode);
+        }
+        builder.policy.clients.push(DeclaredClient {
+            id,
+            partner,
+            scopes,
+            networks,
+            network_mode,
+            usage_plan,
+            description,
+        });
     }
 }
 

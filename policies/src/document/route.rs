@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::build::Builder;
 use super::fault::Faults;
 use super::reader::{Fields, Text, Value};
+use super::rules;
 use crate::method::{AuthMethod, AuthMethodSet};
 use crate::network::Allowlist;
 use crate::route::{
@@ -30,6 +31,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
         scopes_of(value, faults)
     });
     let networks = fields.optional("networks").and_then(|value| value.names(faults));
+    let rules = rules::of_route(&mut fields, faults);
     let listeners = fields.optional("listeners").and_then(|value| listeners(value, faults));
     let styles = [("standard", ErrorStyle::Standard), ("aws", ErrorStyle::Aws)];
     let errors = fields.optional("errors").and_then(|value| value.one_of(&styles, faults)).unwrap_or_default();
@@ -55,6 +57,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
         scopes: if accept == Some(Route::accept_anyone()) { ScopeRequirement::None } else { scopes },
         accept: accept.unwrap_or_else(|| vec![AuthMethod::ALL.into_iter().collect()]),
         networks,
+        rules,
         listeners,
         errors,
         action: action.unwrap_or(Action::Service("faulty")),

@@ -10,6 +10,7 @@ use crate::denial::alternatives;
 use crate::network::Network;
 use crate::plan::UsagePlan;
 use crate::route::Route;
+use crate::rule::{RouteRules, RuleMode};
 use crate::scope::ResourceServer;
 use crate::token_issuer::TokenIssuer;
 
@@ -68,6 +69,7 @@ fn describe(policy: &Policy) -> [(&'static str, BTreeMap<String, Fields>); 7] {
             ("name", partner.name.clone()),
             ("contact", optional(partner.contact.as_deref())),
             ("networks", anywhere_or(&partner.networks)),
+            ("rules", network_rule(partner.network_mode)),
             ("usage_plan", optional(partner.usage_plan.as_deref())),
         ];
         (partner.id.to_string(), fields)
@@ -77,6 +79,7 @@ fn describe(policy: &Policy) -> [(&'static str, BTreeMap<String, Fields>); 7] {
             ("partner", client.partner.to_string()),
             ("scopes", client.scopes.to_string()),
             ("networks", anywhere_or(&client.networks)),
+            ("rules", network_rule(client.network_mode)),
             ("usage_plan", optional(client.usage_plan.as_deref())),
             ("description", optional(client.description.as_deref())),
         ];
@@ -130,6 +133,7 @@ fn route(route: &Route) -> (String, Fields) {
         ("accept", accept),
         ("scopes", route.scopes.to_string()),
         ("networks", route.networks.to_string()),
+        ("rules", route.rules.to_string()),
         ("listeners", route.listeners.as_ref().map_or_else(|| "all".to_owned(), |names| names.join(", "))),
         ("errors", route.errors.to_string()),
         ("action", route.action.to_string()),
@@ -137,6 +141,10 @@ fn route(route: &Route) -> (String, Fields) {
         ("description", optional(route.description.as_deref())),
     ];
     (route.id.to_string(), fields)
+}
+
+fn network_rule(mode: RuleMode) -> String {
+    RouteRules { networks: mode, ..RouteRules::default() }.to_string()
 }
 
 fn token_issuer(issuer: &TokenIssuer) -> (String, Fields) {

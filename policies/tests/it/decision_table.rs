@@ -257,7 +257,7 @@ fn a_principal_tells_what_was_proved() {
 fn nobody_listens_for_free() {
     struct Counting(usize);
     impl Trace for Counting {
-        fn step(&mut self, _: Stage, _: bool, _: impl FnOnce() -> String) {
+        fn judged(&mut self, _: Stage, _: RuleMode, _: bool, _: impl FnOnce() -> String) {
             self.0 += 1; // the detail is not asked for
         }
     }

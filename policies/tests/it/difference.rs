@@ -102,6 +102,24 @@ fn every_field_shows_when_it_changes() {
         (
             SAMPLE,
             "listeners = [\"mtls\"]",
+            "listeners = [\"mtls\"]\nrules = { networks = \"shadow\", scopes = \"off\" }",
+            "~ route payments (rules: none -> networks shadow, scopes off)",
+        ),
+        (
+            SAMPLE,
+            "networks = [\"banks\"]\nusage",
+            "networks = [\"banks\"]\nrules = { networks = \"shadow\" }\nusage",
+            "~ client initech-payments (rules: none -> networks shadow)",
+        ),
+        (
+            SAMPLE,
+            "contact = \"api@initech.example\"",
+            "contact = \"api@initech.example\"\nrules = { networks = \"off\" }",
+            "~ partner initech (rules: none -> networks off)",
+        ),
+        (
+            SAMPLE,
+            "listeners = [\"mtls\"]",
             "listeners = [\"mtls\"]\nerrors = \"aws\"",
             "~ route payments (errors: standard -> aws)",
         ),

@@ -11,5 +11,6 @@ mod identifiers; // client and partner ids, methods, status
 mod properties; // what must hold for all inputs
 mod quota_calendar; // periods in time zones
 mod routes; // which route rules a path
+mod rules; // what a rule in each of its modes does
 mod samples; // the documents that are shown to people
 mod scope_grammar; // RFC 6749 §3.3 and Cognito's form

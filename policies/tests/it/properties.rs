@@ -66,11 +66,14 @@ fn any_proofs() -> impl Strategy<Value = Vec<Proof>> {
 }
 
 fn any_client() -> impl Strategy<Value = Client> {
-    let parts = (scope_set(), allowlist(), allowlist(), prop::bool::weighted(0.9));
-    parts.prop_map(|(scopes, networks, partner_networks, enabled)| Client {
+    let rules = (mode(), mode());
+    let rules = rules.prop_map(|(networks, partner_networks)| ClientRules { networks, partner_networks });
+    let parts = (scope_set(), allowlist(), allowlist(), rules, prop::bool::weighted(0.9));
+    parts.prop_map(|(scopes, networks, partner_networks, rules, enabled)| Client {
         scopes,
         networks,
         partner_networks,
+        rules,
         enabled,
         ..client("")
     })
@@ -83,12 +86,14 @@ fn any_route() -> impl Strategy<Value = Route> {
         scope_set().prop_map(ScopeRequirement::Any),
         scope_set().prop_map(ScopeRequirement::All),
     ];
-    (prop::collection::vec(set, 0..4), requirement, allowlist()).prop_map(|(accept, scopes, networks)| Route {
-        accept,
-        scopes,
-        networks,
-        ..route("GET", "/x")
-    })
+    let rules = (mode(), mode(), mode());
+    let rules = rules.prop_map(|(networks, methods, scopes)| RouteRules { networks, methods, scopes });
+    (prop::collection::vec(set, 0..4), requirement, allowlist(), rules)
+        .prop_map(|(accept, scopes, networks, rules)| Route { accept, scopes, networks, rules, ..route("GET", "/x") })
+}
+
+fn mode() -> impl Strategy<Value = RuleMode> {
+    prop_oneof![4 => Just(RuleMode::Enforce), 1 => Just(RuleMode::Shadow), 1 => Just(RuleMode::Off)]
 }
 
 fn decide(proofs: &[Proof], client: &Client, route: &Route, source: IpAddr) -> Result<ScopeSet, Denial> {
@@ -109,13 +114,14 @@ fn may(proofs: &[Proof], client: &Client, route: &Route, source: IpAddr) -> bool
         ScopeRequirement::All(wanted) => !wanted.is_empty() && wanted.iter().all(held),
     };
     let proved = |method: AuthMethod| proofs.iter().any(|p| p.method == method);
-    scoped
+    let lifted = |mode: RuleMode| mode != RuleMode::Enforce;
+    (scoped || lifted(route.rules.scopes))
         && client.enabled
         && proofs.iter().all(|p| p.status == CredentialStatus::Active)
-        && route.accept.iter().any(|set| set.iter().all(proved))
-        && route.networks.contains(source)
-        && client.partner_networks.contains(source)
-        && client.networks.contains(source)
+        && (route.accept.iter().any(|set| set.iter().all(proved)) || lifted(route.rules.methods))
+        && (route.networks.contains(source) || lifted(route.rules.networks))
+        && (client.partner_networks.contains(source) || lifted(client.rules.partner_networks))
+        && (client.networks.contains(source) || lifted(client.rules.networks))
         && proofs.iter().all(|p| p.networks.as_ref().is_none_or(|networks| networks.contains(source)))
 }
 

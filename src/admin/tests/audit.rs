@@ -17,6 +17,7 @@ fn decision(number: u32, outcome: &str) -> DecisionRow {
         outcome: outcome.into(),
         status: 200,
         detail: None,
+        shadow: None,
         micros: 12,
     }
 }

@@ -7,7 +7,7 @@ use aws_lc_rs::digest::{SHA256, digest};
 use http::HeaderMap;
 use http::header::HeaderName;
 use policies::{
-    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Route, ScopeRequirement,
+    Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Route, RouteRules, ScopeRequirement,
     TrustedProxies,
 };
 use subtle::ConstantTimeEq;
@@ -148,6 +148,7 @@ static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| {
         scopes: ScopeRequirement::None,
         networks: Allowlist::anywhere(),
         listeners: None,
+        rules: RouteRules::default(),
         errors: ErrorStyle::Standard,
         action: Action::Service("forward-auth"),
         summary: None,
@@ -179,12 +180,11 @@ fn secrets(path: &Path) -> Result<Vec<[u8; 32]>, Failure> {
         return Err(refused("may be read by everybody on this machine: chmod 600".to_owned()).into());
     }
     let mut text = Zeroizing::new(String::new());
-    file.take(FILE_BYTES_MAX)
-        .read_to_string(&mut text)
-        .map_err(|error| refused(format!("cannot be read: {error}")))?;
+    file.take(FILE_BYTES_MAX).read_to_string(&mut text).map_err(|error| refused(format!("cannot be read: {error}")))?;
     let secrets: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
     let good = |secret: &&str| {
-        (SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&secret.len()) && secret.bytes().all(|byte| byte.is_ascii_graphic())
+        (SECRET_BYTES_MIN..=SECRET_BYTES_MAX).contains(&secret.len())
+            && secret.bytes().all(|byte| byte.is_ascii_graphic())
     };
     if !(1..=SECRETS_MAX).contains(&secrets.len()) || !secrets.iter().all(good) {
         let what = "must hold one secret, or two on two lines while it is changed, each of 32 to 256 printable characters \

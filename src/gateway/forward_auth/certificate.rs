@@ -16,7 +16,10 @@ const XFCC: &str = "X-Forwarded-Client-Cert";
 const CHAIN_LENGTH_MAX: usize = 6;
 
 /// The certificate that the headers tell of.
-pub(super) fn forwarded(kind: ForwardedCertificate, headers: &HeaderMap) -> Result<Option<PeerCertificate>, Unreadable> {
+pub(super) fn forwarded(
+    kind: ForwardedCertificate,
+    headers: &HeaderMap,
+) -> Result<Option<PeerCertificate>, Unreadable> {
     match kind {
         ForwardedCertificate::None => Ok(None),
         ForwardedCertificate::ClientCert => client_cert(headers),
@@ -42,7 +45,11 @@ fn client_cert(headers: &HeaderMap) -> Result<Option<PeerCertificate>, Unreadabl
     // Caddy writes an empty byte sequence where there is no certificate.
     let Some(leaf) = leaf.filter(|leaf| !leaf.is_empty() && leaf.as_bytes() != b"::") else {
         // §2.3: never without Client-Cert.
-        return if others.iter().all(|line| line.is_empty()) { Ok(None) } else { Err(Unreadable::Missing(CLIENT_CERT)) };
+        return if others.iter().all(|line| line.is_empty()) {
+            Ok(None)
+        } else {
+            Err(Unreadable::Missing(CLIENT_CERT))
+        };
     };
     let mut chain = vec![byte_sequence(leaf.to_str().ok(), CLIENT_CERT)?];
     for line in others.iter().filter(|line| !line.is_empty()) {

@@ -17,7 +17,8 @@ fn escaped(ders: &[&[u8]]) -> String {
 }
 
 fn headers(lines: &[(&str, &str)]) -> HeaderMap {
-    let line = |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
+    let line =
+        |(name, value): &(&str, &str)| (name.parse::<HeaderName>().unwrap(), HeaderValue::from_str(value).unwrap());
     let mut headers = HeaderMap::new();
     for (name, value) in lines.iter().map(line) {
         headers.append(name, value);
@@ -37,7 +38,8 @@ fn rfc_9440_is_one_item_and_a_list() {
     let list = format!("{}, {}", item(&above), item(&above));
     let found = read(&[("client-cert", &item(&leaf)), ("client-cert-chain", &list)]).unwrap().unwrap();
     assert_eq!(found.chain, [leaf.clone(), above.clone(), above.clone()]);
-    let two = [("client-cert", &*item(&leaf)), ("client-cert-chain", &item(&above)), ("client-cert-chain", &item(&above))];
+    let two =
+        [("client-cert", &*item(&leaf)), ("client-cert-chain", &item(&above)), ("client-cert-chain", &item(&above))];
     assert_eq!(read(&two).unwrap().unwrap().chain.len(), 3, "a list may stand on several lines");
     for bad in [
         vec![("client-cert", item(&leaf)), ("client-cert", item(&leaf))],
@@ -99,7 +101,9 @@ fn what_is_not_asked_for_is_not_read() {
     let both = headers(&[("client-cert", &item), ("x-forwarded-client-cert", &cert)]);
     assert!(forwarded(ForwardedCertificate::None, &both).unwrap().is_none());
     assert!(forwarded(ForwardedCertificate::Xfcc, &headers(&[("client-cert", &item)])).unwrap().is_none());
-    assert!(forwarded(ForwardedCertificate::ClientCert, &headers(&[("x-forwarded-client-cert", &cert)])).unwrap().is_none());
+    assert!(
+        forwarded(ForwardedCertificate::ClientCert, &headers(&[("x-forwarded-client-cert", &cert)])).unwrap().is_none()
+    );
     let twice = headers(&[("x-forwarded-client-cert", &cert), ("x-forwarded-client-cert", &cert)]);
     assert!(forwarded(ForwardedCertificate::Xfcc, &twice).is_err());
 }

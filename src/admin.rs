@@ -18,6 +18,7 @@ pub use self::readiness::{Check, Probe};
 
 use crate::audit::Audit;
 use crate::authority::Authority;
+use crate::gateway::limits::Quotas;
 use crate::gateway::{ExplainAnswer, ExplainRequest};
 use crate::inventory::ExpiryWatch;
 use crate::oauth::OAuth;
@@ -25,6 +26,7 @@ use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::store::audit_log::AuditLog;
+use crate::usage::Usage;
 
 mod api_key;
 mod audit;
@@ -50,12 +52,14 @@ mod path_part;
 mod policy;
 mod problem;
 mod query;
+mod quota;
 mod readiness;
 mod rotation;
 mod shared_key;
 mod status;
 mod token;
 mod trust_anchor;
+mod usage;
 
 /// Judges a described request as the gate would.
 pub type Explain = Arc<dyn Fn(ExplainRequest) -> ExplainAnswer + Send + Sync>;
@@ -74,7 +78,10 @@ pub struct AdminState {
     pub audit: Audit,
     pub audit_log: AuditLog,
     pub expiry: ExpiryWatch,
+    /// To be flushed before the table is read.
+    pub usage: Usage,
     pub explain: Explain,
+    pub quotas: Quotas,
     /// What the parts say of themselves; the database is asked besides.
     pub readiness: Probe,
     pub metrics: RenderMetrics,

@@ -31,7 +31,7 @@ use crate::authority::{
 use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
-use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
+use crate::gateway::limits::{AddressLimits, Keeper, Limits, Quotas, Throttles};
 use crate::gateway::{self, DecisionIds, ForwardAuth, Gate, GateParts, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
@@ -43,6 +43,7 @@ use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::store::audit_log::AuditLog;
 use crate::telemetry;
+use crate::usage::Usage;
 use tls_cells::TlsCells;
 
 /// A disk that takes no more audit records must not keep the server from stopping.
@@ -126,8 +127,10 @@ pub struct App {
     pub oauth: Arc<OAuth>,
     pub audit: Audit,
     pub sightings: Sightings,
+    pub usage: Usage,
     pub expiry: ExpiryWatch,
     tls: Arc<TlsCells>,
+    throttle_keeper: Arc<Keeper>,
     draining: CancellationToken,
     connections: TaskTracker,
     background: TaskTracker,
@@ -174,6 +177,17 @@ impl App {
             foundation.clock.clone(),
             listener_certificates(&config),
         )?;
+        let throttles = Arc::new(Throttles::new(
+            foundation.clock.clone(),
+            foundation.pepper.throttle_seed(),
+            config.limits.throttle_buckets_max,
+        ));
+        let (snapshot, store) = (Arc::clone(&foundation.snapshot), foundation.store.clone());
+        let throttle_keeper = Keeper::open(Arc::clone(&throttles), snapshot, store, &config.data).await?;
+        let throttle_keeper = Arc::new(throttle_keeper);
+        let limits =
+            Arc::new(Limits { throttles: Arc::clone(&throttles), quotas: Quotas::new(foundation.store.clone()) });
+        let usage = Usage::new(foundation.store.clone(), config.usage, foundation.clock.clone());
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
@@ -184,10 +198,12 @@ impl App {
             audit: audit.clone(),
             audit_log,
             expiry: expiry.clone(),
+            usage: usage.clone(),
             explain: {
-                let snapshot = Arc::clone(&foundation.snapshot);
-                Arc::new(move |request| gateway::explain(&snapshot, &request))
+                let (snapshot, limits) = (Arc::clone(&foundation.snapshot), Arc::clone(&limits));
+                Arc::new(move |request| gateway::explain(&snapshot, &limits, &request))
             },
+            quotas: limits.quotas.clone(),
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
@@ -202,16 +218,21 @@ impl App {
             clock: foundation.clock.clone(),
             audit: audit.clone(),
             meters: Meters::new(),
-            addresses: AddressLimits::new(&config.limits, &foundation.clock),
-            throttles: ClientThrottles::new(foundation.clock.clone()),
-            quotas: Quotas::new(foundation.store.clone()),
+            addresses: AddressLimits::new(
+                &config.limits,
+                config.listeners.iter().map(|listener| listener.name.as_str()),
+                &foundation.clock,
+            ),
+            limits,
             sightings: sightings.clone(),
+            usage: usage.clone(),
             upstreams: Upstreams::new(),
             services: Services::default().with(admin_routes::SERVICE, admin),
             forward_auth: ForwardAuth::load(&config.forward_auth, sockets.0.iter().map(|socket| &*socket.listener))?,
             admin_routes: admin_routes::table()?,
             pages: pages(&endpoints, &config),
             body_bytes_max: config.limits.body_bytes_max,
+            limit_fields: config.limits.fields,
             ids: DecisionIds::new()?,
             draining: draining.clone(),
         }));
@@ -246,6 +267,8 @@ impl App {
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         background.spawn(sightings.clone().run(draining.clone()));
+        background.spawn(Arc::clone(&throttle_keeper).run(draining.clone()));
+        background.spawn(usage.clone().run(draining.clone()));
         background.spawn(expiry.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
         // What changed while it stood still (`ca rotate --offline`) is handed out from now on.
@@ -257,8 +280,10 @@ impl App {
             oauth,
             audit,
             sightings,
+            usage,
             expiry,
             tls,
+            throttle_keeper,
             draining,
             connections,
             background,
@@ -278,12 +303,14 @@ impl App {
             gate,
             audit,
             sightings,
+            usage,
             draining,
             connections,
             background,
             audit_writer,
             oauth,
             tls,
+            throttle_keeper,
             ..
         } = self;
         tracing::info!("draining");
@@ -295,16 +322,25 @@ impl App {
             tracing::warn!(open = connections.len(), "connections still open after the drain timeout are cut");
         }
         let _ = tokio::time::timeout(timeout, background.wait()).await;
-        if let Err(fault) = gate.quotas().give_back().await {
+        if let Err(fault) = throttle_keeper.save(true).await {
+            tracing::warn!(
+                fault = fault.inside(),
+                "the state of the throttles could not be saved: what was in use begins spent"
+            );
+        }
+        if let Err(fault) = gate.limits().quotas.give_back().await {
             tracing::warn!(fault = fault.inside(), "unused quota could not be given back");
         }
         if let Err(fault) = sightings.flush().await {
             tracing::warn!(fault = fault.inside(), "the last sightings of credentials could not be written");
         }
+        if let Err(fault) = usage.flush().await {
+            tracing::warn!(fault = fault.inside(), "the last usage could not be written");
+        }
         if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
             tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");
         }
-        drop((gate, audit, oauth, tls));
+        drop((gate, audit, oauth, tls, throttle_keeper));
         audit_writer.abort();
         foundation.store.close().await;
         tracing::info!("stopped");

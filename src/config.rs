@@ -6,6 +6,8 @@ mod expiry;
 mod file;
 mod forward_auth;
 mod listener;
+mod proxies;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,6 +18,8 @@ pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
 pub use forward_auth::{Dialect, ForwardAuthFile, ForwardAuthSettings, ForwardedCertificate};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
+pub use proxies::ProxyProtocolFile;
+pub use usage::UsageFile;
 
 /// The name of the file in the data folder.
 pub const CONFIG_FILE_NAME: &str = "portcullis.toml";
@@ -41,6 +45,7 @@ pub struct Config {
     pub limits: LimitSettings,
     pub audit: AuditSettings,
     pub expiry: ExpirySettings,
+    pub usage: UsageSettings,
     pub log: LogSettings,
 }
 
@@ -106,6 +111,10 @@ pub struct LimitSettings {
     pub requests_per_address: Rate,
     /// Failed authentications; when they are spent the address waits, whatever it presents.
     pub failures_per_address: Rate,
+    /// What callers are told of the limits of their plans.
+    pub fields: LimitFields,
+    /// Buckets of throttles held in memory; beyond it, new ones share.
+    pub throttle_buckets_max: usize,
     /// Addresses that the three limits above do not count: a load balancer's health checks, the demo's loopback.
     pub exempt: Vec<IpNet>,
     pub connections_max: usize,
@@ -119,6 +128,18 @@ pub struct LimitSettings {
     pub drain_timeout: Duration,
 }
 
+/// Which fields tell callers of their limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitFields {
+    /// `RateLimit-Policy` and `RateLimit`, draft-ietf-httpapi-ratelimit-headers-11.
+    #[default]
+    Standard,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds), of the one limit that ends first.
+    Legacy,
+    Both,
+    Off,
+}
+
 /// What becomes a row of the audit log. Denials and administrative changes always do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AuditAllowed {
@@ -130,6 +151,14 @@ pub enum AuditAllowed {
 pub struct AuditSettings {
     pub allowed: AuditAllowed,
     pub retention_days: u32,
+}
+
+/// How long it is kept what each client used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageSettings {
+    pub retention_days: u32,
+    /// With more rows than this the oldest hours go before their time.
+    pub rows_max: u32,
 }
 
 /// Who is told of what ends, and when.

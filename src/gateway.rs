@@ -15,6 +15,7 @@ mod est;
 mod explain;
 mod forward_auth;
 mod identity_headers;
+mod limit_headers;
 pub mod limits;
 mod meters;
 mod path;
@@ -34,7 +35,7 @@ use axum::body::Body;
 use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use policies::{Denial, Permit, Route, RouteTable, Stage, Trace};
+use policies::{Denial, Permit, Route, RouteTable, Spent, Stage, Trace};
 
 pub use act::Upstreams;
 pub use decision_id::DecisionIds;
@@ -48,15 +49,17 @@ pub use services::{Caller, Services};
 use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::clock::Clock;
-use crate::config::Serves;
+use crate::config::{LimitFields, Serves};
 use crate::failure::RefusalKind;
 use crate::inventory::Sightings;
 use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
 use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
+use crate::usage::Usage;
 use act::Scene;
-use limits::{AddressLimits, ClientThrottles, Quotas};
+use limit_headers::LimitHeaders;
+use limits::{AddressLimits, Limits};
 use stop::{Malformed, Stop};
 use target::Target;
 use tokio_util::sync::CancellationToken;
@@ -73,10 +76,11 @@ pub struct GateParts {
     pub audit: Audit,
     pub meters: Meters,
     pub addresses: AddressLimits,
-    pub throttles: ClientThrottles,
-    pub quotas: Quotas,
+    pub limits: Arc<Limits>,
     /// When each credential last let somebody in.
     pub sightings: Sightings,
+    /// How much of what each client uses.
+    pub usage: Usage,
     pub upstreams: Upstreams,
     pub services: Services,
     /// Proxies that ask us before they let a request through.
@@ -85,6 +89,8 @@ pub struct GateParts {
     pub admin_routes: RouteTable,
     pub pages: Pages,
     pub body_bytes_max: u64,
+    /// How callers are told of their limits.
+    pub limit_fields: LimitFields,
     pub ids: DecisionIds,
     pub draining: CancellationToken,
 }
@@ -113,18 +119,20 @@ impl Gate {
         Self(parts)
     }
 
-    pub fn quotas(&self) -> &Quotas {
-        &self.0.quotas
+    /// The limits of plans and routes.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// The limits of an address, for listeners that have no routes.
-    pub fn may_request(&self, source: IpAddr) -> Result<(), std::time::Duration> {
-        self.addresses.request(source)
+    pub fn may_request(&self, listener: &str, source: IpAddr) -> Result<(), std::time::Duration> {
+        self.addresses.request(listener, source)
     }
 
     /// Forgets what needs no remembering.
     pub fn housekeep(&self) {
         self.addresses.housekeep();
+        self.limits.throttles.sweep();
     }
 
     async fn judge(
@@ -136,22 +144,26 @@ impl Gate {
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
         // First of all: what is refused below costs us work and an audit row too.
-        self.addresses.request(connection.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
+        self.addresses
+            .request(&connection.listener.config.name, connection.source)
+            .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         if let Some(violation) = violation {
             return Err(Malformed::Framing(violation).into());
         }
         let target = Target::read(connection, &parts)?;
         let view = self.snapshot.policy();
         if let Some(endpoint) = endpoints::find(&self.oauth, connection.listener.config.serves, &target) {
+            trail.endpoint(endpoint.name());
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
         let permit = self.admit(connection, &view, &target, Allowance::Spend, trail).await?;
-        let decision_id = trail.decision_id();
+        let (decision_id, meter) = (trail.decision_id(), trail.meter());
         let scene = Scene {
             connection,
             upstreams: &self.upstreams,
             services: &self.services,
             decision_id: &decision_id,
+            meter: &meter,
             body_bytes_max: self.body_bytes_max,
         };
         trail.decided(self.clock.monotonic_nanos());
@@ -173,7 +185,11 @@ impl Gate {
         // Before any credential costs work.
         policies::check_source(&route, connection.source, trail.hear())?;
         let permit = if route.is_public() {
-            policies::admit_public(route, connection.source, trail.hear())?
+            let spent = match allowance {
+                Allowance::Spend => self.limits.spend(None, &route, now).await?,
+                Allowance::Paid => Spent::unlimited(),
+            };
+            policies::admit_public(route, connection.source, spent, trail.hear())?
         } else {
             let principal = authenticate::authenticate(self, view, target, now, &mut ()).await?;
             trail.principal(&principal);
@@ -187,6 +203,8 @@ impl Gate {
         if let Some(principal) = permit.principal() {
             sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
         }
+        // Before the action: what an upstream fails at was counted all the same.
+        trail.limits(LimitHeaders::of(permit.spent().limits(), self.limit_fields));
         Ok(permit)
     }
 
@@ -201,9 +219,14 @@ impl Gate {
         // The audit says what was wrong, whatever the caller is told.
         trail.stopped(&stop);
         if counts_as_failure(&stop)
-            && let Err(retry_after) = self.addresses.failure(connection.source)
+            && let Err(retry_after) = self.addresses.failure(&connection.listener.config.name, connection.source)
         {
             stop = Stop::AddressLimited { retry_after };
+        }
+        if let Stop::Denied(denial) = &stop
+            && !denial.limits().is_empty()
+        {
+            trail.limits(LimitHeaders::of(denial.limits(), self.limit_fields));
         }
         respond::respond(&stop, asked, trail.found_route(), &trail.decision_id())
     }
@@ -260,6 +283,7 @@ impl Handler for Gate {
             Ok(answer) => respond::pass(answer, &trail.decision_id()),
             Err(stop) => self.refuse(&connection, stop, &asked, &mut trail),
         };
+        trail.take_limits().write(response.headers_mut());
         if close && connection.protocol == crate::listen::Protocol::Http1 {
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }
@@ -267,8 +291,8 @@ impl Handler for Gate {
         response
     }
 
-    fn may_handshake(&self, source: IpAddr) -> bool {
-        self.addresses.handshake(source).is_ok()
+    fn may_handshake(&self, listener: &str, source: IpAddr) -> bool {
+        self.addresses.handshake(listener, source).is_ok()
     }
 }
 

@@ -10,6 +10,7 @@ mod refusal;
 mod registry;
 mod rotation;
 mod trust_anchor;
+mod usage;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::authority::{AuthoritySettings, KeyDirectory, Names, Passphrase};
 use crate::clock::Clock;
-use crate::config::{AuditAllowed, AuditSettings, ClientCertificates};
+use crate::config::{AuditAllowed, AuditSettings, ClientCertificates, UsageSettings};
 use crate::gateway::Caller;
 use crate::oauth::OAuthConfig;
 use crate::oauth::jwt::Algorithm;
@@ -103,8 +104,16 @@ impl Server {
         let (store, authority) = (parts.registry.store.clone(), parts.authority.clone());
         let watch = parts.registry.clock.clone();
         let expiry = ExpiryWatch::new(days, "test".into(), store, authority, watch, Vec::new()).unwrap();
+        let settings = UsageSettings { retention_days: 400, rows_max: 2_000_000 };
+        let usage = Usage::new(parts.registry.store.clone(), settings, parts.registry.clock.clone());
+        let quotas = Quotas::new(parts.registry.store.clone());
+        let limits = crate::gateway::limits::Limits {
+            throttles: Arc::new(crate::gateway::limits::Throttles::new(parts.registry.clock.clone(), [7; 16], 10_000)),
+            quotas: quotas.clone(),
+        };
         let state = AdminState {
             expiry,
+            usage,
             snapshot: Arc::clone(&parts.registry.snapshot),
             store: parts.registry.store.clone(),
             registry: parts.registry,
@@ -112,7 +121,8 @@ impl Server {
             oauth: Arc::new(parts.oauth),
             audit,
             audit_log,
-            explain: Arc::new(move |request| crate::gateway::explain(&explained, &request)),
+            quotas,
+            explain: Arc::new(move |request| crate::gateway::explain(&explained, &limits, &request)),
             readiness: Arc::new(move || {
                 vec![Check { name: "test", ok: probed.load(Ordering::SeqCst), detail: String::new() }]
             }),

@@ -66,6 +66,10 @@ impl NewInstallation {
             },
             certificate: None,
             key: None,
+            proxy_protocol: None,
+            trusted_proxies: None,
+            forwarded_header: None,
+            insecure_trust_everyone: None,
         };
         use crate::config::ClientCertificates::{Optional, Required};
         let mut file = ConfigFile {
@@ -84,6 +88,7 @@ impl NewInstallation {
             limits: Default::default(),
             audit: Default::default(),
             expiry: Default::default(),
+            usage: Default::default(),
             log: Default::default(),
         };
         if self.exempt_loopback {

@@ -7,9 +7,10 @@ use serde::{Deserialize, Serialize};
 use super::expiry::ExpiryFile;
 use super::forward_auth::{self, ForwardAuthFile};
 use super::listener::{ListenerFile, Serves};
+use super::usage::UsageFile;
 use super::{
-    AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, Pkcs11Settings,
-    PkiSettings, Rate, SigningAlgorithm,
+    AuditAllowed, AuditSettings, Config, LimitFields, LimitSettings, LogFormat, LogSettings, OAuthSettings,
+    Pkcs11Settings, PkiSettings, Rate, SigningAlgorithm,
 };
 
 /// `portcullis.toml` as written. Unknown fields are errors: a misspelt limit must not be silently off.
@@ -33,6 +34,8 @@ pub struct ConfigFile {
     pub audit: AuditFile,
     #[serde(default)]
     pub expiry: ExpiryFile,
+    #[serde(default)]
+    pub usage: UsageFile,
     #[serde(default)]
     pub log: LogFile,
 }
@@ -92,6 +95,11 @@ pub struct LimitsFile {
     pub requests_per_address: Option<RateFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures_per_address: Option<RateFile>,
+    /// `standard`, `legacy`, `both` or `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle_buckets_max: Option<usize>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exempt: Vec<IpNet>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -160,6 +168,7 @@ impl ConfigFile {
         let limits = self.limits.check(&mut faults);
         let audit = self.audit.check(&mut faults);
         let expiry = self.expiry.check(data, &mut faults);
+        let usage = self.usage.check(&mut faults);
         let log = self.log.check(&mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -176,6 +185,7 @@ impl ConfigFile {
             limits,
             audit,
             expiry,
+            usage,
             log,
         })
     }
@@ -273,6 +283,20 @@ impl LimitsFile {
         if self.exempt.iter().any(|network| network.prefix_len() == 0) {
             faults.push("limits.exempt: 0.0.0.0/0 or ::/0 would switch the limits off for everyone".to_owned());
         }
+        let fields = match self.headers.as_deref() {
+            None | Some("standard") => LimitFields::Standard,
+            Some("legacy") => LimitFields::Legacy,
+            Some("both") => LimitFields::Both,
+            Some("off") => LimitFields::Off,
+            Some(other) => {
+                faults.push(format!("limits.headers {other:?} must be \"standard\", \"legacy\", \"both\" or \"off\""));
+                LimitFields::Standard
+            }
+        };
+        let throttle_buckets_max = self.throttle_buckets_max.unwrap_or(2_000_000);
+        if !(10_000..=100_000_000).contains(&throttle_buckets_max) {
+            faults.push("limits.throttle_buckets_max must lie between 10000 and 100000000".to_owned());
+        }
         let mut seconds = |name: &str, given: Option<u32>, default: u32| {
             let value = given.unwrap_or(default);
             if !(1..=3600).contains(&value) {
@@ -284,6 +308,8 @@ impl LimitsFile {
             handshakes_per_address,
             requests_per_address,
             failures_per_address,
+            fields,
+            throttle_buckets_max,
             exempt: self.exempt,
             connections_max: self.connections_max.unwrap_or(20_000).max(1),
             connections_per_address_max: self.connections_per_address_max.unwrap_or(2_000).max(1),

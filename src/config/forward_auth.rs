@@ -19,7 +19,7 @@ pub enum Dialect {
     Traefik,
     /// Caddy `forward_auth`.
     Caddy,
-    /// Envoy `ext_authz`, over HTTP and over gRPC.
+    /// Envoy `ext_authz` over HTTP.
     Envoy,
 }
 

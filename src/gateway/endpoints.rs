@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response};
 
 use super::stop::{Malformed, Stop};
@@ -65,6 +65,17 @@ pub(super) fn find(oauth: &OAuth, serves: Serves, target: &Target<'_>) -> Option
 }
 
 impl Endpoint {
+    /// What its requests are counted under.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::OAuth => "oauth",
+            Self::Enroll => "enroll",
+            Self::Page => "page",
+            Self::Renewal => "renewal",
+            Self::Est => "est",
+        }
+    }
+
     pub(super) async fn answer(
         self,
         gate: &Gate,
@@ -74,9 +85,13 @@ impl Endpoint {
         body: Incoming,
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
+        if matches!(self, Self::Enroll | Self::Renewal | Self::Est) {
+            count_body(&body, trail);
+        }
         match self {
             Self::OAuth => {
                 let bytes = read_body(body, FORM_BYTES_MAX).await?;
+                trail.meter().took(bytes.len());
                 let peer = connection.certificate.as_deref();
                 let path = parts.uri.path().to_owned();
                 let request = Request::from_parts(parts, bytes);
@@ -89,7 +104,7 @@ impl Endpoint {
                     }
                 }
                 if let Some(failed) = answer.extensions().get::<AuthenticationFailed>() {
-                    let counted = gate.addresses.failure(connection.source);
+                    let counted = gate.addresses.failure(&connection.listener.config.name, connection.source);
                     if let Some(client) = &failed.client {
                         trail.client(client.as_str());
                     }
@@ -112,6 +127,13 @@ impl Endpoint {
                     .ok_or_else(|| policies::Denial::RouteNotFound { detail: format!("no page {path}") }.into())
             }
         }
+    }
+}
+
+/// Counts a body of an endpoint that takes certificate requests, by what its head says of it.
+fn count_body(body: &Incoming, trail: &mut Trail<'_>) {
+    if let Some(bytes) = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()) {
+        trail.meter().took(bytes);
     }
 }
 

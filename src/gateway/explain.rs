@@ -5,14 +5,14 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use policies::{
-    AuthMethod, ClientId, CredentialKind, CredentialRef, CredentialStatus, Denial, Proof, ScopeSet, Spend, Stage, Step,
-    Trace,
+    AuthMethod, ClientId, CredentialKind, CredentialRef, CredentialStatus, Denial, Proof, ScopeSet, Stage, Step, Trace,
 };
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
 use super::authenticate;
 use super::find_route;
+use super::limits::Limits;
 use super::path::NormalPath;
 use crate::snapshot::{PolicyView, Snapshot};
 
@@ -54,11 +54,11 @@ pub struct ExplainAnswer {
 }
 
 /// Judges the described request against what is in force now.
-pub fn explain(snapshot: &Snapshot, request: &ExplainRequest) -> ExplainAnswer {
+pub fn explain(snapshot: &Snapshot, limits: &Limits, request: &ExplainRequest) -> ExplainAnswer {
     let view = snapshot.policy();
     let mut steps = Vec::new();
     let mut route = None;
-    let result = judge(&view, request, &mut route, &mut steps);
+    let result = judge(&view, limits, request, &mut route, &mut steps);
     ExplainAnswer {
         decision: if result.is_ok() { "allow" } else { "deny" },
         code: result.as_ref().err().map(|refused| refused.0),
@@ -73,6 +73,7 @@ type Refused = (&'static str, String);
 
 fn judge(
     view: &PolicyView,
+    limits: &Limits,
     request: &ExplainRequest,
     found: &mut Option<String>,
     steps: &mut Vec<Step>,
@@ -90,7 +91,8 @@ fn judge(
     *found = Some(route.id.to_string());
     policies::check_source(&route, source, steps).map_err(denied)?;
     if route.is_public() {
-        return policies::admit_public(route, source, steps).map(|_| ()).map_err(denied);
+        let spent = limits.peek(None, &route);
+        return policies::admit_public(route, source, spent, steps).map(|_| ()).map_err(denied);
     }
     let proofs = described_proofs(request).map_err(|fault| {
         steps.step(Stage::Authenticate, false, || fault.clone());
@@ -105,7 +107,8 @@ fn judge(
     });
     let entitlement = policies::entitle(principal, route, source, steps).map_err(denied)?;
     // The allowance is not touched: what is left of it is for real requests.
-    entitlement.admit(Spend::Allowed, steps).map(|_| ()).map_err(denied)
+    let spent = limits.peek(Some(entitlement.principal()), entitlement.route());
+    entitlement.admit(spent, steps).map(|_| ()).map_err(denied)
 }
 
 fn described_proofs(request: &ExplainRequest) -> Result<Vec<Proof>, String> {

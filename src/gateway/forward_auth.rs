@@ -82,7 +82,8 @@ async fn stranger(
 ) -> Response<Body> {
     let mut trail = Trail::begin(gate, connection, parts);
     let asked = respond::Asked::of(parts).with_head(head);
-    let limited = gate.addresses.request(connection.source).and_then(|()| gate.addresses.failure(connection.source));
+    let (listener, source) = (&connection.listener.config.name, connection.source);
+    let limited = gate.addresses.request(listener, source).and_then(|()| gate.addresses.failure(listener, source));
     let stop = match limited {
         Err(retry_after) => Stop::AddressLimited { retry_after },
         Ok(()) => {
@@ -134,7 +135,9 @@ async fn decide(
     repeat: Option<&repeats::Key>,
     trail: &mut Trail<'_>,
 ) -> Result<policies::Permit, Stop> {
-    gate.addresses.request(on_behalf.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
+    let listener = &on_behalf.listener.config.name;
+    let limited = gate.addresses.request(listener, on_behalf.source);
+    limited.map_err(|retry_after| Stop::AddressLimited { retry_after })?;
     let target = Target::read(on_behalf, parts)?;
     let view = gate.snapshot.policy();
     let paid = repeat.is_some_and(|key| gate.forward_auth.repeats().is_paid(key));
@@ -146,7 +149,13 @@ async fn decide(
     Ok(permit)
 }
 
-async fn finish(mut trail: Trail<'_>, caller: &Caller, dialect: Dialect, response: Response<Body>) -> Response<Body> {
+async fn finish(
+    mut trail: Trail<'_>,
+    caller: &Caller,
+    dialect: Dialect,
+    mut response: Response<Body>,
+) -> Response<Body> {
+    trail.take_limits().write(response.headers_mut());
     let allowed = response.status().is_success();
     counter!(
         "portcullis_forward_auth_total",

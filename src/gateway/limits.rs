@@ -1,68 +1,94 @@
-//! What bites: the static limits of one address, before it is known who asks, and the usage plan of a client.
+//! What bites: the static limits of one address, before it is known who asks, and the limits of plans and routes.
 //!
-//! governor does the counting (GCRA, no background refill). Addresses share one quota, so a keyed limiter serves them; each
-//! client has a limiter of its own, remade only when its plan's throttle changes.
+//! governor counts the static limits, where all keys have one quota. Plans differ from client to client and change while their state
+//! must stay, so those are counted here, by the arithmetic of [`policies::Gcra`].
 
+mod activity;
 mod address;
-mod client;
+mod buckets;
+mod keeper;
 mod quota;
+mod static_limits;
+mod throttles;
 
 pub use address::AddressLimiter;
-pub use client::ClientThrottles;
-pub use quota::Quotas;
+pub use keeper::Keeper;
+pub use quota::{QuotaAsked, QuotaCount, QuotaSubject, Quotas, Standing, quotas_of_client, quotas_of_partner};
+pub use static_limits::AddressLimits;
+pub use throttles::{Taken, Throttles};
 
-use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
-use ipnet::IpNet;
+use policies::{LimitKind, LimitState, Principal, Route, Spent, UnixSeconds};
 
-use crate::clock::Clock;
-use crate::config::LimitSettings;
+use self::quota::{quotas_of_request, wait_for_reset};
+use crate::failure::Fault;
 
-/// The static limits of [`LimitSettings`].
-pub struct AddressLimits {
-    handshakes: AddressLimiter,
-    requests: AddressLimiter,
-    failures: AddressLimiter,
-    exempt: Vec<IpNet>,
+/// The limits of plans and routes.
+pub struct Limits {
+    pub throttles: Arc<Throttles>,
+    pub quotas: Quotas,
 }
 
-impl AddressLimits {
-    pub fn new(settings: &LimitSettings, clock: &Clock) -> Self {
-        Self {
-            handshakes: AddressLimiter::new(settings.handshakes_per_address, clock.clone()),
-            requests: AddressLimiter::new(settings.requests_per_address, clock.clone()),
-            failures: AddressLimiter::new(settings.failures_per_address, clock.clone()),
-            exempt: settings.exempt.clone(),
+impl Limits {
+    /// Judges every limit of the request, then spends all of them together: if one says no, none is spent. `principal` is `None`
+    /// for a call of a public route.
+    pub async fn spend(&self, principal: Option<&Principal>, route: &Route, now: UnixSeconds) -> Result<Spent, Fault> {
+        let throttles = self.throttles.take(principal, route);
+        if throttles.is_denied() {
+            return Ok(Spent::of(throttles.refuse()));
         }
-    }
-
-    fn is_exempt(&self, source: IpAddr) -> bool {
-        self.exempt.iter().any(|network| network.contains(&source))
-    }
-
-    /// Counts a handshake.
-    pub fn handshake(&self, source: IpAddr) -> Result<(), Duration> {
-        if self.is_exempt(source) { Ok(()) } else { self.handshakes.spend(source) }
-    }
-
-    /// Counts a request, before anything is known of it.
-    pub fn request(&self, source: IpAddr) -> Result<(), Duration> {
-        if self.is_exempt(source) { Ok(()) } else { self.requests.spend(source) }
-    }
-
-    /// Counts a failed authentication. When the allowance is spent, failures from the address are answered with how long to
-    /// wait. What is good still passes: one machine with an expired key must not lock out those that share its address, and
-    /// secrets of 190 bits are not guessed. Never the client's own allowance is touched: a stranger who presents a partner's
-    /// name must not be able to spend what the partner has.
-    pub fn failure(&self, source: IpAddr) -> Result<(), Duration> {
-        if self.is_exempt(source) { Ok(()) } else { self.failures.spend(source) }
-    }
-
-    /// Forgets addresses whose allowance is whole again. Called every few seconds.
-    pub fn housekeep(&self) {
-        for limiter in [&self.handshakes, &self.requests, &self.failures] {
-            limiter.housekeep();
+        // The quotas come last, since they may wait for the database. What was taken of the throttles is given back if they say no,
+        // if they fail, and if the caller goes away meanwhile.
+        let asked = principal.map_or_else(Vec::new, |principal| quotas_of_request(principal.client(), route));
+        if asked.is_empty() {
+            return Ok(Spent::of(throttles.keep()));
         }
+        let standings = self.quotas.spend(&asked, now).await?;
+        let denied = standings.iter().any(Standing::denies);
+        let mut states = if denied { throttles.refuse() } else { throttles.keep() };
+        states.extend(asked.iter().zip(&standings).map(|(asked, standing)| quota_state(asked, standing, now)));
+        Ok(Spent::of(states))
+    }
+
+    /// How every throttle of the request stands. Nothing is spent.
+    pub fn peek(&self, principal: Option<&Principal>, route: &Route) -> Spent {
+        Spent::of(self.throttles.peek(principal, route))
+    }
+
+    /// How every quota of the request would stand after it. Nothing is spent.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn peek_quotas(
+        &self,
+        principal: &Principal,
+        route: &Route,
+        now: UnixSeconds,
+    ) -> Result<Vec<LimitState>, Fault> {
+        let mut states = Vec::new();
+        for asked in quotas_of_request(principal.client(), route) {
+            let standing = self.quotas.peek(&asked, now).await?;
+            states.push(quota_state(&asked, &standing, now));
+        }
+        Ok(states)
+    }
+}
+
+fn quota_state(asked: &QuotaAsked<'_>, standing: &Standing, now: UnixSeconds) -> LimitState {
+    let subject = asked.subject.limit_subject();
+    let window = standing.period.ends_at.0.saturating_sub(standing.period.starts_at.0);
+    LimitState {
+        name: Arc::clone(asked.quota.name_for(subject)).into(),
+        kind: LimitKind::Quota,
+        subject,
+        limit: standing.limit,
+        window_seconds: u64::try_from(window).unwrap_or(0),
+        remaining: standing.remaining,
+        reset_seconds: standing.reset_seconds(now),
+        mode: standing.mode,
+        passed: standing.passed,
+        retry_after: if standing.passed { Duration::ZERO } else { wait_for_reset(&asked.subject, standing, now) },
     }
 }

@@ -68,7 +68,7 @@ const PATHS: &[(&str, &str)] = &[
 ];
 
 fn ask(gateway: &Gateway, request: &ExplainRequest) -> ExplainAnswer {
-    explain(&gateway.app.foundation.snapshot, request)
+    explain(&gateway.app.foundation.snapshot, gateway.app.gate.limits(), request)
 }
 
 fn described(method: &str, path: &str, source: [u8; 4]) -> ExplainRequest {

@@ -44,6 +44,8 @@ mod ocsp;
 mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
+/// How much in a calendar period.
+mod quotas;
 /// The next certificate for the one that is shown.
 mod renewal;
 /// Cut off means cut off.
@@ -54,3 +56,9 @@ mod rotation;
 mod rules;
 /// What they may, and how it is said that they may not.
 mod scopes;
+/// Where a caller comes from, behind proxies too, and that every way judges it alike.
+mod source;
+/// How fast: clients, credentials, partners, routes; through changes of plan, restarts and crashes.
+mod throttles;
+/// How much of what each client used.
+mod usage;

@@ -99,7 +99,7 @@ fn mode() -> impl Strategy<Value = RuleMode> {
 fn decide(proofs: &[Proof], client: &Client, route: &Route, source: IpAddr) -> Result<ScopeSet, Denial> {
     let principal = resolve(proofs.to_vec(), Arc::new(client.clone()))?;
     let entitlement = entitle(principal, Arc::new(route.clone()), source, &mut ())?;
-    let permit = entitlement.admit(Spend::Allowed, &mut ())?;
+    let permit = entitlement.admit(Spent::unlimited(), &mut ())?;
     Ok(permit.principal().unwrap().scopes().clone())
 }
 
@@ -241,6 +241,19 @@ proptest! {
         let naive = table.routes().iter().find(|route| served(route, method))
             .or_else(|| table.routes().iter().find(|route| method == "HEAD" && served(route, "GET")));
         prop_assert_eq!(table.find("a", method, &path).map(|route| &route.id), naive.map(|route| &route.id));
+    }
+
+    #[test]
+    fn another_spelling_finds_the_route_of_the_path_or_none(
+        routes in prop::collection::vec(table_route(), 0..8), method in verb(), path in path(),
+        capitals in any::<u32>(), slash in any::<bool>(),
+    ) {
+        let routes: Vec<Route> = routes.into_iter().map(|route| Route { listeners: None, ..route }).collect();
+        let Ok(table) = RouteTable::new(numbered(routes)) else { return Ok(()) };
+        let flip = |(at, letter): (usize, char)| if capitals >> (at % 32) & 1 == 1 { letter.to_ascii_uppercase() } else { letter };
+        let spelled: String = path.chars().enumerate().map(flip).collect::<String>() + if slash { "/" } else { "" };
+        let found = table.find("a", method, &spelled).map(|route| &route.id);
+        prop_assert!(found.is_none() || found == table.find("a", method, &path).map(|route| &route.id), "{spelled}");
     }
 
     #[test]

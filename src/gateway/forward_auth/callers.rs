@@ -148,6 +148,7 @@ static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| {
         scopes: ScopeRequirement::None,
         networks: Allowlist::anywhere(),
         listeners: None,
+        throttle: None,
         rules: RouteRules::default(),
         errors: ErrorStyle::Standard,
         action: Action::Service("forward-auth"),

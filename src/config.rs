@@ -4,6 +4,7 @@
 
 mod expiry;
 mod file;
+mod forward_auth;
 mod listener;
 mod proxies;
 mod usage;
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
+pub use forward_auth::{Dialect, ForwardAuthFile, ForwardAuthSettings, ForwardedCertificate};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
 pub use proxies::ProxyProtocolFile;
 pub use usage::UsageFile;
@@ -34,6 +36,8 @@ pub struct Config {
     /// SPIFFE trust domain of the identities in client certificates.
     pub trust_domain: String,
     pub listeners: Vec<ListenerConfig>,
+    /// Proxies that may ask on behalf of their clients.
+    pub forward_auth: Vec<ForwardAuthSettings>,
     /// File that holds the passphrase of the CA's keys.
     pub passphrase_file: Option<PathBuf>,
     pub oauth: OAuthSettings,
@@ -107,6 +111,8 @@ pub struct LimitSettings {
     pub requests_per_address: Rate,
     /// Failed authentications; when they are spent the address waits, whatever it presents.
     pub failures_per_address: Rate,
+    /// What callers are told of the limits of their plans.
+    pub fields: LimitFields,
     /// Buckets of throttles held in memory; beyond it, new ones share.
     pub throttle_buckets_max: usize,
     /// Addresses that the three limits above do not count: a load balancer's health checks, the demo's loopback.
@@ -120,6 +126,18 @@ pub struct LimitSettings {
     pub body_bytes_max: u64,
     /// How long open requests may go on after SIGTERM.
     pub drain_timeout: Duration,
+}
+
+/// Which fields tell callers of their limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitFields {
+    /// `RateLimit-Policy` and `RateLimit`, draft-ietf-httpapi-ratelimit-headers-11.
+    #[default]
+    Standard,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds), of the one limit that ends first.
+    Legacy,
+    Both,
+    Off,
 }
 
 /// What becomes a row of the audit log. Denials and administrative changes always do.

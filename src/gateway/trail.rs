@@ -11,6 +11,7 @@ use metrics::counter;
 use policies::{Principal, Refusals, Route};
 
 use super::GateParts;
+use super::limit_headers::LimitHeaders;
 use super::stop::{Stop, UpstreamFault};
 use crate::listen::Connection;
 use crate::store::audit_log::DecisionRow;
@@ -45,6 +46,7 @@ pub(super) struct Trail<'a> {
     refusals: Refusals,
     outcome: &'static str,
     detail: Option<String>,
+    limits: LimitHeaders,
 }
 
 impl<'a> Trail<'a> {
@@ -71,6 +73,7 @@ impl<'a> Trail<'a> {
             refusals: Refusals::default(),
             outcome: "allowed",
             detail: None,
+            limits: LimitHeaders::default(),
         }
     }
 
@@ -95,6 +98,15 @@ impl<'a> Trail<'a> {
         &mut self.refusals
     }
 
+    /// What the caller is to be told of its limits, whatever comes of the action.
+    pub(super) fn limits(&mut self, limits: LimitHeaders) {
+        self.limits = limits;
+    }
+
+    pub(super) fn take_limits(&mut self) -> LimitHeaders {
+        std::mem::take(&mut self.limits)
+    }
+
     /// The token endpoint and its siblings name their caller themselves.
     pub(super) fn client(&mut self, client: &str) {
         self.client = Some(client.to_owned());
@@ -112,6 +124,11 @@ impl<'a> Trail<'a> {
     pub(super) fn outcome(&mut self, outcome: &'static str, detail: Option<String>) {
         self.outcome = outcome;
         self.detail = detail;
+    }
+
+    /// Says more than the caller is told.
+    pub(super) fn explain(&mut self, detail: String) {
+        self.detail = Some(detail);
     }
 
     /// The decision stands; what follows is the action.

@@ -28,6 +28,8 @@ mod enrollment;
 mod est;
 /// Why a request would pass, or not.
 mod explain;
+/// Other proxies that ask.
+mod forward_auth;
 /// Bytes that two parsers read differently.
 mod framing;
 /// What was made elsewhere.
@@ -44,6 +46,8 @@ mod ocsp;
 mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
+/// How much in a calendar period.
+mod quotas;
 /// The next certificate for the one that is shown.
 mod renewal;
 /// Cut off means cut off.

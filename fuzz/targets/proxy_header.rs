@@ -9,7 +9,7 @@ use proxy_protocol::{HEADER_BYTES_MAX, PREFIX_BYTES, Proxied, parse};
 libfuzzer_sys::fuzz_target!(|data: &[u8]| {
     // Fuzzers do not guess twelve octets: some inputs are given them.
     let begun = [b"\r\n\r\n\0\r\nQUIT\n".as_slice(), data].concat();
-    for header in [data, &begun] {
+    for header in [data, begun.as_slice()] {
         let Ok(proxied) = parse(header) else { continue };
         assert!((PREFIX_BYTES..=HEADER_BYTES_MAX).contains(&header.len()));
         // It ends where it says: nothing of TLS is swallowed.

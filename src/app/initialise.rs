@@ -68,6 +68,7 @@ impl NewInstallation {
             key: None,
             proxy_protocol: None,
             trusted_proxies: None,
+            networks: None,
             forwarded_header: None,
             insecure_trust_everyone: None,
         };
@@ -82,6 +83,7 @@ impl NewInstallation {
                 listener("admin", Serves::Admin, self.admin, Some(Optional)),
                 listener("pki", Serves::Pki, self.pki, None),
             ],
+            forward_auth: Vec::new(),
             oauth: Default::default(),
             pki: Default::default(),
             limits: Default::default(),

@@ -41,6 +41,7 @@ mod expiring;
 mod expiry;
 mod explain;
 mod guard;
+mod import;
 mod issuer;
 mod listener;
 mod metrics;

@@ -28,8 +28,12 @@ mod enrollment;
 mod est;
 /// Why a request would pass, or not.
 mod explain;
+/// Other proxies that ask.
+mod forward_auth;
 /// Bytes that two parsers read differently.
 mod framing;
+/// What was made elsewhere.
+mod imports;
 /// What is known of the credentials that are out.
 mod inventory;
 /// What bites, and whom.

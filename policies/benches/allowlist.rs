@@ -6,7 +6,7 @@
 //! cache helps the next. Then the same for the policy document that declares it: how large it is, and how long it takes to read.
 
 // Whatever fails here ends the measurement, which speaks to whoever started it.
-#![allow(clippy::expect_used, clippy::print_stdout)]
+#![allow(clippy::disallowed_methods, clippy::expect_used, clippy::print_stdout)]
 
 use std::fmt::Write as _;
 use std::hint::black_box;

@@ -187,7 +187,7 @@ impl Keeper {
             })
             .collect();
         let mut tx = self.store.begin().await?;
-        if !table::run(&mut tx).await?.is_some_and(|row| row.run == self.run) {
+        if table::run(&mut tx).await?.is_none_or(|row| row.run != self.run) {
             return Ok(false);
         }
         table::put(&mut tx, &rows).await?;

@@ -115,7 +115,8 @@ impl Registry {
                 (mac_of_sha256(&self.pepper, hash), KeyHash::Sha256, key.last4.unwrap_or_default())
             }
         };
-        if !last4.is_empty() && !(last4.len() == 4 && last4.bytes().all(|byte| byte.is_ascii_graphic())) {
+        let is_good = last4.len() == 4 && last4.bytes().all(|byte| byte.is_ascii_graphic());
+        if !last4.is_empty() && !is_good {
             return Err(Refusal::invalid("invalid_last4", "The last four characters are not four visible ones."));
         }
         Ok(ApiKeyRow {

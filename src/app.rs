@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
-use crate::gateway::{self, DecisionIds, Gate, GateParts, Meters, Services, Upstreams};
+use crate::gateway::{self, DecisionIds, Explainer, Gate, GateParts, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
@@ -123,6 +123,7 @@ pub struct App {
     pub endpoints: Endpoints,
     pub foundation: Foundation,
     pub gate: Arc<Gate>,
+    pub explainer: Arc<Explainer>,
     pub oauth: Arc<OAuth>,
     pub audit: Audit,
     pub sightings: Sightings,
@@ -175,6 +176,13 @@ impl App {
             listener_certificates(&config),
         )?;
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
+        let explainer = Arc::new(Explainer {
+            snapshot: Arc::clone(&foundation.snapshot),
+            oauth: Arc::clone(&oauth),
+            clock: foundation.clock.clone(),
+            listeners: config.listeners.iter().map(Into::into).collect(),
+            admin_routes: admin_routes::table()?,
+        });
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
             authority: foundation.authority.clone(),
@@ -185,8 +193,8 @@ impl App {
             audit_log,
             expiry: expiry.clone(),
             explain: {
-                let snapshot = Arc::clone(&foundation.snapshot);
-                Arc::new(move |request| gateway::explain(&snapshot, &request))
+                let explainer = Arc::clone(&explainer);
+                Arc::new(move |request| explainer.explain(&request))
             },
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
@@ -253,6 +261,7 @@ impl App {
             endpoints,
             foundation,
             gate,
+            explainer,
             oauth,
             audit,
             sightings,
@@ -275,6 +284,7 @@ impl App {
         let Self {
             foundation,
             gate,
+            explainer,
             audit,
             sightings,
             draining,
@@ -303,7 +313,7 @@ impl App {
         if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
             tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");
         }
-        drop((gate, audit, oauth, tls));
+        drop((gate, explainer, audit, oauth, tls));
         audit_writer.abort();
         foundation.store.close().await;
         tracing::info!("stopped");

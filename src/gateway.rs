@@ -5,6 +5,7 @@
 //!     Proof -> Principal -> Entitlement -> Permit
 //! ```
 
+mod account;
 mod act;
 mod authenticate;
 mod authorize;
@@ -39,7 +40,7 @@ pub use act::Upstreams;
 pub use decision_id::DecisionIds;
 pub use endpoints::Pages;
 pub use enroll::PATH as ENROLLMENT_PATH;
-pub use explain::{ExplainAnswer, ExplainRequest, explain};
+pub use explain::{ExplainAnswer, ExplainRequest, ExplainedListener, Explainer};
 pub use meters::Meters;
 pub use services::{Caller, Services};
 
@@ -131,7 +132,12 @@ impl Gate {
         let now = self.clock.now();
         let target = Target::read(connection, &parts)?;
         let view = self.snapshot.policy();
-        if let Some(endpoint) = endpoints::find(&self.oauth, connection.listener.config.serves, &target) {
+        if let Some(endpoint) = endpoints::find(
+            &self.oauth,
+            connection.listener.config.serves,
+            target.method.as_str(),
+            target.path.as_str(),
+        ) {
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
         let route = self.route(&view, connection, &target, &mut ())?;

@@ -108,6 +108,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(policy::show))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::show))
 }
 
 /// Adds what is the same for every operation: who may ask, and how it refuses. Tokens are had on the gateway's listener, not

@@ -6,13 +6,16 @@ use axum::body::Body;
 use http::request::Parts;
 use hyper::Response;
 use metrics::counter;
-use policies::{Principal, Refusals, Route};
+use policies::{Denial, Principal, Refusals, Route, Stage};
 
 use super::GateParts;
-use super::stop::{Stop, UpstreamFault};
+use super::account::{Account, End};
+use super::stop::{Malformed, Stop, UpstreamFault};
 use crate::listen::Connection;
 use crate::store::audit_log::DecisionRow;
 
+/// The outcome of what passed.
+const ALLOWED: &str = "allowed";
 /// Longest path that is recorded.
 const PATH_BYTES_MAX: usize = 512;
 /// The status that is recorded when there was nobody left to tell one (nginx's custom).
@@ -39,6 +42,8 @@ pub(super) struct Trail<'a> {
     refusals: Refusals,
     outcome: &'static str,
     detail: Option<String>,
+    /// Which step it was that ended the road.
+    ended: Option<Stage>,
 }
 
 impl<'a> Trail<'a> {
@@ -61,8 +66,9 @@ impl<'a> Trail<'a> {
             principal: None,
             client: None,
             refusals: Refusals::default(),
-            outcome: "allowed",
+            outcome: ALLOWED,
             detail: None,
+            ended: None,
         }
     }
 
@@ -95,6 +101,7 @@ impl<'a> Trail<'a> {
     pub(super) fn outcome(&mut self, outcome: &'static str, detail: Option<String>) {
         self.outcome = outcome;
         self.detail = detail;
+        self.ended = (outcome != ALLOWED).then_some(Stage::Endpoint);
     }
 
     /// The decision stands; what follows is the action.
@@ -130,6 +137,7 @@ impl<'a> Trail<'a> {
         }
         self.outcome = outcome;
         self.detail = Some(detail);
+        self.ended = Some(stage_of(stop));
     }
 
     /// The rules that would have denied this, had they not been in shadow; counted here.
@@ -144,6 +152,18 @@ impl<'a> Trail<'a> {
         (!rules.is_empty()).then(|| rules.join(" "))
     }
 
+    /// What the account of this decision is made of.
+    fn account(&mut self) -> Account {
+        Account {
+            source: self.source,
+            path: self.path.clone(),
+            route: self.route.clone(),
+            principal: self.principal.clone(),
+            refusals: std::mem::take(&mut self.refusals.0),
+            end: self.ended.map(|stage| End { stage, detail: self.detail.clone().unwrap_or_default() }),
+        }
+    }
+
     pub(super) fn finish(mut self, response: &Response<Body>) {
         self.write(response.status().as_u16());
     }
@@ -156,12 +176,14 @@ impl<'a> Trail<'a> {
         gate.meters.decided(&self.listener, self.outcome, nanos);
         let shadow = self.shadow();
         // What a rule in shadow would have done is why it is in shadow: that is recorded whatever was allowed.
-        if shadow.is_none() && !gate.audit.wants(self.outcome == "allowed") {
+        let allowed = self.outcome == ALLOWED;
+        if shadow.is_none() && !gate.audit.wants(allowed) {
             return;
         }
+        let account = (!allowed || shadow.is_some()).then(|| self.account());
         let principal = self.principal.take();
         let client = principal.as_ref().map(|principal| principal.client());
-        gate.audit.record(DecisionRow {
+        let row = DecisionRow {
             id: self.decision_id.to_string(),
             at: self.at_millis,
             listener: self.listener.config.name.clone(),
@@ -178,19 +200,49 @@ impl<'a> Trail<'a> {
             detail: self.detail.take(),
             shadow,
             micros: i64::try_from(nanos / 1000).unwrap_or(i64::MAX),
-        });
+        };
+        match account {
+            // Written out where the row is, not while the caller waits.
+            Some(account) => gate.audit.record_with(row, Box::new(move || account.into_json())),
+            None => gate.audit.record(row),
+        }
     }
 }
 
 impl Drop for Trail<'_> {
     fn drop(&mut self) {
         if !self.written {
-            if self.decided_nanos.is_none() && self.outcome == "allowed" {
+            if self.decided_nanos.is_none() && self.outcome == ALLOWED {
                 self.outcome = "client_gone";
+                self.ended = Some(Stage::Action);
             }
             self.detail = Some("the client went away before the answer".to_owned());
             self.write(CLIENT_GONE);
         }
+    }
+}
+
+/// Which step a stop belongs to, if no rule of the route has said no.
+fn stage_of(stop: &Stop) -> Stage {
+    match stop {
+        Stop::AddressLimited { .. } => Stage::Address,
+        Stop::Malformed(Malformed::Path(_)) => Stage::Path,
+        Stop::Malformed(_) => Stage::Request,
+        Stop::Denied(denial) => match denial {
+            Denial::RouteNotFound { .. } => Stage::Route,
+            Denial::NoCredential
+            | Denial::CredentialUnknown { .. }
+            | Denial::CredentialMismatch { .. }
+            | Denial::InvalidToken { .. } => Stage::Authenticate,
+            Denial::CredentialExpired { .. } | Denial::CredentialRevoked { .. } => Stage::Status,
+            Denial::MethodNotAccepted { .. } => Stage::Methods,
+            Denial::SourceNotAllowed { .. } => Stage::ClientNetwork,
+            Denial::InsufficientScope { .. } => Stage::Scopes,
+            Denial::Throttled { .. } => Stage::Throttle,
+            Denial::QuotaExceeded { .. } => Stage::Quota,
+        },
+        Stop::Refused(_) | Stop::NotOffered(_) => Stage::Endpoint,
+        Stop::Upstream(_) | Stop::Fault(_) => Stage::Action,
     }
 }
 

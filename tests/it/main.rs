@@ -52,3 +52,5 @@ mod rotation;
 mod rules;
 /// What they may, and how it is said that they may not.
 mod scopes;
+/// How a decision came about, by its id.
+mod trace;

@@ -29,7 +29,7 @@ use crate::authority::{
     Authority, AuthoritySettings, KeyDirectory, PIN_CREDENTIAL, Passphrase, Pin, Token, TokenSettings,
 };
 use crate::clock::Clock;
-use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
+use crate::config::{ClientCertificates, Config, ListenerConfig, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
 use crate::gateway::{self, DecisionIds, Explainer, Gate, GateParts, Meters, Services, Upstreams};
@@ -199,6 +199,7 @@ impl App {
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
+            listeners: config.listeners.iter().map(ListenerConfig::facts).collect(),
             enrollment: endpoints.enrollment(&config),
         });
         let sightings = Sightings::new(foundation.store.clone(), foundation.clock.clone());

@@ -76,6 +76,18 @@ impl Network {
         self.ranges.hold_a_family()
     }
 
+    /// Whether its exceptions take all of its CIDRs.
+    #[must_use]
+    pub fn is_nowhere(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// Whether some address is in both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.ranges.intersects(&other.ranges)
+    }
+
     /// Whether `ip` is inside a CIDR and outside every exception. One search, however long the lists are.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {

@@ -129,6 +129,7 @@ impl Server {
                 vec![Check { name: "test", ok: probed.load(Ordering::SeqCst), detail: String::new() }]
             }),
             metrics: Arc::new(|| "portcullis_test 1\n".to_owned()),
+            listeners: Arc::new([]),
             endpoints: vec![ListedListener {
                 name: "gateway".into(),
                 url: "https://gate.example.com".into(),

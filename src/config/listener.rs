@@ -1,6 +1,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
+use policies::ListenerFacts;
 use serde::{Deserialize, Serialize};
 
 /// What a listener is for.
@@ -39,6 +40,17 @@ pub struct ListenerConfig {
     /// Certificate chain and key from outside (a public CA), PEM. Absent: from our own CA.
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+}
+
+impl ListenerConfig {
+    /// What the documents of a policy are checked against.
+    pub fn facts(&self) -> ListenerFacts {
+        ListenerFacts {
+            name: self.name.clone(),
+            serves_routes: self.serves == Serves::Gateway,
+            takes_certificates: self.client_certificates != ClientCertificates::None,
+        }
+    }
 }
 
 /// One `[[listener]]` as written.

@@ -288,7 +288,7 @@ async fn explain_judges_a_credential_by_its_id_as_it_is_now() {
     assert_eq!(ask(&gateway, &with(&[key], "/both")).code, Some("method_not_accepted"));
     let unknown = ask(&gateway, &with(&["nonsense"], "/both"));
     assert_eq!(unknown.code, Some("malformed_request"), "{unknown:#?}");
-    gateway.registry().revoke_api_key(&Actor::local(), key, None).await.unwrap();
+    gateway.registry().revoke_api_key(&Actor::local(), key, "lost").await.unwrap();
     let told = ask(&gateway, &with(&[key], "/test/hello-world"));
     assert_eq!(told.code, Some("credential_revoked"), "{told:#?}");
     assert!(told.steps.iter().any(|step| step.detail.contains(&format!("api-key {key} is revoked"))), "{told:#?}");

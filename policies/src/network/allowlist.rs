@@ -36,6 +36,17 @@ impl Allowlist {
         self.networks().find(|network| network.contains(ip))
     }
 
+    /// Whether some address is allowed by both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self.is_anywhere(), other.is_anywhere()) {
+            (true, true) => true,
+            (true, false) => other.networks().any(|network| !network.is_nowhere()),
+            (false, true) => self.networks().any(|network| !network.is_nowhere()),
+            (false, false) => self.networks().any(|one| other.networks().any(|other| one.overlaps(other))),
+        }
+    }
+
     /// Whether there is no restriction.
     #[must_use]
     pub const fn is_anywhere(&self) -> bool {

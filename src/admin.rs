@@ -26,6 +26,7 @@ use crate::registry::Registry;
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::store::audit_log::AuditLog;
+use crate::usage::Usage;
 
 mod api_key;
 mod audit;
@@ -57,6 +58,7 @@ mod shared_key;
 mod status;
 mod token;
 mod trust_anchor;
+mod usage;
 
 /// Judges a described request as the gate would.
 pub type Explain = Arc<dyn Fn(ExplainRequest) -> ExplainAnswer + Send + Sync>;
@@ -75,6 +77,8 @@ pub struct AdminState {
     pub audit: Audit,
     pub audit_log: AuditLog,
     pub expiry: ExpiryWatch,
+    /// To be flushed before the table is read.
+    pub usage: Usage,
     pub explain: Explain,
     /// What the parts say of themselves; the database is asked besides.
     pub readiness: Probe,

@@ -43,6 +43,7 @@ use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::store::audit_log::AuditLog;
 use crate::telemetry;
+use crate::usage::Usage;
 use tls_cells::TlsCells;
 
 /// A disk that takes no more audit records must not keep the server from stopping.
@@ -127,6 +128,7 @@ pub struct App {
     pub oauth: Arc<OAuth>,
     pub audit: Audit,
     pub sightings: Sightings,
+    pub usage: Usage,
     pub expiry: ExpiryWatch,
     tls: Arc<TlsCells>,
     draining: CancellationToken,
@@ -175,6 +177,7 @@ impl App {
             foundation.clock.clone(),
             listener_certificates(&config),
         )?;
+        let usage = Usage::new(foundation.store.clone(), config.usage, foundation.clock.clone());
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let explainer = Arc::new(Explainer {
             snapshot: Arc::clone(&foundation.snapshot),
@@ -192,6 +195,7 @@ impl App {
             audit: audit.clone(),
             audit_log,
             expiry: expiry.clone(),
+            usage: usage.clone(),
             explain: {
                 let explainer = Arc::clone(&explainer);
                 Arc::new(move |request| explainer.explain(&request))
@@ -215,6 +219,7 @@ impl App {
             throttles: ClientThrottles::new(foundation.clock.clone()),
             quotas: Quotas::new(foundation.store.clone()),
             sightings: sightings.clone(),
+            usage: usage.clone(),
             upstreams: Upstreams::new(),
             services: Services::default().with(admin_routes::SERVICE, admin),
             admin_routes: admin_routes::table()?,
@@ -254,6 +259,7 @@ impl App {
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         background.spawn(sightings.clone().run(draining.clone()));
+        background.spawn(usage.clone().run(draining.clone()));
         background.spawn(expiry.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
         // What changed while it stood still (`ca rotate --offline`) is handed out from now on.
@@ -266,6 +272,7 @@ impl App {
             oauth,
             audit,
             sightings,
+            usage,
             expiry,
             tls,
             draining,
@@ -288,6 +295,7 @@ impl App {
             explainer,
             audit,
             sightings,
+            usage,
             draining,
             connections,
             background,
@@ -310,6 +318,9 @@ impl App {
         }
         if let Err(fault) = sightings.flush().await {
             tracing::warn!(fault = fault.inside(), "the last sightings of credentials could not be written");
+        }
+        if let Err(fault) = usage.flush().await {
+            tracing::warn!(fault = fault.inside(), "the last usage could not be written");
         }
         if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
             tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");

@@ -33,6 +33,7 @@ mod status;
 mod steps;
 mod table;
 mod token;
+mod usage;
 
 use std::ffi::OsString;
 use std::process::ExitCode;
@@ -80,6 +81,7 @@ enum Command {
     Token(token::TokenArgs),
     Policy(policy::PolicyArgs),
     Audit(audit::AuditArgs),
+    Usage(usage::UsageArgs),
     Ca(ca::CaArgs),
     Compare(compare::CompareArgs),
 }
@@ -138,6 +140,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliErr
         Command::Token(args) => return token::run(args, context).await,
         Command::Policy(args) => return policy::run(args, context).await,
         Command::Audit(args) => return audit::run(args, context).await,
+        Command::Usage(args) => return usage::run(args, context).await,
         Command::Ca(args) => return ca::run(args, context).await,
         Command::Compare(args) => return compare::run(args, context).await,
     }

@@ -5,6 +5,7 @@
 mod expiry;
 mod file;
 mod listener;
+mod usage;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -14,6 +15,7 @@ use ipnet::IpNet;
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
+pub use usage::UsageFile;
 
 /// The name of the file in the data folder.
 pub const CONFIG_FILE_NAME: &str = "portcullis.toml";
@@ -37,6 +39,7 @@ pub struct Config {
     pub limits: LimitSettings,
     pub audit: AuditSettings,
     pub expiry: ExpirySettings,
+    pub usage: UsageSettings,
     pub log: LogSettings,
 }
 
@@ -126,6 +129,14 @@ pub enum AuditAllowed {
 pub struct AuditSettings {
     pub allowed: AuditAllowed,
     pub retention_days: u32,
+}
+
+/// How long it is kept what each client used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UsageSettings {
+    pub retention_days: u32,
+    /// With more rows than this the oldest hours go before their time.
+    pub rows_max: u32,
 }
 
 /// Who is told of what ends, and when.

@@ -54,6 +54,7 @@ use crate::listen::{Connection, Handler, Violation};
 use crate::oauth::OAuth;
 use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
+use crate::usage::Usage;
 use act::Scene;
 use limits::{AddressLimits, ClientThrottles, Quotas};
 use stop::{Malformed, Stop};
@@ -76,6 +77,8 @@ pub struct GateParts {
     pub quotas: Quotas,
     /// When each credential last let somebody in.
     pub sightings: Sightings,
+    /// How much of what each client uses.
+    pub usage: Usage,
     pub upstreams: Upstreams,
     pub services: Services,
     /// The control plane's own routes: not in any document, so no document can open them.
@@ -138,6 +141,7 @@ impl Gate {
             target.method.as_str(),
             target.path.as_str(),
         ) {
+            trail.endpoint(endpoint.name());
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
         let route = self.route(&view, connection, &target, &mut ())?;
@@ -154,12 +158,13 @@ impl Gate {
         if let Some(principal) = permit.principal() {
             sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
         }
-        let decision_id = trail.decision_id();
+        let (decision_id, meter) = (trail.decision_id(), trail.meter());
         let scene = Scene {
             connection,
             upstreams: &self.upstreams,
             services: &self.services,
             decision_id: &decision_id,
+            meter: &meter,
             body_bytes_max: self.body_bytes_max,
         };
         trail.decided(self.clock.monotonic_nanos());

@@ -8,7 +8,7 @@
 //! ```
 //!
 //! A module imports only what stands below it in this list; `scripts/check` holds it:
-//! `cli · app · admin · openapi · compare · gateway · oauth · listen · inventory · authority · registry · audit · snapshot ·
+//! `cli · app · admin · openapi · compare · gateway · oauth · usage · listen · inventory · authority · registry · audit · snapshot ·
 //! store · telemetry · config · clock · failure`, then the crates `policies` and `pki`, which never know each other.
 
 pub mod admin;
@@ -29,3 +29,4 @@ pub mod registry;
 pub mod snapshot;
 pub mod store;
 pub mod telemetry;
+pub mod usage;

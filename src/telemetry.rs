@@ -55,6 +55,14 @@ fn describe() {
     describe_gauge!("portcullis_sightings_held", "Credentials whose last use is in memory");
     describe_counter!("portcullis_sightings_written_total", "Sightings of credentials written to the database");
     describe_counter!("portcullis_sightings_dropped_total", "Sightings lost because too many credentials were held");
+    describe_gauge!("portcullis_usage_keys", "What usage was counted apart in the last batch");
+    describe_gauge!("portcullis_usage_rows", "Rows of usage in the database");
+    describe_counter!("portcullis_usage_rows_written_total", "Rows of usage added to the database");
+    describe_counter!("portcullis_usage_rows_removed_early_total", "Rows of usage removed because there were too many");
+    describe_counter!(
+        "portcullis_usage_folded_total",
+        "Times that usage was counted under * because too much was counted apart"
+    );
     describe_gauge!("portcullis_audit_queue", "Audit records waiting to be written");
     describe_counter!("portcullis_audit_dropped_total", "Audit records lost because the queue was full");
     describe_counter!("portcullis_audit_write_failures_total", "Failed attempts to write audit records");

@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::problem::ProblemBody;
 use super::{
     AdminState, api_key, audit, certificate, client, client_renewal, client_secret, enrollment, expiring, expiry,
-    explain, issuer, partner, policy, rotation, shared_key, status, token, trust_anchor,
+    explain, issuer, partner, policy, rotation, shared_key, status, token, trust_anchor, usage,
 };
 use crate::openapi;
 
@@ -54,6 +54,7 @@ const QUESTIONS: [&str; 4] = ["/v1/explain", "/v1/policies/check", "/v1/policies
         (name = "Policies", description = "Documents, versions, and what is in force"),
         (name = "Explain", description = "Why a request would pass, or not"),
         (name = "Audit", description = "Who did what"),
+        (name = "Usage", description = "How much of what each client used"),
     )
 )]
 struct Base;
@@ -109,6 +110,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(audit::show))
+        .routes(routes!(usage::list))
 }
 
 /// Adds what is the same for every operation: who may ask, and how it refuses. Tokens are had on the gateway's listener, not

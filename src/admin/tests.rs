@@ -10,6 +10,7 @@ mod refusal;
 mod registry;
 mod rotation;
 mod trust_anchor;
+mod usage;
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -25,7 +26,7 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::authority::{AuthoritySettings, KeyDirectory, Names, Passphrase};
 use crate::clock::Clock;
-use crate::config::{AuditAllowed, AuditSettings, ClientCertificates, Serves};
+use crate::config::{AuditAllowed, AuditSettings, ClientCertificates, Serves, UsageSettings};
 use crate::gateway::{Caller, ExplainedListener, Explainer};
 use crate::oauth::OAuthConfig;
 use crate::oauth::jwt::Algorithm;
@@ -115,8 +116,11 @@ impl Server {
         let (store, authority) = (parts.registry.store.clone(), parts.authority.clone());
         let watch = parts.registry.clock.clone();
         let expiry = ExpiryWatch::new(days, "test".into(), store, authority, watch, Vec::new()).unwrap();
+        let settings = UsageSettings { retention_days: 400, rows_max: 2_000_000 };
+        let usage = Usage::new(parts.registry.store.clone(), settings, parts.registry.clock.clone());
         let state = AdminState {
             expiry,
+            usage,
             snapshot: Arc::clone(&parts.registry.snapshot),
             store: parts.registry.store.clone(),
             registry: parts.registry,

@@ -83,6 +83,7 @@ impl NewInstallation {
             limits: Default::default(),
             audit: Default::default(),
             expiry: Default::default(),
+            usage: Default::default(),
             log: Default::default(),
         };
         if self.exempt_loopback {

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expiry::ExpiryFile;
 use super::listener::{ListenerFile, Serves};
+use super::usage::UsageFile;
 use super::{
     AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, Pkcs11Settings,
     PkiSettings, Rate, SigningAlgorithm,
@@ -30,6 +31,8 @@ pub struct ConfigFile {
     pub audit: AuditFile,
     #[serde(default)]
     pub expiry: ExpiryFile,
+    #[serde(default)]
+    pub usage: UsageFile,
     #[serde(default)]
     pub log: LogFile,
 }
@@ -156,6 +159,7 @@ impl ConfigFile {
         let limits = self.limits.check(&mut faults);
         let audit = self.audit.check(&mut faults);
         let expiry = self.expiry.check(data, &mut faults);
+        let usage = self.usage.check(&mut faults);
         let log = self.log.check(&mut faults);
         if !faults.is_empty() {
             return Err(faults);
@@ -171,6 +175,7 @@ impl ConfigFile {
             limits,
             audit,
             expiry,
+            usage,
             log,
         })
     }

@@ -3,6 +3,8 @@
 mod mock;
 mod proxy;
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::request::Parts;
 use hyper::Response;
@@ -12,6 +14,7 @@ use policies::{Action, Permit};
 use super::services::Services;
 use super::stop::Stop;
 use crate::listen::Connection;
+use crate::usage::Meter;
 
 pub use proxy::Upstreams;
 
@@ -21,6 +24,8 @@ pub(super) struct Scene<'a> {
     pub upstreams: &'a Upstreams,
     pub services: &'a Services,
     pub decision_id: &'a str,
+    /// Counts the bodies.
+    pub meter: &'a Arc<Meter>,
     pub body_bytes_max: u64,
 }
 
@@ -31,7 +36,7 @@ pub(super) async fn act(
     body: Incoming,
     scene: Scene<'_>,
 ) -> Result<Response<Body>, Stop> {
-    let route = std::sync::Arc::clone(permit.route());
+    let route = Arc::clone(permit.route());
     match &route.action {
         Action::Mock(mock) => mock::answer(&permit, mock, parts.method == http::Method::HEAD),
         Action::Proxy(proxy) => proxy::forward(&permit, proxy, parts, body, &scene).await,

@@ -9,7 +9,7 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::request::Parts;
 use http_body_util::{BodyExt, Limited};
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response};
 
 use super::stop::{Malformed, Stop};
@@ -63,6 +63,17 @@ pub(super) fn find(oauth: &OAuth, serves: Serves, method: &str, path: &str) -> O
 }
 
 impl Endpoint {
+    /// What its requests are counted under.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::OAuth => "oauth",
+            Self::Enroll => "enroll",
+            Self::Page => "page",
+            Self::Renewal => "renewal",
+            Self::Est => "est",
+        }
+    }
+
     pub(super) async fn answer(
         self,
         gate: &Gate,
@@ -72,9 +83,13 @@ impl Endpoint {
         body: Incoming,
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
+        if matches!(self, Self::Enroll | Self::Renewal | Self::Est) {
+            count_body(&body, trail);
+        }
         match self {
             Self::OAuth => {
                 let bytes = read_body(body, FORM_BYTES_MAX).await?;
+                trail.meter().took(bytes.len());
                 let peer = connection.certificate.as_deref();
                 let path = parts.uri.path().to_owned();
                 let request = Request::from_parts(parts, bytes);
@@ -110,6 +125,13 @@ impl Endpoint {
                     .ok_or_else(|| policies::Denial::RouteNotFound { detail: format!("no page {path}") }.into())
             }
         }
+    }
+}
+
+/// Counts a body of an endpoint that takes certificate requests, by what its head says of it.
+fn count_body(body: &Incoming, trail: &mut Trail<'_>) {
+    if let Some(bytes) = body.size_hint().exact().and_then(|bytes| usize::try_from(bytes).ok()) {
+        trail.meter().took(bytes);
     }
 }
 

@@ -62,7 +62,9 @@ impl Services {
                 Malformed::BodyUnreadable
             }
         })?;
-        let mut request = Request::from_parts(parts, Body::from(body.to_bytes()));
+        let body = body.to_bytes();
+        scene.meter.took(body.len());
+        let mut request = Request::from_parts(parts, Body::from(body));
         request.extensions_mut().insert(Caller {
             client: permit.principal().map(Principal::client).map(|client| Arc::from(client.id.as_str())),
             source: scene.connection.source,

@@ -1,10 +1,12 @@
 //! What is remembered of a request while it is judged, and becomes its audit record, its metrics and its decision id.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::body::Body;
 use http::request::Parts;
 use hyper::Response;
+use hyper::body::Body as _;
 use metrics::counter;
 use policies::{Denial, Principal, Refusals, Route, Stage};
 
@@ -13,6 +15,7 @@ use super::account::{Account, End};
 use super::stop::{Malformed, Stop, UpstreamFault};
 use crate::listen::Connection;
 use crate::store::audit_log::DecisionRow;
+use crate::usage::{Caller, Counts, Key, Meter, Place};
 
 /// The outcome of what passed.
 const ALLOWED: &str = "allowed";
@@ -35,6 +38,9 @@ pub(super) struct Trail<'a> {
     http_method: http::Method,
     path: String,
     route: Option<Arc<Route>>,
+    /// The endpoint of ours that answered.
+    endpoint: Option<&'static str>,
+    meter: Option<Arc<Meter>>,
     principal: Option<Principal>,
     /// Named by an endpoint that knows its callers itself.
     client: Option<String>,
@@ -63,6 +69,8 @@ impl<'a> Trail<'a> {
             // HTTP/2 lets more than ASCII through to here.
             path: path[..path.floor_char_boundary(PATH_BYTES_MAX)].to_owned(),
             route: None,
+            endpoint: None,
+            meter: None,
             principal: None,
             client: None,
             refusals: Refusals::default(),
@@ -96,6 +104,15 @@ impl<'a> Trail<'a> {
     /// The token endpoint and its siblings name their caller themselves.
     pub(super) fn client(&mut self, client: &str) {
         self.client = Some(client.to_owned());
+    }
+
+    pub(super) fn endpoint(&mut self, name: &'static str) {
+        self.endpoint = Some(name);
+    }
+
+    /// Counts the bytes of this request's bodies.
+    pub(super) fn meter(&mut self) -> Arc<Meter> {
+        Arc::clone(self.meter.get_or_insert_with(|| Meter::new(&self.gate.usage)))
     }
 
     pub(super) fn outcome(&mut self, outcome: &'static str, detail: Option<String>) {
@@ -165,15 +182,18 @@ impl<'a> Trail<'a> {
     }
 
     pub(super) fn finish(mut self, response: &Response<Body>) {
-        self.write(response.status().as_u16());
+        // A body that nobody counts on its way is given whole.
+        let given = response.body().size_hint().exact().unwrap_or(0);
+        self.write(response.status().as_u16(), given);
     }
 
-    fn write(&mut self, status: u16) {
+    fn write(&mut self, status: u16, given: u64) {
         self.written = true;
         let gate = self.gate;
         let ended = self.decided_nanos.unwrap_or_else(|| gate.clock.monotonic_nanos());
         let nanos = ended.saturating_sub(self.started_nanos);
         gate.meters.decided(&self.listener, self.outcome, nanos);
+        self.count(given);
         let shadow = self.shadow();
         // What a rule in shadow would have done is why it is in shadow: that is recorded whatever was allowed.
         let allowed = self.outcome == ALLOWED;
@@ -209,6 +229,37 @@ impl<'a> Trail<'a> {
     }
 }
 
+impl Trail<'_> {
+    fn count(&self, given: u64) {
+        let usage = &self.gate.usage;
+        let took = self.gate.clock.monotonic_nanos().saturating_sub(self.started_nanos);
+        let place = match (&self.route, self.endpoint) {
+            (Some(route), _) => Place::Route(Arc::clone(&route.id)),
+            (None, Some(name)) => Place::Own(name),
+            (None, None) => Place::Nowhere,
+        };
+        let caller = match (&self.principal, &self.client) {
+            (Some(principal), _) => Some(Caller::of(principal)),
+            (None, Some(client)) => client.parse().ok().map(Caller::client),
+            (None, None) => None,
+        };
+        let (listener, method) = (&self.listener, &self.http_method);
+        let key = Key::new(usage.hour(), listener, caller, place, method, self.outcome);
+        let mut counts = Counts::request(Duration::from_nanos(took));
+        match &self.meter {
+            Some(meter) => {
+                (counts.request_bytes, counts.response_bytes) = meter.read();
+                if !meter.gives() {
+                    counts.response_bytes += given;
+                }
+                meter.belongs_to(&key);
+            }
+            None => counts.response_bytes = given,
+        }
+        usage.add(key, &counts);
+    }
+}
+
 impl Drop for Trail<'_> {
     fn drop(&mut self) {
         if !self.written {
@@ -217,7 +268,7 @@ impl Drop for Trail<'_> {
                 self.ended = Some(Stage::Action);
             }
             self.detail = Some("the client went away before the answer".to_owned());
-            self.write(CLIENT_GONE);
+            self.write(CLIENT_GONE, 0);
         }
     }
 }

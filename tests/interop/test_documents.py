@@ -45,7 +45,8 @@ class Whole(unittest.TestCase):
         listener = text_of("src/config/listener.rs").partition("pub struct ListenerFile {")[2].partition("}")[0]
         fields += re.findall(r"pub (\w+): ", listener)
         fields += re.findall(r"^    pub (\w+): Option", text_of("src/config/expiry.rs"), re.MULTILINE)
-        tables = {"listener", "oauth", "pki", "limits", "audit", "expiry", "log", "pkcs11", "rate", "burst"}
+        fields += re.findall(r"^    pub (\w+): Option", text_of("src/config/usage.rs"), re.MULTILINE)
+        tables = {"listener", "oauth", "pki", "limits", "audit", "expiry", "usage", "log", "pkcs11", "rate", "burst"}
         self.assert_documented(set(fields) - tables, "docs/configuration.md")
 
     def test_every_code_is_documented(self):

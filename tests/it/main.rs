@@ -54,3 +54,5 @@ mod rules;
 mod scopes;
 /// How a decision came about, by its id.
 mod trace;
+/// How much of what each client used.
+mod usage;

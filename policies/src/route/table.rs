@@ -1,5 +1,6 @@
 //! From listener, method and path to the one route that rules them.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
@@ -18,12 +19,21 @@ const MAX_METHOD_BYTES: usize = 32;
 /// The most specific path pattern decides first, over all listeners and methods; only then listener and method are
 /// compared. So `POST /orders/admin`, or a route of another listener, is never served by a laxer `/orders/{id}` or
 /// `/{*rest}` that happens to cover its path. Static segments beat parameters.
+///
+/// Many upstreams take `/Orders/Admin/` for `/orders/admin`. So a path that differs from a more specific pattern only in
+/// the case of its letters or in a last slash has no route either: it must not come through a laxer one.
 #[derive(Clone, Default)]
 pub struct RouteTable {
     routes: Vec<Arc<Route>>,
     places: matchit::Router<usize>,
     /// The routes at each place, as positions in `routes`.
     at_place: Vec<Vec<usize>>,
+    /// Patterns as an upstream may read them: lower case, without a last slash.
+    folded: matchit::Router<usize>,
+    /// The places of each folded pattern.
+    at_folded: Vec<Vec<usize>>,
+    /// Whether a pattern is written otherwise than it is read here.
+    has_foldable: bool,
 }
 
 /// What is wrong with one of the routes.
@@ -64,7 +74,7 @@ impl RouteTable {
             faults.add(MAX_ROUTES, format!("more than {MAX_ROUTES} routes"));
             return Err(faults.list);
         }
-        let mut shapes: HashMap<String, usize> = HashMap::new();
+        let (mut shapes, mut folds) = (HashMap::<String, usize>::new(), HashMap::<String, usize>::new());
         for (index, route) in routes.iter().enumerate() {
             check_requirement(route).unwrap_or_else(|message| faults.add(index, message));
             for method in &route.methods {
@@ -76,6 +86,12 @@ impl RouteTable {
                 }
                 Err(message) => faults.add(index, message),
             }
+        }
+        let mut placed: Vec<(&String, &usize)> = shapes.iter().collect();
+        placed.sort_unstable_by_key(|(_, place)| **place);
+        for (shape, place) in placed {
+            let first = table.at_place.get(*place).and_then(|routes| routes.first()).copied().unwrap_or(0);
+            table.fold(shape, *place, &mut folds).unwrap_or_else(|message| faults.add(first, message));
         }
         for place in &table.at_place {
             check_overlaps(place, &mut faults);
@@ -125,7 +141,47 @@ impl RouteTable {
         // An empty segment would match a parameter. The gateway has refused such paths already; this is the second
         // lock.
         let place = if path.contains("//") { None } else { self.places.at(path).ok().map(|found| *found.value) };
+        let place = place.filter(|place| self.is_its_own(path, *place));
         place.into_iter().flat_map(|place| self.routes_at(place))
+    }
+
+    /// Whether nobody behind us could take the path for that of a more specific pattern than the one it matched.
+    fn is_its_own(&self, path: &str, place: usize) -> bool {
+        let folded = match folded(path) {
+            // The usual case: nothing to fold, neither in the path nor in the patterns.
+            None if !self.has_foldable => return true,
+            None => Cow::Borrowed(path),
+            Some(folded) => Cow::Owned(folded),
+        };
+        let places = self.folded.at(&folded).ok().and_then(|found| self.at_folded.get(*found.value));
+        places.is_none_or(|places| places.contains(&place))
+    }
+
+    fn fold(&mut self, shape: &str, place: usize, folds: &mut HashMap<String, usize>) -> Result<(), String> {
+        let folded = match folded(shape) {
+            Some(folded) => {
+                self.has_foldable = true;
+                folded
+            }
+            None => shape.to_owned(),
+        };
+        let at = match folds.get(&folded) {
+            Some(at) => *at,
+            None => {
+                let at = self.at_folded.len();
+                self.folded.insert(folded.clone(), at).map_err(|_| {
+                    "another path differs only in the case of its letters, with {name} where the other has {*name}"
+                        .to_owned()
+                })?;
+                self.at_folded.push(Vec::new());
+                folds.insert(folded, at);
+                at
+            }
+        };
+        if let Some(places) = self.at_folded.get_mut(at) {
+            places.push(place);
+        }
+        Ok(())
     }
 
     fn routes_at(&self, place: usize) -> impl Iterator<Item = &Arc<Route>> {
@@ -162,6 +218,13 @@ impl fmt::Debug for RouteTable {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_tuple("RouteTable").field(&self.routes).finish()
     }
+}
+
+/// The path as an upstream may read it that ignores case and a last slash; `None` if that is how it is written.
+fn folded(path: &str) -> Option<String> {
+    let trimmed = path.strip_suffix('/').filter(|rest| !rest.is_empty()).unwrap_or(path);
+    let is_folded = trimmed.len() == path.len() && !path.bytes().any(|byte| byte.is_ascii_uppercase());
+    (!is_folded).then(|| trimmed.to_ascii_lowercase())
 }
 
 struct Faults<'a> {

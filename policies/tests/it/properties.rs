@@ -244,6 +244,19 @@ proptest! {
     }
 
     #[test]
+    fn another_spelling_finds_the_route_of_the_path_or_none(
+        routes in prop::collection::vec(table_route(), 0..8), method in verb(), path in path(),
+        capitals in any::<u32>(), slash in any::<bool>(),
+    ) {
+        let routes: Vec<Route> = routes.into_iter().map(|route| Route { listeners: None, ..route }).collect();
+        let Ok(table) = RouteTable::new(numbered(routes)) else { return Ok(()) };
+        let flip = |(at, letter): (usize, char)| if capitals >> (at % 32) & 1 == 1 { letter.to_ascii_uppercase() } else { letter };
+        let spelled: String = path.chars().enumerate().map(flip).collect::<String>() + if slash { "/" } else { "" };
+        let found = table.find("a", method, &spelled).map(|route| &route.id);
+        prop_assert!(found.is_none() || found == table.find("a", method, &path).map(|route| &route.id), "{spelled}");
+    }
+
+    #[test]
     fn quota_periods_tile_time(
         seconds in -4_000_000_000..8_000_000_000_i64, anchor in 1..=31_u8,
         kind in prop::sample::select(vec![PeriodKind::Day, PeriodKind::Week, PeriodKind::Month]),

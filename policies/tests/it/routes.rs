@@ -91,6 +91,48 @@ fn a_laxer_pattern_never_serves_a_stricter_path() {
 }
 
 #[test]
+fn another_spelling_of_a_stricter_path_has_no_route() {
+    let table = table(vec![
+        route("GET", "/{*rest}"),
+        route("GET", "/admin"),
+        route("GET", "/admin/{*rest}"),
+        route("GET", "/users/{id}"),
+        route("GET", "/users/Export"),
+        route("GET", "/Both"),
+        route("GET", "/both"),
+    ]);
+    let found = |path: &str| table.find("any", "GET", path).map(|route| route.path.clone());
+    for path in [
+        "/Admin",
+        "/ADMIN",
+        "/admin/",
+        "/Admin/",
+        "/ADMIN/x",
+        "/aDmin/X/",
+        "/Users/7",
+        "/users/7/",
+        "/users/export/",
+        "/users/EXPORT",
+    ] {
+        assert_eq!(found(path), None, "{path}");
+    }
+    for (path, pattern) in [
+        ("/admin/X", "/admin/{*rest}"),
+        ("/admin/x/", "/admin/{*rest}"),
+        ("/users/Seven", "/users/{id}"),
+        ("/users/Export", "/users/Export"),
+        ("/Both", "/Both"),
+        ("/both", "/both"),
+        ("/Else/Where/", "/{*rest}"),
+        ("/", ""),
+    ] {
+        assert_eq!(found(path).as_deref(), Some(pattern).filter(|pattern| !pattern.is_empty()), "{path}");
+    }
+    assert!(table.allowed_methods("any", "/ADMIN/x").is_empty());
+    assert_eq!(found("/users/export"), None, "in lower case, what is written with a capital is the other spelling");
+}
+
+#[test]
 fn listeners() {
     let table = table(vec![on(&["a", "b"], route("GET", "/x")), on(&["c"], route("GET", "/x")), route("POST", "/x")]);
     let id = |listener: &str, method: &str| table.find(listener, method, "/x").map(|route| route.id.to_string());

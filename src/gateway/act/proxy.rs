@@ -103,7 +103,7 @@ pub(super) async fn forward(
     let body = if body.is_end_stream() {
         Body::empty()
     } else {
-        Body::new(Limited::new(body, usize::try_from(scene.body_bytes_max).unwrap_or(usize::MAX)))
+        Body::new(Limited::new(scene.meter.taking(body), usize::try_from(scene.body_bytes_max).unwrap_or(usize::MAX)))
     };
     let mut request = Request::new(body);
     *request.method_mut() = parts.method;
@@ -131,7 +131,7 @@ pub(super) async fn forward(
     strip_hop_by_hop(&mut parts.headers);
     identity_headers::strip_answer(&mut parts.headers);
     parts.version = Version::HTTP_11;
-    Ok(Response::from_parts(parts, Body::new(body.map_err(axum::Error::new))))
+    Ok(Response::from_parts(parts, Body::new(scene.meter.giving(body.map_err(axum::Error::new)))))
 }
 
 fn upstream_fault(proxy: &Proxy, error: &hyper_util::client::legacy::Error) -> Stop {

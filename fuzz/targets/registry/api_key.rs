@@ -1,0 +1,2 @@
+#[path = "../../../src/registry/api_key/presented.rs"]
+pub mod presented;

@@ -31,7 +31,7 @@ use crate::authority::{
 use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, ListenerConfig, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
-use crate::gateway::limits::{AddressLimits, ClientThrottles, Quotas};
+use crate::gateway::limits::{AddressLimits, Keeper, Limits, Quotas, Throttles};
 use crate::gateway::{self, DecisionIds, Explainer, Gate, GateParts, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
@@ -131,6 +131,7 @@ pub struct App {
     pub usage: Usage,
     pub expiry: ExpiryWatch,
     tls: Arc<TlsCells>,
+    throttle_keeper: Arc<Keeper>,
     draining: CancellationToken,
     connections: TaskTracker,
     background: TaskTracker,
@@ -177,6 +178,16 @@ impl App {
             foundation.clock.clone(),
             listener_certificates(&config),
         )?;
+        let throttles = Arc::new(Throttles::new(
+            foundation.clock.clone(),
+            foundation.pepper.throttle_seed(),
+            config.limits.throttle_buckets_max,
+        ));
+        let (snapshot, store) = (Arc::clone(&foundation.snapshot), foundation.store.clone());
+        let throttle_keeper = Keeper::open(Arc::clone(&throttles), snapshot, store, &config.data).await?;
+        let throttle_keeper = Arc::new(throttle_keeper);
+        let limits =
+            Arc::new(Limits { throttles: Arc::clone(&throttles), quotas: Quotas::new(foundation.store.clone()) });
         let usage = Usage::new(foundation.store.clone(), config.usage, foundation.clock.clone());
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
         let explainer = Arc::new(Explainer {
@@ -185,6 +196,7 @@ impl App {
             clock: foundation.clock.clone(),
             listeners: config.listeners.iter().map(Into::into).collect(),
             admin_routes: admin_routes::table()?,
+            limits: Arc::clone(&limits),
         });
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
@@ -215,9 +227,12 @@ impl App {
             clock: foundation.clock.clone(),
             audit: audit.clone(),
             meters: Meters::new(),
-            addresses: AddressLimits::new(&config.limits, &foundation.clock),
-            throttles: ClientThrottles::new(foundation.clock.clone()),
-            quotas: Quotas::new(foundation.store.clone()),
+            addresses: AddressLimits::new(
+                &config.limits,
+                config.listeners.iter().map(|listener| listener.name.as_str()),
+                &foundation.clock,
+            ),
+            limits,
             sightings: sightings.clone(),
             usage: usage.clone(),
             upstreams: Upstreams::new(),
@@ -259,6 +274,7 @@ impl App {
         }
         tasks::spawn(&background, &foundation, &gate, &tls, &oauth, &draining);
         background.spawn(sightings.clone().run(draining.clone()));
+        background.spawn(Arc::clone(&throttle_keeper).run(draining.clone()));
         background.spawn(usage.clone().run(draining.clone()));
         background.spawn(expiry.clone().run(draining.clone()));
         endpoints.write(&config.data)?;
@@ -275,6 +291,7 @@ impl App {
             usage,
             expiry,
             tls,
+            throttle_keeper,
             draining,
             connections,
             background,
@@ -302,6 +319,7 @@ impl App {
             audit_writer,
             oauth,
             tls,
+            throttle_keeper,
             ..
         } = self;
         tracing::info!("draining");
@@ -313,7 +331,13 @@ impl App {
             tracing::warn!(open = connections.len(), "connections still open after the drain timeout are cut");
         }
         let _ = tokio::time::timeout(timeout, background.wait()).await;
-        if let Err(fault) = gate.quotas().give_back().await {
+        if let Err(fault) = throttle_keeper.save(true).await {
+            tracing::warn!(
+                fault = fault.inside(),
+                "the state of the throttles could not be saved: what was in use begins spent"
+            );
+        }
+        if let Err(fault) = gate.limits().quotas.give_back().await {
             tracing::warn!(fault = fault.inside(), "unused quota could not be given back");
         }
         if let Err(fault) = sightings.flush().await {
@@ -325,7 +349,7 @@ impl App {
         if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
             tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");
         }
-        drop((gate, explainer, audit, oauth, tls));
+        drop((gate, explainer, audit, oauth, tls, throttle_keeper));
         audit_writer.abort();
         foundation.store.close().await;
         tracing::info!("stopped");

@@ -43,6 +43,16 @@ impl Clock {
         }
     }
 
+    /// Nanoseconds since the Unix epoch.
+    pub fn unix_nanos(&self) -> i64 {
+        match &self.0 {
+            Source::System { .. } => SystemTime::now()
+                .duration_since(UNIX_EPOCH)
+                .map_or(0, |since| i64::try_from(since.as_nanos()).unwrap_or(i64::MAX)),
+            Source::Manual { millis, .. } => millis.load(Ordering::SeqCst).saturating_mul(1_000_000),
+        }
+    }
+
     /// Nanoseconds since this clock was made. Never steps back, whatever happens to wall time: rates are measured with it.
     pub fn monotonic_nanos(&self) -> u64 {
         match &self.0 {

@@ -5,6 +5,7 @@
 mod expiry;
 mod file;
 mod listener;
+mod proxies;
 mod usage;
 
 use std::path::{Path, PathBuf};
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
+pub use proxies::ProxyProtocolFile;
 pub use usage::UsageFile;
 
 /// The name of the file in the data folder.
@@ -105,6 +107,8 @@ pub struct LimitSettings {
     pub requests_per_address: Rate,
     /// Failed authentications; when they are spent the address waits, whatever it presents.
     pub failures_per_address: Rate,
+    /// Buckets of throttles held in memory; beyond it, new ones share.
+    pub throttle_buckets_max: usize,
     /// Addresses that the three limits above do not count: a load balancer's health checks, the demo's loopback.
     pub exempt: Vec<IpNet>,
     pub connections_max: usize,

@@ -56,7 +56,7 @@ use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
 use crate::usage::Usage;
 use act::Scene;
-use limits::{AddressLimits, ClientThrottles, Quotas};
+use limits::{AddressLimits, Limits};
 use stop::{Malformed, Stop};
 use target::Target;
 use tokio_util::sync::CancellationToken;
@@ -73,8 +73,7 @@ pub struct GateParts {
     pub audit: Audit,
     pub meters: Meters,
     pub addresses: AddressLimits,
-    pub throttles: ClientThrottles,
-    pub quotas: Quotas,
+    pub limits: Arc<Limits>,
     /// When each credential last let somebody in.
     pub sightings: Sightings,
     /// How much of what each client uses.
@@ -105,18 +104,20 @@ impl Gate {
         Self(parts)
     }
 
-    pub fn quotas(&self) -> &Quotas {
-        &self.0.quotas
+    /// The limits of plans and routes.
+    pub fn limits(&self) -> &Limits {
+        &self.0.limits
     }
 
     /// The limits of an address, for listeners that have no routes.
-    pub fn may_request(&self, source: IpAddr) -> Result<(), std::time::Duration> {
-        self.addresses.request(source)
+    pub fn may_request(&self, listener: &str, source: IpAddr) -> Result<(), std::time::Duration> {
+        self.addresses.request(listener, source)
     }
 
     /// Forgets what needs no remembering.
     pub fn housekeep(&self) {
         self.addresses.housekeep();
+        self.limits.throttles.sweep();
     }
 
     async fn judge(
@@ -128,7 +129,9 @@ impl Gate {
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
         // First of all: what is refused below costs us work and an audit row too.
-        self.addresses.request(connection.source).map_err(|retry_after| Stop::AddressLimited { retry_after })?;
+        self.addresses
+            .request(&connection.listener.config.name, connection.source)
+            .map_err(|retry_after| Stop::AddressLimited { retry_after })?;
         if let Some(violation) = violation {
             return Err(Malformed::Framing(violation).into());
         }
@@ -149,7 +152,8 @@ impl Gate {
         // Before any credential costs work.
         policies::check_source(&route, connection.source, trail.hear())?;
         let permit = if route.is_public() {
-            policies::admit_public(route, connection.source, trail.hear())?
+            let spent = self.limits.spend(None, &route, now).await?;
+            policies::admit_public(route, connection.source, spent, trail.hear())?
         } else {
             let principal = authenticate::authenticate(self, &view, &target, now, &mut ()).await?;
             trail.principal(&principal);
@@ -220,7 +224,8 @@ impl Handler for Gate {
                 // The audit says what was wrong, whatever the caller is told.
                 trail.stopped(&stop);
                 if counts_as_failure(&stop)
-                    && let Err(retry_after) = self.addresses.failure(connection.source)
+                    && let Err(retry_after) =
+                        self.addresses.failure(&connection.listener.config.name, connection.source)
                 {
                     stop = Stop::AddressLimited { retry_after };
                 }
@@ -234,8 +239,8 @@ impl Handler for Gate {
         response
     }
 
-    fn may_handshake(&self, source: IpAddr) -> bool {
-        self.addresses.handshake(source).is_ok()
+    fn may_handshake(&self, listener: &str, source: IpAddr) -> bool {
+        self.addresses.handshake(listener, source).is_ok()
     }
 }
 

@@ -4,8 +4,10 @@
 //! [`Handler`]'s, which the gateway implements.
 
 mod accept;
+mod caller;
 mod connection;
 mod framing;
+pub mod proxy_protocol;
 mod serve;
 mod silent_hints;
 mod tls;
@@ -36,5 +38,5 @@ pub trait Handler: Send + Sync + 'static {
     ) -> impl Future<Output = Response<Body>> + Send;
 
     /// Counts a handshake from an address; `false` closes the socket before any cryptography is spent on it.
-    fn may_handshake(&self, source: std::net::IpAddr) -> bool;
+    fn may_handshake(&self, listener: &str, source: std::net::IpAddr) -> bool;
 }

@@ -43,6 +43,7 @@ pub mod revocation;
 pub mod revoked_token;
 pub mod sighting;
 pub mod signing_key;
+pub mod throttle;
 pub mod usage;
 
 /// An enum that rests in a TEXT column under the names given here.

@@ -2,10 +2,10 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::credential::{CredentialStatus, Proof};
 use crate::denial::{Denial, alternatives};
+use crate::limit::{LimitKind, Spent};
 use crate::principal::Principal;
 use crate::route::Route;
 use crate::rule::{RuleMode, ask};
@@ -27,23 +27,6 @@ pub struct Entitlement {
     route: Arc<Route>,
 }
 
-/// What became of one unit of the client's allowance.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Spend {
-    /// Spent, or there is no limit.
-    Allowed,
-    /// Too fast; nothing was spent.
-    Throttled {
-        /// When one request will pass.
-        retry_after: Duration,
-    },
-    /// The period's count is used up; nothing was spent.
-    QuotaExceeded {
-        /// When the next period begins.
-        retry_after: Duration,
-    },
-}
-
 /// Allowed now: the capability that every action takes by value. No permit, no action.
 ///
 /// It has no public constructor; only [`Entitlement::admit`] and [`admit_public`] make one, and it is neither `Clone`
@@ -51,7 +34,7 @@ pub enum Spend {
 ///
 /// ```compile_fail,E0451
 /// # fn forge(route: std::sync::Arc<policies::Route>) -> policies::Permit {
-/// policies::Permit { principal: None, route }
+/// policies::Permit { principal: None, route, spent: policies::Spent::unlimited() }
 /// # }
 /// ```
 ///
@@ -64,6 +47,7 @@ pub enum Spend {
 pub struct Permit {
     principal: Option<Principal>,
     route: Arc<Route>,
+    spent: Spent,
 }
 
 /// Judges `principal` on `route`, in the order of the house: accepted methods, the allowlists of the
@@ -94,15 +78,25 @@ pub fn entitle<T: Trace>(
     Ok(Entitlement { principal, route })
 }
 
-/// Lets an anonymous request through to a public route.
+/// Lets an anonymous request through to a public route, once the route's own limits have been asked.
 ///
 /// # Errors
-/// [`Denial::NoCredential`] if the route is not public, [`Denial::SourceNotAllowed`] outside its allowlist.
-pub fn admit_public<T: Trace>(route: Arc<Route>, source: IpAddr, trace: &mut T) -> Result<Permit, Denial> {
+/// [`Denial::NoCredential`] if the route is not public, [`Denial::SourceNotAllowed`] outside its allowlist,
+/// [`Denial::Throttled`] or [`Denial::QuotaExceeded`] beyond its limits.
+pub fn admit_public<T: Trace>(
+    route: Arc<Route>,
+    source: IpAddr,
+    spent: Spent,
+    trace: &mut T,
+) -> Result<Permit, Denial> {
     check_source_again(&route, source, trace)?;
     let public = route.is_public();
     trace.step(Stage::Methods, public, || format!("nothing proved, accepted: {}", alternatives(&route.accept)));
-    if public { Ok(Permit { principal: None, route }) } else { Err(Denial::NoCredential) }
+    if !public {
+        return Err(Denial::NoCredential);
+    }
+    let spent = check_limits(spent, trace)?;
+    Ok(Permit { principal: None, route, spent })
 }
 
 impl Entitlement {
@@ -122,21 +116,9 @@ impl Entitlement {
     ///
     /// # Errors
     /// [`Denial::Throttled`] or [`Denial::QuotaExceeded`].
-    pub fn admit<T: Trace>(self, spend: Spend, trace: &mut T) -> Result<Permit, Denial> {
-        let plan = || match &self.principal.client().usage_plan {
-            Some(plan) => format!("usage plan {}", plan.name),
-            None => "no usage plan".to_owned(),
-        };
-        let throttled = matches!(spend, Spend::Throttled { .. });
-        trace.step(Stage::Throttle, !throttled, plan);
-        if !throttled {
-            trace.step(Stage::Quota, spend == Spend::Allowed, plan);
-        }
-        match spend {
-            Spend::Allowed => Ok(Permit { principal: Some(self.principal), route: self.route }),
-            Spend::Throttled { retry_after } => Err(Denial::Throttled { retry_after }),
-            Spend::QuotaExceeded { retry_after } => Err(Denial::QuotaExceeded { retry_after }),
-        }
+    pub fn admit<T: Trace>(self, spent: Spent, trace: &mut T) -> Result<Permit, Denial> {
+        let spent = check_limits(spent, trace)?;
+        Ok(Permit { principal: Some(self.principal), route: self.route, spent })
     }
 }
 
@@ -151,6 +133,12 @@ impl Permit {
     #[must_use]
     pub fn route(&self) -> &Arc<Route> {
         &self.route
+    }
+
+    /// What was spent: how every limit stood that the request was counted against.
+    #[must_use]
+    pub fn spent(&self) -> &Spent {
+        &self.spent
     }
 }
 
@@ -215,4 +203,35 @@ fn check_scopes<T: Trace>(principal: &Principal, route: &Route, trace: &mut T) -
         || format!("required {}, granted: {granted}", route.scopes),
         || Denial::InsufficientScope { required: route.scopes.clone(), granted: granted.clone() },
     )
+}
+
+/// One step for each limit; the first kind of limit that says no names the denial, and all that said no decide how long to wait.
+fn check_limits<T: Trace>(spent: Spent, trace: &mut T) -> Result<Spent, Denial> {
+    let violated = || spent.limits().iter().filter(|limit| limit.is_violated());
+    let Some(first) = violated().map(|limit| limit.kind).min_by_key(|kind| *kind as u8) else {
+        trace_limits(&spent, trace);
+        return Ok(spent);
+    };
+    trace_limits(&spent, trace);
+    let retry_after = violated().map(|limit| limit.retry_after).max().unwrap_or_default();
+    let limits = spent.into_limits();
+    Err(match first {
+        LimitKind::Throttle => Denial::Throttled { retry_after, limits },
+        LimitKind::Quota => Denial::QuotaExceeded { retry_after, limits },
+    })
+}
+
+fn trace_limits<T: Trace>(spent: &Spent, trace: &mut T) {
+    for (kind, stage) in [(LimitKind::Throttle, Stage::Throttle), (LimitKind::Quota, Stage::Quota)] {
+        let mut limits = spent.limits().iter().filter(|limit| limit.kind == kind).peekable();
+        if limits.peek().is_none() {
+            trace.step(stage, true, || format!("no {}", kind.as_str()));
+        }
+        for limit in limits {
+            trace.judged(stage, limit.mode, limit.passed, || limit.to_string());
+        }
+        if spent.limits().iter().any(|limit| limit.kind == kind && limit.is_violated()) {
+            return;
+        }
+    }
 }

@@ -5,6 +5,7 @@ use std::fmt;
 use std::net::IpAddr;
 use std::time::Duration;
 
+use crate::limit::LimitState;
 use crate::method::AuthMethodSet;
 use crate::route::ScopeRequirement;
 use crate::scope::ScopeSet;
@@ -64,15 +65,19 @@ pub enum Denial {
         /// What the principal holds.
         granted: ScopeSet,
     },
-    /// Too fast.
+    /// Too fast. Nothing was spent.
     Throttled {
-        /// When one request will pass again.
+        /// When one request will pass again: the longest of the limits that said no.
         retry_after: Duration,
+        /// All limits of the request: see [`Denial::limits`].
+        limits: Vec<LimitState>,
     },
-    /// The period's count is used up.
+    /// The period's count is used up. Nothing was spent.
     QuotaExceeded {
-        /// When the next period begins.
+        /// When the next period begins: the longest of the limits that said no.
         retry_after: Duration,
+        /// All limits of the request: see [`Denial::limits`].
+        limits: Vec<LimitState>,
     },
     /// No such method and path on this listener.
     RouteNotFound {
@@ -120,11 +125,13 @@ impl Denial {
                 let granted: &dyn fmt::Display = if granted.is_empty() { &"none" } else { granted };
                 Cow::Owned(format!("required {required}, granted: {granted}"))
             }
-            Self::Throttled { retry_after } => {
-                Cow::Owned(format!("throttled, one request passes in {:.3} s", retry_after.as_secs_f64()))
+            Self::Throttled { retry_after, limits } => {
+                let wait = retry_after.as_secs_f64();
+                Cow::Owned(format!("throttled, one request passes in {wait:.3} s{}", violated_list(limits)))
             }
-            Self::QuotaExceeded { retry_after } => {
-                Cow::Owned(format!("quota used up, next period in {} s", retry_after.as_secs()))
+            Self::QuotaExceeded { retry_after, limits } => {
+                let wait = retry_after.as_secs();
+                Cow::Owned(format!("quota used up, next period in {wait} s{}", violated_list(limits)))
             }
         }
     }
@@ -133,10 +140,31 @@ impl Denial {
     #[must_use]
     pub const fn retry_after(&self) -> Option<Duration> {
         match self {
-            Self::Throttled { retry_after } | Self::QuotaExceeded { retry_after } => Some(*retry_after),
+            Self::Throttled { retry_after, .. } | Self::QuotaExceeded { retry_after, .. } => Some(*retry_after),
             _ => None,
         }
     }
+}
+
+impl Denial {
+    /// How every limit of a request stood that was denied for one of them; empty for other denials.
+    #[must_use]
+    pub fn limits(&self) -> &[LimitState] {
+        match self {
+            Self::Throttled { limits, .. } | Self::QuotaExceeded { limits, .. } => limits,
+            _ => &[],
+        }
+    }
+
+    /// The limits that said no.
+    pub fn violated(&self) -> impl Iterator<Item = &LimitState> {
+        self.limits().iter().filter(|limit| limit.is_violated())
+    }
+}
+
+fn violated_list(limits: &[LimitState]) -> String {
+    let violated = limits.iter().filter(|limit| limit.is_violated());
+    violated.map(|limit| format!("; {limit}")).collect()
 }
 
 impl fmt::Display for Denial {

@@ -15,7 +15,7 @@
 //!       3. source in each credential's allowlist                    SourceNotAllowed
 //!       4. client enabled, each credential active now               CredentialRevoked, CredentialExpired
 //!       5. scopes                                                   InsufficientScope
-//!   Entitlement ── admit(Spend) ──▶ Permit        Throttled, QuotaExceeded
+//!   Entitlement ── admit(Spent) ──▶ Permit        Throttled, QuotaExceeded
 //! ```
 //!
 //! The first step that fails names the [`Denial`]. Each type of the chain is made only from the one before it, and
@@ -23,7 +23,7 @@
 //! same code path.
 //!
 //! ```
-//! use policies::{AuthMethod, CredentialKind, CredentialRef, CredentialStatus, Document, Policy, Proof, Spend};
+//! use policies::{AuthMethod, CredentialKind, CredentialRef, CredentialStatus, Document, Policy, Proof, Spent};
 //!
 //! let text = include_str!("../samples/three-methods.toml");
 //! let policy = Policy::parse(&[Document::new("three-methods.toml", text)]).expect("a sample has no faults");
@@ -48,7 +48,7 @@
 //! };
 //! let principal = policies::resolve(vec![proof], client.into())?;
 //! let entitlement = policies::entitle(principal, route, "203.0.113.7".parse().unwrap(), &mut ())?;
-//! let permit = entitlement.admit(Spend::Allowed, &mut ())?;
+//! let permit = entitlement.admit(Spent::unlimited(), &mut ())?;
 //! assert_eq!(permit.principal().unwrap().client().id, "acme-orders");
 //! # Ok::<(), policies::Denial>(())
 //! ```
@@ -60,6 +60,8 @@ mod denial;
 mod document;
 mod foreign;
 mod forwarded;
+mod gcra;
+mod limit;
 mod method;
 mod network;
 mod plan;
@@ -77,7 +79,7 @@ mod url;
 
 pub use client::{Client, ClientId, PartnerId, PartnerTerms};
 pub use credential::{CredentialKind, CredentialRef, CredentialStatus, Proof, status_at};
-pub use decision::{Entitlement, Permit, Spend, admit_public, entitle};
+pub use decision::{Entitlement, Permit, admit_public, entitle};
 pub use denial::Denial;
 pub use document::{
     Document, DocumentFault, ListenerFacts, MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_FAULTS, MAX_SCOPES_PER_CLIENT,
@@ -88,11 +90,13 @@ pub use foreign::{
     PresentedNames,
 };
 pub use forwarded::{ForwardedFault, ForwardedHeader, MAX_HOPS, TrustedProxies, address};
+pub use gcra::Gcra;
+pub use limit::{LimitKind, LimitName, LimitState, LimitSubject, Spent, ThrottleRule, throttle_rules};
 pub use method::{AuthMethod, AuthMethodSet};
 pub use network::{Allowlist, MAX_CIDRS, Network, canonical, is_public_address, parse_cidr};
 pub use plan::{
     MAX_BURST, MAX_QUOTA_LIMIT, MAX_RATE_PER_SECOND, MIN_RATE_PER_SECOND, PeriodKind, PlanError, Quota, QuotaPeriod,
-    Throttle, UsagePlan, Weekday,
+    RouteLimits, Throttle, UsagePlan, Weekday,
 };
 pub use policy::{Change, ChangeKind, DeclaredClient, DeclaredPartner, Policy, difference};
 pub use principal::{Principal, resolve};

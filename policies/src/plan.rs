@@ -2,7 +2,12 @@
 
 mod quota;
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
 use thiserror::Error;
+
+use crate::rule::RuleMode;
 
 pub use jiff::civil::Weekday;
 pub use quota::{PeriodKind, Quota, QuotaPeriod};
@@ -25,10 +30,37 @@ pub const MAX_QUOTA_LIMIT: u64 = 1_000_000_000_000;
 pub struct UsagePlan {
     /// The name that clients refer to.
     pub name: String,
-    /// How fast.
+    /// How fast, all requests of the client together.
     pub throttle: Option<Throttle>,
+    /// How fast each credential of the client, by itself.
+    pub credential_throttle: Option<Throttle>,
     /// How much in a calendar period.
     pub quota: Option<Quota>,
+    /// What stands in place of a route's own limits, for each client by itself; by the route's id.
+    pub routes: BTreeMap<Arc<str>, RouteLimits>,
+}
+
+impl UsagePlan {
+    /// Whether it may be shared by all clients of a partner.
+    ///
+    /// # Errors
+    /// What it has that belongs to one client.
+    pub(crate) fn check_for_partner(&self) -> Result<(), String> {
+        if self.credential_throttle.is_none() && self.routes.is_empty() {
+            return Ok(());
+        }
+        Err(format!(
+            "usage plan {:?} has credential_throttle or routes, which belong to one client: a partner's plan has a throttle and a quota",
+            self.name
+        ))
+    }
+}
+
+/// The limits of one client on one route.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct RouteLimits {
+    /// How fast.
+    pub throttle: Option<Throttle>,
 }
 
 /// A token bucket (API Gateway's rate and burst): `burst` requests at once, refilled at `rate_per_second`.
@@ -38,10 +70,12 @@ pub struct Throttle {
     pub rate_per_second: f64,
     /// Requests at once, 1 to [`MAX_BURST`].
     pub burst: u32,
+    /// Whether it bites. One in shadow counts in a bucket of its own.
+    pub mode: RuleMode,
 }
 
 impl Throttle {
-    /// A checked throttle.
+    /// A checked throttle, enforced.
     ///
     /// # Errors
     /// A rate or burst out of range, NaN included: an emission interval of zero, or one that overflows, would switch
@@ -57,7 +91,13 @@ impl Throttle {
         if f64::from(burst) / rate_per_second > MAX_FILL_SECONDS {
             return Err(PlanError::Fill);
         }
-        Ok(Self { rate_per_second, burst })
+        Ok(Self { rate_per_second, burst, mode: RuleMode::Enforce })
+    }
+
+    /// The same throttle in another mode.
+    #[must_use]
+    pub const fn in_mode(self, mode: RuleMode) -> Self {
+        Self { mode, ..self }
     }
 }
 
@@ -85,4 +125,11 @@ pub enum PlanError {
     /// A field that has no meaning for this period.
     #[error("{0}")]
     Misplaced(&'static str),
+}
+
+impl std::fmt::Display for Throttle {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} per second, burst {}", self.rate_per_second, self.burst)?;
+        if self.mode == RuleMode::Enforce { Ok(()) } else { write!(f, " ({})", self.mode) }
+    }
 }

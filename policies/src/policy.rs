@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use crate::client::{Client, ClientId, PartnerId, PartnerTerms};
 use crate::document::{self, Document, DocumentFault, Surroundings};
+use crate::gcra::Gcra;
 use crate::network::{Allowlist, Network};
 use crate::plan::UsagePlan;
 use crate::route::RouteTable;
@@ -114,7 +115,7 @@ impl Policy {
     ) -> Result<Client, Vec<String>> {
         let mut faults: Vec<String> =
             scopes.iter().filter(|scope| !self.has_scope(scope)).map(|scope| self.unknown_scope(scope)).collect();
-        match self.resolve_partner(networks, usage_plan) {
+        match self.terms(networks, usage_plan) {
             Ok(PartnerTerms { networks, usage_plan }) if faults.is_empty() => Ok(Client {
                 rules: self.client_rules(&id, &partner),
                 id,
@@ -136,8 +137,17 @@ impl Policy {
     /// The terms of a partner looked up in this version of the policy. `networks` empty is anywhere, as in a document.
     ///
     /// # Errors
-    /// Every network or plan that this version does not know.
+    /// Every network or plan that this version does not know, and a plan that limits each credential or each route: those limits
+    /// belong to one client, and would be left out here in silence.
     pub fn resolve_partner(&self, networks: &[String], usage_plan: Option<&str>) -> Result<PartnerTerms, Vec<String>> {
+        let terms = self.terms(networks, usage_plan)?;
+        match terms.usage_plan.as_deref().map(UsagePlan::check_for_partner) {
+            Some(Err(message)) => Err(vec![message]),
+            _ => Ok(terms),
+        }
+    }
+
+    fn terms(&self, networks: &[String], usage_plan: Option<&str>) -> Result<PartnerTerms, Vec<String>> {
         let networks = match networks {
             [] => Ok(Allowlist::anywhere()),
             names => self.allowlist(names),
@@ -173,6 +183,17 @@ impl Policy {
             }
         }
         if faults.is_empty() { Ok(Allowlist::of(found)) } else { Err(faults) }
+    }
+
+    /// The longest time in which a spent bucket of any throttle is whole again, in nanoseconds.
+    #[must_use]
+    pub fn longest_fill_nanos(&self) -> u64 {
+        let plans = self.usage_plans.values().flat_map(|plan| {
+            let routes = plan.routes.values().filter_map(|limits| limits.throttle);
+            plan.throttle.into_iter().chain(plan.credential_throttle).chain(routes)
+        });
+        let routes = self.routes.routes().iter().filter_map(|route| route.throttle);
+        plans.chain(routes).map(|throttle| Gcra::of(throttle).fill_nanos()).max().unwrap_or(0)
     }
 
     /// Whether a resource server declares `scope`, or it is one of Portcullis's own.

@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use crate::method::AuthMethodSet;
 use crate::network::Allowlist;
+use crate::plan::Throttle;
 use crate::rule::RouteRules;
 use crate::scope::ScopeSet;
 
@@ -41,6 +42,8 @@ pub struct Route {
     pub scopes: ScopeRequirement,
     /// From where it may be called, whoever calls.
     pub networks: Allowlist,
+    /// How fast it may be called, by all callers together.
+    pub throttle: Option<Throttle>,
     /// Which of the rules above bite.
     pub rules: RouteRules,
     /// The listeners it is served on; `None` is all.

@@ -94,17 +94,6 @@ impl Server {
         let ready = Arc::new(AtomicBool::new(true));
         let probed = Arc::clone(&ready);
         let oauth = Arc::new(parts.oauth);
-        let explained = Explainer {
-            snapshot: Arc::clone(&parts.registry.snapshot),
-            oauth: Arc::clone(&oauth),
-            clock: parts.registry.clock.clone(),
-            listeners: vec![ExplainedListener {
-                name: "gateway".to_owned(),
-                serves: Serves::Gateway,
-                client_certificates: ClientCertificates::Optional,
-            }],
-            admin_routes: RouteTable::default(),
-        };
         let days = crate::config::ExpirySettings {
             notice_days: vec![1, 7, 14, 30],
             in_use_days: 14,
@@ -118,6 +107,22 @@ impl Server {
         let expiry = ExpiryWatch::new(days, "test".into(), store, authority, watch, Vec::new()).unwrap();
         let settings = UsageSettings { retention_days: 400, rows_max: 2_000_000 };
         let usage = Usage::new(parts.registry.store.clone(), settings, parts.registry.clock.clone());
+        let limits = crate::gateway::limits::Limits {
+            throttles: Arc::new(crate::gateway::limits::Throttles::new(parts.registry.clock.clone(), [7; 16], 10_000)),
+            quotas: crate::gateway::limits::Quotas::new(parts.registry.store.clone()),
+        };
+        let explained = Explainer {
+            snapshot: Arc::clone(&parts.registry.snapshot),
+            oauth: Arc::clone(&oauth),
+            clock: parts.registry.clock.clone(),
+            listeners: vec![ExplainedListener {
+                name: "gateway".to_owned(),
+                serves: Serves::Gateway,
+                client_certificates: ClientCertificates::Optional,
+            }],
+            admin_routes: RouteTable::default(),
+            limits: Arc::new(limits),
+        };
         let state = AdminState {
             expiry,
             usage,

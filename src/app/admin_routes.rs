@@ -59,6 +59,7 @@ fn route(methods: &[&str], path: &str, scope: Option<&str>) -> Result<Route, Fau
         accept,
         scopes,
         networks: Allowlist::anywhere(),
+        throttle: None,
         rules: RouteRules::default(),
         listeners: None,
         errors: ErrorStyle::Standard,

@@ -39,7 +39,7 @@ impl Handler for Distribution {
         if let Some(violation) = violation {
             return plain(400, format!("{violation}\n"));
         }
-        if self.gate.may_request(connection.source).is_err() {
+        if self.gate.may_request(&connection.listener.config.name, connection.source).is_err() {
             return plain(429, "too many requests from this address\n".to_owned());
         }
         if is_ocsp(request.uri().path()) {
@@ -56,7 +56,7 @@ impl Handler for Distribution {
         })
     }
 
-    fn may_handshake(&self, source: IpAddr) -> bool {
-        self.gate.may_handshake(source)
+    fn may_handshake(&self, listener: &str, source: IpAddr) -> bool {
+        self.gate.may_handshake(listener, source)
     }
 }

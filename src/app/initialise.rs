@@ -66,6 +66,10 @@ impl NewInstallation {
             },
             certificate: None,
             key: None,
+            proxy_protocol: None,
+            trusted_proxies: None,
+            forwarded_header: None,
+            insecure_trust_everyone: None,
         };
         use crate::config::ClientCertificates::{Optional, Required};
         let mut file = ConfigFile {

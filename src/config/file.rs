@@ -92,6 +92,8 @@ pub struct LimitsFile {
     pub requests_per_address: Option<RateFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures_per_address: Option<RateFile>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub throttle_buckets_max: Option<usize>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exempt: Vec<IpNet>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -273,6 +275,10 @@ impl LimitsFile {
         if self.exempt.iter().any(|network| network.prefix_len() == 0) {
             faults.push("limits.exempt: 0.0.0.0/0 or ::/0 would switch the limits off for everyone".to_owned());
         }
+        let throttle_buckets_max = self.throttle_buckets_max.unwrap_or(2_000_000);
+        if !(10_000..=100_000_000).contains(&throttle_buckets_max) {
+            faults.push("limits.throttle_buckets_max must lie between 10000 and 100000000".to_owned());
+        }
         let mut seconds = |name: &str, given: Option<u32>, default: u32| {
             let value = given.unwrap_or(default);
             if !(1..=3600).contains(&value) {
@@ -284,6 +290,7 @@ impl LimitsFile {
             handshakes_per_address,
             requests_per_address,
             failures_per_address,
+            throttle_buckets_max,
             exempt: self.exempt,
             connections_max: self.connections_max.unwrap_or(20_000).max(1),
             connections_per_address_max: self.connections_per_address_max.unwrap_or(2_000).max(1),

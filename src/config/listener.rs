@@ -1,8 +1,11 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use policies::ListenerFacts;
+use policies::{ForwardedHeader, ListenerFacts, TrustedProxies};
 use serde::{Deserialize, Serialize};
+
+use super::proxies::{ProxyProtocolFile, proxies};
 
 /// What a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,6 +43,13 @@ pub struct ListenerConfig {
     /// Certificate chain and key from outside (a public CA), PEM. Absent: from our own CA.
     pub certificate: Option<PathBuf>,
     pub key: Option<PathBuf>,
+    /// The load balancers that open every connection with the PROXY protocol, version 2; nobody else may connect. `None`: nobody
+    /// speaks it here.
+    pub proxy_protocol: Option<Arc<TrustedProxies>>,
+    /// The proxies whose word on who called is taken, request by request. `None`: nobody's.
+    pub trusted_proxies: Option<Arc<TrustedProxies>>,
+    /// In which header they say it.
+    pub forwarded_header: ForwardedHeader,
 }
 
 impl ListenerConfig {
@@ -70,6 +80,14 @@ pub struct ListenerFile {
     pub certificate: Option<PathBuf>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<PathBuf>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_protocol: Option<ProxyProtocolFile>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trusted_proxies: Option<Vec<String>>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forwarded_header: Option<ForwardedHeader>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub insecure_trust_everyone: Option<bool>,
 }
 
 impl ListenerFile {
@@ -112,6 +130,14 @@ impl ListenerFile {
                 None => fault(format!("hostname {hostname:?} is neither a DNS name nor an IP address without port")),
             }
         }
+        let everyone = self.insecure_trust_everyone.unwrap_or(false);
+        let list = self.proxy_protocol.as_ref().map(|table| &table.from);
+        let proxy_protocol = list.and_then(|list| proxies("proxy_protocol.from", list, everyone, &mut fault));
+        let list = self.trusted_proxies.as_ref().filter(|list| !list.is_empty());
+        let trusted_proxies = list.and_then(|list| proxies("trusted_proxies", list, everyone, &mut fault));
+        if trusted_proxies.is_none() && list.is_none() && self.forwarded_header.is_some() {
+            fault("forwarded_header is of no use without trusted_proxies".to_owned());
+        }
         Some(ListenerConfig {
             serves: self.serves,
             address: address.ok()?,
@@ -120,6 +146,9 @@ impl ListenerFile {
             hostnames,
             certificate: self.certificate.map(|path| data.join(path)),
             key: self.key.map(|path| data.join(path)),
+            proxy_protocol,
+            trusted_proxies,
+            forwarded_header: self.forwarded_header.unwrap_or_default(),
             name,
         })
     }

@@ -64,3 +64,32 @@ fn hostnames_have_one_spelling() {
         assert_eq!(canonical_hostname(bad), None, "{bad}");
     }
 }
+
+#[test]
+fn nobody_is_believed_about_callers_unless_he_is_named() {
+    let listener = &check(GOOD).unwrap().listeners[0];
+    assert!(listener.proxy_protocol.is_none() && listener.trusted_proxies.is_none());
+    let with = |more: &str| check(&GOOD.replacen("serves = \"gateway\"", &format!("serves = \"gateway\"\n{more}"), 1));
+    let listener = &with("proxy_protocol = { from = [\"10.0.0.0/8\"] }\ntrusted_proxies = [\"2001:db8::1\"]")
+        .unwrap()
+        .listeners[0];
+    assert!(listener.proxy_protocol.as_ref().unwrap().contains("10.1.2.3".parse().unwrap()));
+    assert!(listener.trusted_proxies.as_ref().unwrap().contains("2001:db8::1".parse().unwrap()));
+    assert!(with("trusted_proxies = []").unwrap().listeners[0].trusted_proxies.is_none());
+    for bad in [
+        "proxy_protocol = { from = [] }",
+        "proxy_protocol = { from = [\"0.0.0.0/0\"] }",
+        "proxy_protocol = { from = [\"10.0.0.1/8\"] }",
+        "proxy_protocol = { from = [\"10.0.0.0/8\"], optional = true }",
+        "proxy_protocol = true",
+        "trusted_proxies = [\"::/0\"]",
+        "trusted_proxies = [\"0.0.0.0/1\", \"128.0.0.0/1\"]",
+        "trusted_proxies = [\"load-balancer\"]",
+        "forwarded_header = \"forwarded\"",
+        "trusted_proxies = [\"10.0.0.0/8\"]\nforwarded_header = \"x-real-ip\"",
+    ] {
+        assert!(with(bad).is_err(), "{bad}");
+    }
+    let all = "insecure_trust_everyone = true\ntrusted_proxies = [\"0.0.0.0/0\", \"::/0\"]\nproxy_protocol = { from = [\"::/0\"] }";
+    assert!(with(all).unwrap().listeners[0].trusted_proxies.is_some());
+}

@@ -5,7 +5,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{Principal, Route, Stage, Step, Trace};
+use policies::{LimitKind, LimitState, Principal, Route, Spent, Stage, Step, Trace};
 
 /// Longest detail of one step, in bytes: an allowlist may name a thousand networks.
 const DETAIL_BYTES_MAX: usize = 1_024;
@@ -21,6 +21,8 @@ pub(super) struct Account {
     pub principal: Option<Principal>,
     /// Rules in shadow and limits that said no.
     pub refusals: Vec<Step>,
+    /// How every limit stood, if one of them denied.
+    pub limits: Vec<LimitState>,
     pub end: Option<End>,
 }
 
@@ -73,8 +75,9 @@ impl Account {
             return;
         }
         if route.is_public() {
-            let _ = policies::admit_public(Arc::clone(route), self.source, steps);
-            return;
+            let judged = policies::admit_public(Arc::clone(route), self.source, Spent::unlimited(), &mut ());
+            steps.step(Stage::Methods, judged.is_ok(), || "public: nobody is asked who calls".to_owned());
+            return self.tell_limits(steps);
         }
         let Some(principal) = &self.principal else {
             // Not proved, or not judged at all because of a failure of ours.
@@ -89,7 +92,18 @@ impl Account {
             format!("client {} by {}: {}", principal.client().id, principal.methods(), credentials.join(", "))
         });
         if policies::entitle(principal.clone(), Arc::clone(route), self.source, steps).is_ok() {
-            steps.extend(self.refusals.iter().filter(|step| is_limit(step.stage)).cloned());
+            self.tell_limits(steps);
+        }
+    }
+
+    /// Limits are spent once: what they said is kept, everything else is judged again.
+    fn tell_limits(&self, steps: &mut Vec<Step>) {
+        if self.limits.is_empty() {
+            return steps.extend(self.refusals.iter().filter(|step| is_limit(step.stage)).cloned());
+        }
+        for limit in &self.limits {
+            let stage = if limit.kind == LimitKind::Throttle { Stage::Throttle } else { Stage::Quota };
+            steps.judged(stage, limit.mode, limit.passed, || limit.to_string());
         }
     }
 
@@ -98,7 +112,6 @@ impl Account {
     }
 }
 
-/// Limits are spent once: what they said is kept, everything else is judged again.
 fn is_limit(stage: Stage) -> bool {
     matches!(stage, Stage::Throttle | Stage::Quota)
 }

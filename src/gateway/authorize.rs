@@ -3,11 +3,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{ClientId, Entitlement, Permit, Principal, Route, Spend, Trace, UnixSeconds};
+use policies::{Permit, Principal, Route, Trace, UnixSeconds};
 
 use super::Gate;
 use super::stop::Stop;
-use crate::failure::Fault;
 
 /// `Principal -> Entitlement -> Permit`. A request that is refused on the way spends nothing.
 pub(super) async fn authorize<T: Trace>(
@@ -19,32 +18,6 @@ pub(super) async fn authorize<T: Trace>(
     trace: &mut T,
 ) -> Result<Permit, Stop> {
     let entitlement = policies::entitle(principal, route, source, trace)?;
-    let spend = spend(gate, &entitlement, now).await?;
-    Ok(entitlement.admit(spend, trace)?)
-}
-
-async fn spend(gate: &Gate, entitlement: &Entitlement, now: UnixSeconds) -> Result<Spend, Fault> {
-    let client = entitlement.principal().client();
-    let Some(plan) = &client.usage_plan else { return Ok(Spend::Allowed) };
-    if let Some(throttle) = plan.throttle
-        && let Err(retry_after) = gate.throttles.spend(&client.id, throttle)
-    {
-        return Ok(Spend::Throttled { retry_after });
-    }
-    match &plan.quota {
-        Some(quota) => spend_quota(gate, &client.id, quota, now).await,
-        None => Ok(Spend::Allowed),
-    }
-}
-
-async fn spend_quota(
-    gate: &Gate,
-    client: &ClientId,
-    quota: &policies::Quota,
-    now: UnixSeconds,
-) -> Result<Spend, Fault> {
-    Ok(match gate.quotas.spend(client, quota, now).await? {
-        None => Spend::Allowed,
-        Some(retry_after) => Spend::QuotaExceeded { retry_after },
-    })
+    let spent = gate.limits.spend(Some(entitlement.principal()), entitlement.route(), now).await?;
+    Ok(entitlement.admit(spent, trace)?)
 }

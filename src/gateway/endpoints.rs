@@ -102,7 +102,7 @@ impl Endpoint {
                     }
                 }
                 if let Some(failed) = answer.extensions().get::<AuthenticationFailed>() {
-                    let counted = gate.addresses.failure(connection.source);
+                    let counted = gate.addresses.failure(&connection.listener.config.name, connection.source);
                     if let Some(client) = &failed.client {
                         trail.client(client.as_str());
                     }

@@ -6,10 +6,11 @@ mod described;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{Denial, RouteTable, Spend, Stage, Step, Trace};
+use policies::{Denial, RouteTable, Stage, Step, Trace};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::limits::Limits;
 use super::path::NormalPath;
 use super::{authenticate, endpoints, find_route};
 use crate::clock::Clock;
@@ -67,6 +68,7 @@ pub struct Explainer {
     pub listeners: Vec<ExplainedListener>,
     /// The control plane's own routes.
     pub admin_routes: RouteTable,
+    pub limits: Arc<Limits>,
 }
 
 /// What a listener lets through to the gate.
@@ -173,7 +175,8 @@ impl Explainer {
         story.route = Some(route.id.to_string());
         policies::check_source(&route, source, &mut story.steps)?;
         if route.is_public() {
-            policies::admit_public(route, source, &mut story.steps)?;
+            let spent = self.limits.peek(None, &route);
+            policies::admit_public(route, source, spent, &mut story.steps)?;
             return Ok(Passed::Allowed);
         }
         let principal = authenticate::resolve(view, proofs).inspect_err(|denial| {
@@ -185,7 +188,8 @@ impl Explainer {
         });
         let entitlement = policies::entitle(principal, route, source, &mut story.steps)?;
         // The allowance is not touched: what is left of it is for real requests.
-        entitlement.admit(Spend::Allowed, &mut story.steps)?;
+        let spent = self.limits.peek(Some(entitlement.principal()), entitlement.route());
+        entitlement.admit(spent, &mut story.steps)?;
         Ok(Passed::Allowed)
     }
 

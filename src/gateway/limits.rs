@@ -1,68 +1,75 @@
-//! What bites: the static limits of one address, before it is known who asks, and the usage plan of a client.
+//! What bites: the static limits of one address, before it is known who asks, and the limits of plans and routes.
 //!
-//! governor does the counting (GCRA, no background refill). Addresses share one quota, so a keyed limiter serves them; each
-//! client has a limiter of its own, remade only when its plan's throttle changes.
+//! governor counts the static limits, where all keys have one quota. Plans differ from client to client and change while their state
+//! must stay, so those are counted here, by the arithmetic of [`policies::Gcra`].
 
+mod activity;
 mod address;
-mod client;
+mod buckets;
+mod keeper;
 mod quota;
+mod static_limits;
+mod throttles;
 
 pub use address::AddressLimiter;
-pub use client::ClientThrottles;
+pub use keeper::Keeper;
 pub use quota::Quotas;
+pub use static_limits::AddressLimits;
+pub use throttles::{Taken, Throttles};
 
-use std::net::IpAddr;
-use std::time::Duration;
+use std::sync::Arc;
 
-use ipnet::IpNet;
+use policies::{LimitKind, LimitState, LimitSubject, Principal, Quota, Route, Spent, UnixSeconds};
 
-use crate::clock::Clock;
-use crate::config::LimitSettings;
+use crate::failure::Fault;
 
-/// The static limits of [`LimitSettings`].
-pub struct AddressLimits {
-    handshakes: AddressLimiter,
-    requests: AddressLimiter,
-    failures: AddressLimiter,
-    exempt: Vec<IpNet>,
+/// The limits of plans and routes.
+pub struct Limits {
+    pub throttles: Arc<Throttles>,
+    pub quotas: Quotas,
 }
 
-impl AddressLimits {
-    pub fn new(settings: &LimitSettings, clock: &Clock) -> Self {
-        Self {
-            handshakes: AddressLimiter::new(settings.handshakes_per_address, clock.clone()),
-            requests: AddressLimiter::new(settings.requests_per_address, clock.clone()),
-            failures: AddressLimiter::new(settings.failures_per_address, clock.clone()),
-            exempt: settings.exempt.clone(),
+impl Limits {
+    /// Judges every limit of the request, then spends all of them together: if one says no, none is spent. `principal` is `None`
+    /// for a call of a public route.
+    pub async fn spend(&self, principal: Option<&Principal>, route: &Route, now: UnixSeconds) -> Result<Spent, Fault> {
+        let throttles = self.throttles.take(principal, route);
+        if throttles.is_denied() {
+            return Ok(Spent::of(throttles.refuse()));
         }
+        // The quotas come last, since they may wait for the database. What was taken of the throttles is given back if they say no,
+        // if they fail, and if the caller goes away meanwhile.
+        let client = principal.map(Principal::client);
+        let quota = client.and_then(|client| Some((client, client.usage_plan.as_deref()?.quota.as_ref()?)));
+        let Some((client, quota)) = quota else { return Ok(Spent::of(throttles.keep())) };
+        let quota = match self.quotas.spend(&client.id, quota, now).await? {
+            None => quota_state(quota, now, None),
+            Some(wait) => quota_state(quota, now, Some(wait)),
+        };
+        let mut states = if quota.is_violated() { throttles.refuse() } else { throttles.keep() };
+        states.push(quota);
+        Ok(Spent::of(states))
     }
 
-    fn is_exempt(&self, source: IpAddr) -> bool {
-        self.exempt.iter().any(|network| network.contains(&source))
+    /// How every throttle of the request stands. Nothing is spent.
+    pub fn peek(&self, principal: Option<&Principal>, route: &Route) -> Spent {
+        Spent::of(self.throttles.peek(principal, route))
     }
+}
 
-    /// Counts a handshake.
-    pub fn handshake(&self, source: IpAddr) -> Result<(), Duration> {
-        if self.is_exempt(source) { Ok(()) } else { self.handshakes.spend(source) }
-    }
-
-    /// Counts a request, before anything is known of it.
-    pub fn request(&self, source: IpAddr) -> Result<(), Duration> {
-        if self.is_exempt(source) { Ok(()) } else { self.requests.spend(source) }
-    }
-
-    /// Counts a failed authentication. When the allowance is spent, failures from the address are answered with how long to
-    /// wait. What is good still passes: one machine with an expired key must not lock out those that share its address, and
-    /// secrets of 190 bits are not guessed. Never the client's own allowance is touched: a stranger who presents a partner's
-    /// name must not be able to spend what the partner has.
-    pub fn failure(&self, source: IpAddr) -> Result<(), Duration> {
-        if self.is_exempt(source) { Ok(()) } else { self.failures.spend(source) }
-    }
-
-    /// Forgets addresses whose allowance is whole again. Called every few seconds.
-    pub fn housekeep(&self) {
-        for limiter in [&self.handshakes, &self.requests, &self.failures] {
-            limiter.housekeep();
-        }
+fn quota_state(quota: &Quota, now: UnixSeconds, wait: Option<std::time::Duration>) -> LimitState {
+    let period = quota.period_at(now);
+    let seconds = |span: i64| u64::try_from(span).unwrap_or(0);
+    LimitState {
+        name: quota.period.as_str().into(),
+        kind: LimitKind::Quota,
+        subject: LimitSubject::Client,
+        limit: quota.limit,
+        window_seconds: seconds(period.ends_at.0.saturating_sub(period.starts_at.0)),
+        remaining: 0,
+        reset_seconds: seconds(period.ends_at.0.saturating_sub(now.0)),
+        mode: policies::RuleMode::Enforce,
+        passed: wait.is_none(),
+        retry_after: wait.unwrap_or_default(),
     }
 }

@@ -12,7 +12,7 @@ use hyper::body::Incoming;
 use pki::{ClientCertificate, Serial};
 use policies::{
     Action, Allowlist, AuthMethod, AuthMethodSet, Denial, ErrorStyle, Permit, Principal, Proof, Route, RouteRules,
-    ScopeRequirement, Spend, UnixSeconds,
+    ScopeRequirement, Spent, UnixSeconds,
 };
 use serde::Serialize;
 use serde_json::json;
@@ -124,7 +124,7 @@ pub(super) async fn admit<'a>(
         return Err(Denial::CredentialUnknown { detail }.into());
     }
     let entitlement = policies::entitle(principal, route, connection.source, trail.hear())?;
-    let permit = entitlement.admit(Spend::Allowed, trail.hear())?;
+    let permit = entitlement.admit(Spent::unlimited(), trail.hear())?;
     sight::proofs(gate, connection, proofs(&permit), &permit.route().id, gate.clock.now());
     Ok(Current { permit, certificate })
 }
@@ -161,6 +161,7 @@ static ROUTE: LazyLock<Arc<Route>> = LazyLock::new(|| {
         accept: vec![AuthMethodSet::EMPTY.with(AuthMethod::MutualTls)],
         scopes: ScopeRequirement::None,
         networks: Allowlist::anywhere(),
+        throttle: None,
         rules: RouteRules::default(),
         listeners: None,
         errors: ErrorStyle::Standard,

@@ -8,7 +8,7 @@ use http::request::Parts;
 use hyper::Response;
 use hyper::body::Body as _;
 use metrics::counter;
-use policies::{Denial, Principal, Refusals, Route, Stage};
+use policies::{Denial, LimitState, Principal, Refusals, Route, Stage};
 
 use super::GateParts;
 use super::account::{Account, End};
@@ -46,6 +46,8 @@ pub(super) struct Trail<'a> {
     client: Option<String>,
     /// Rules in shadow that said no, and the rule that denied.
     refusals: Refusals,
+    /// How every limit stood, if one of them denied.
+    limits: Vec<LimitState>,
     outcome: &'static str,
     detail: Option<String>,
     /// Which step it was that ended the road.
@@ -74,6 +76,7 @@ impl<'a> Trail<'a> {
             principal: None,
             client: None,
             refusals: Refusals::default(),
+            limits: Vec::new(),
             outcome: ALLOWED,
             detail: None,
             ended: None,
@@ -155,6 +158,9 @@ impl<'a> Trail<'a> {
         self.outcome = outcome;
         self.detail = Some(detail);
         self.ended = Some(stage_of(stop));
+        if let Stop::Denied(Denial::Throttled { limits, .. } | Denial::QuotaExceeded { limits, .. }) = stop {
+            self.limits.clone_from(limits);
+        }
     }
 
     /// The rules that would have denied this, had they not been in shadow; counted here.
@@ -177,6 +183,7 @@ impl<'a> Trail<'a> {
             route: self.route.clone(),
             principal: self.principal.clone(),
             refusals: std::mem::take(&mut self.refusals.0),
+            limits: std::mem::take(&mut self.limits),
             end: self.ended.map(|stage| End { stage, detail: self.detail.clone().unwrap_or_default() }),
         }
     }

@@ -16,6 +16,7 @@ use tokio_util::task::TaskTracker;
 
 use super::Handler;
 use super::connection::{Connection, PeerCertificate, Protocol};
+use super::proxy_protocol::{self, Proxied};
 use super::serve;
 use crate::config::{ListenerConfig, Serves, canonical_hostname};
 use crate::failure::Fault;
@@ -133,48 +134,65 @@ impl Listening {
 /// One of the places that a listener and an address have; given back on drop.
 struct Place<H> {
     shared: Arc<Shared<H>>,
-    source: IpAddr,
+    /// Whose share it counts in. `None`: a load balancer has not said yet for whom it connects.
+    source: Option<IpAddr>,
 }
 
 impl<H: Handler> Place<H> {
-    fn take(shared: &Arc<Shared<H>>, source: IpAddr) -> Option<Self> {
-        let refuse = |reason: &'static str| {
-            counter!("portcullis_connections_refused_total", "listener" => shared.listener.config.name.clone(), "reason" => reason)
-                .increment(1);
-        };
+    /// A place for a connection from `peer`. Of a load balancer that will say for whom it connects, only the listener's.
+    fn take(shared: &Arc<Shared<H>>, peer: IpAddr) -> Option<Self> {
         if shared.open.load(Ordering::Relaxed) >= shared.limits.connections_max {
-            refuse("listener_full");
+            refuse(&shared.listener, "listener_full");
             return None;
         }
-        if shared.tls.is_some() && !shared.handler.may_handshake(source) {
-            refuse("handshake_rate");
+        let proxies = shared.listener.config.proxy_protocol.as_ref();
+        if proxies.is_some_and(|proxies| !proxies.contains(peer)) {
+            refuse(&shared.listener, "not_a_load_balancer");
             return None;
+        }
+        let open = shared.open.fetch_add(1, Ordering::Relaxed) + 1;
+        gauge!("portcullis_connections_open", "listener" => shared.listener.config.name.clone()).set(open as f64);
+        let mut place = Self { shared: Arc::clone(shared), source: None };
+        (proxies.is_some() || place.claim(peer)).then_some(place)
+    }
+
+    /// Counts the place as one of `source`; `false` when that address has had its share.
+    fn claim(&mut self, source: IpAddr) -> bool {
+        let shared = &self.shared;
+        if shared.tls.is_some() && !shared.handler.may_handshake(&shared.listener.config.name, source) {
+            refuse(&shared.listener, "handshake_rate");
+            return false;
         }
         let mut addresses = shared.per_address.lock().unwrap_or_else(PoisonError::into_inner);
         let household = household(source);
         let count = addresses.entry(household).or_insert(0);
         if *count >= shared.limits.connections_per_address_max {
-            refuse("address_full");
-            return None;
+            refuse(&shared.listener, "address_full");
+            return false;
         }
         *count += 1;
         drop(addresses);
-        let open = shared.open.fetch_add(1, Ordering::Relaxed) + 1;
-        gauge!("portcullis_connections_open", "listener" => shared.listener.config.name.clone()).set(open as f64);
-        Some(Self { shared: Arc::clone(shared), source })
+        self.source = Some(source);
+        true
     }
+}
+
+fn refuse(listener: &Listener, reason: &'static str) {
+    counter!("portcullis_connections_refused_total", "listener" => listener.config.name.clone(), "reason" => reason)
+        .increment(1);
 }
 
 impl<H> Drop for Place<H> {
     fn drop(&mut self) {
-        let mut addresses = self.shared.per_address.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(count) = addresses.get_mut(&household(self.source)) {
-            *count -= 1;
-            if *count == 0 {
-                addresses.remove(&household(self.source));
+        if let Some(source) = self.source {
+            let mut addresses = self.shared.per_address.lock().unwrap_or_else(PoisonError::into_inner);
+            if let Some(count) = addresses.get_mut(&household(source)) {
+                *count -= 1;
+                if *count == 0 {
+                    addresses.remove(&household(source));
+                }
             }
         }
-        drop(addresses);
         let open = self.shared.open.fetch_sub(1, Ordering::Relaxed) - 1;
         gauge!("portcullis_connections_open", "listener" => self.shared.listener.config.name.clone()).set(open as f64);
     }
@@ -188,8 +206,8 @@ fn household(source: IpAddr) -> IpAddr {
     }
 }
 
-async fn connection<H: Handler>(shared: Arc<Shared<H>>, place: Place<H>, stream: TcpStream, peer: SocketAddr) {
-    let source = place.source;
+async fn connection<H: Handler>(shared: Arc<Shared<H>>, mut place: Place<H>, mut stream: TcpStream, peer: SocketAddr) {
+    let Some(source) = source(&shared, &mut place, &mut stream, peer).await else { return };
     // Small answers must not wait for the next segment.
     let _ = stream.set_nodelay(true);
     let mut connection = Connection {
@@ -266,6 +284,34 @@ async fn connection<H: Handler>(shared: Arc<Shared<H>>, place: Place<H>, stream:
     }
     drop(registration);
     drop(place);
+}
+
+/// Whose connection it is: the peer's, or whose a load balancer says. `None`: nobody may have it.
+async fn source<H: Handler>(
+    shared: &Shared<H>,
+    place: &mut Place<H>,
+    stream: &mut TcpStream,
+    peer: SocketAddr,
+) -> Option<IpAddr> {
+    let listener = &shared.listener;
+    let peer = policies::canonical(peer.ip());
+    if listener.config.proxy_protocol.is_none() {
+        return Some(peer);
+    }
+    let proxied = tokio::select! {
+        () = shared.draining.cancelled() => return None,
+        proxied = proxy_protocol::read(stream) => proxied,
+    };
+    let source = match proxied {
+        Ok(Proxied::Local) => peer,
+        Ok(Proxied::From(source)) => source,
+        Err(fault) => {
+            refuse(listener, "proxy_header");
+            tracing::debug!(listener = %listener.config.name, %peer, %fault, "no PROXY header that could be believed");
+            return None;
+        }
+    };
+    place.claim(source).then_some(source)
 }
 
 fn handshake_failed(listener: &Listener, source: IpAddr, reason: &str) {

@@ -7,16 +7,18 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use hyper::Request;
+use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
 use super::Handler;
+use super::caller::attribute;
 use super::connection::Connection;
-use super::framing::{HEAD_BYTES_MAX, HEADERS_MAX, StrictHttp1};
+use super::framing::{HEAD_BYTES_MAX, HEADERS_MAX, StrictHttp1, Violation};
 
 /// How long a connection whose certificate was revoked may take to end politely before it is cut.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -54,7 +56,7 @@ impl<H: Handler> Served<'_, H> {
             let violation = verdicts.of(number.fetch_add(1, Ordering::Relaxed));
             let handler = Arc::clone(&handler);
             let connection = Arc::clone(&inner);
-            async move { Ok::<_, Infallible>(handler.handle(connection, request, violation).await) }
+            async move { Ok::<_, Infallible>(handle(&*handler, connection, request, violation).await) }
         });
         let served = hyper::server::conn::http1::Builder::new()
             .timer(TokioTimer::new())
@@ -81,7 +83,7 @@ impl<H: Handler> Served<'_, H> {
             let connection = Arc::clone(&inner);
             let open = watched.begin();
             async move {
-                let answer = handler.handle(connection, request, None).await;
+                let answer = handle(&*handler, connection, request, None).await;
                 drop(open);
                 Ok::<_, Infallible>(answer)
             }
@@ -118,6 +120,21 @@ impl<H: Handler> Served<'_, H> {
             () = async { connection.closing.cancelled().await; tokio::time::sleep(CLOSE_GRACE).await; } => {}
         }
     }
+}
+
+/// Hands the request on, as from whoever called. What is wrong with its framing comes before who that is.
+async fn handle<H: Handler>(
+    handler: &H,
+    connection: Arc<Connection>,
+    request: Request<Incoming>,
+    violation: Option<Violation>,
+) -> Response<Body> {
+    let (connection, violation) = match (violation, attribute(&connection, request.headers())) {
+        (None, Ok(attributed)) => (attributed, None),
+        (None, Err(unknown)) => (connection, Some(unknown)),
+        (Some(violation), _) => (connection, Some(violation)),
+    };
+    handler.handle(connection, request, violation).await
 }
 
 async fn first_of(one: impl Future<Output = ()>, other: impl Future<Output = ()>) {

@@ -65,6 +65,12 @@ impl Pepper {
         tag
     }
 
+    /// The key by which the buckets of throttles are named.
+    pub fn throttle_seed(&self) -> [u8; 16] {
+        let [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p, ..] = self.hmac("throttle-buckets", &[]);
+        [a, b, c, d, e, f, g, h, i, j, k, l, m, n, o, p]
+    }
+
     pub(crate) fn from_bytes(bytes: &[u8]) -> Self {
         Self(hmac::Key::new(hmac::HMAC_SHA256, bytes))
     }

@@ -181,7 +181,7 @@ async fn a_plan_that_changes_takes_effect_with_the_next_request() {
     let mut session = gateway.session().await;
     assert_eq!(admitted(&mut session, &client.path, &headers).await.0, 2);
     gateway.apply(&with("throttle = { rate = 0.001, burst = 4 }")).await;
-    assert_eq!(admitted(&mut session, &client.path, &headers).await.0, 4);
+    assert_eq!(admitted(&mut session, &client.path, &headers).await.0, 2, "two of the four are spent");
     // The same throttle under another version is the same allowance: an apply hands nobody a new burst.
     gateway.apply(&format!("{}\n# as before\n", with("throttle = { rate = 0.001, burst = 4 }"))).await;
     assert_eq!(admitted(&mut session, &client.path, &headers).await.0, 0);
@@ -367,7 +367,10 @@ async fn handshakes_of_one_address_are_counted_before_any_cryptography() {
         open.push(gateway.session().await);
     }
     assert!(connect_tls(&gateway, "gateway", &options).await.is_err(), "the fourth");
-    assert!(connect_tls(&gateway, "admin", &options).await.is_err(), "and on every listener");
+    for _ in 0..3 {
+        assert!(connect_tls(&gateway, "admin", &options).await.is_ok(), "each listener counts by itself");
+    }
+    assert!(connect_tls(&gateway, "admin", &options).await.is_err());
     let elsewhere = SessionOptions { source: Some(IpAddr::from([127, 0, 0, 2])), ..SessionOptions::default() };
     assert!(connect_tls(&gateway, "gateway", &elsewhere).await.is_ok());
     for session in &mut open {

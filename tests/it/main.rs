@@ -52,6 +52,10 @@ mod rotation;
 mod rules;
 /// What they may, and how it is said that they may not.
 mod scopes;
+/// Where a caller comes from, behind proxies too, and that every way judges it alike.
+mod source;
+/// How fast: clients, credentials, partners, routes; through changes of plan, restarts and crashes.
+mod throttles;
 /// How a decision came about, by its id.
 mod trace;
 /// How much of what each client used.

@@ -1,6 +1,6 @@
 //! The policy as it grows, section by section.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::DocumentFault;
 use super::fault::{At, Faults};
@@ -26,6 +26,10 @@ pub(super) struct Builder<'d> {
     /// Resource servers whose scopes could not all be read: references to them are not judged.
     unreadable_servers: HashSet<String>,
     routes: Vec<(Route, At)>,
+    /// What plans call routes. Routes come last, so these are looked up at the end.
+    route_references: Vec<Text<'d>>,
+    /// Whether a route could not be read at all: who refers to it is not a second fault.
+    has_unreadable_route: bool,
 }
 
 impl<'d> Builder<'d> {
@@ -38,6 +42,8 @@ impl<'d> Builder<'d> {
             scopes: HashMap::new(),
             unreadable_servers: HashSet::new(),
             routes: Vec::new(),
+            route_references: Vec::new(),
+            has_unreadable_route: false,
         }
     }
 
@@ -129,8 +135,31 @@ impl<'d> Builder<'d> {
         self.routes.push((route, at));
     }
 
+    /// Notes that a route of this id must be declared.
+    pub(super) fn refer_to_route(&mut self, id: Text<'d>) {
+        self.route_references.push(id);
+    }
+
+    /// Notes that a route could not be read.
+    pub(super) fn unreadable_route(&mut self) {
+        self.has_unreadable_route = true;
+    }
+
+    fn check_route_references(&mut self) {
+        if self.has_unreadable_route {
+            return;
+        }
+        let known: BTreeSet<&str> = self.routes.iter().map(|(route, _)| route.id.as_ref()).collect();
+        for id in &self.route_references {
+            if !known.contains(id.text) && !self.faults.is_full() {
+                self.faults.add(id.at, unknown("route", id.text, known.iter().copied()));
+            }
+        }
+    }
+
     /// The policy and where everything stands, if nothing was wrong.
     pub(super) fn finish(mut self) -> Result<(Policy, Places), Vec<DocumentFault>> {
+        self.check_route_references();
         let (routes, places): (Vec<Route>, Vec<At>) = self.routes.into_iter().unzip();
         match RouteTable::new(routes) {
             Ok(table) => self.policy.routes = table,
@@ -143,7 +172,8 @@ impl<'d> Builder<'d> {
             }
         }
         if self.faults.is_empty() {
-            Ok((self.policy, Places { declared: self.declared, scopes: self.scopes, routes: places }))
+            let overrides = self.route_references.into_iter().map(|id| (id.text.to_owned(), id.at)).collect();
+            Ok((self.policy, Places { declared: self.declared, scopes: self.scopes, routes: places, overrides }))
         } else {
             Err(self.faults.into_list())
         }

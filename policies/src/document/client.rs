@@ -22,6 +22,11 @@ pub(super) fn read_partner<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>
     let network_mode = rules::of_networks(&mut fields, faults);
     fields.finish(faults);
 
+    if let Some(plan) = usage_plan
+        && let Some(Err(message)) = builder.policy.usage_plans.get(plan.text).map(|plan| plan.check_for_partner())
+    {
+        builder.faults.add(plan.at, message);
+    }
     let (networks, usage_plan) = terms(networks, usage_plan, builder);
     let Some((at, id)) = id else { return };
     if builder.declare("partner", id.as_str(), at) {

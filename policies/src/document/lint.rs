@@ -53,6 +53,8 @@ pub(super) struct Places {
     pub(super) scopes: HashMap<String, At>,
     /// In the order of the route table.
     pub(super) routes: Vec<At>,
+    /// The routes that plans have limits of their own for, by id.
+    pub(super) overrides: Vec<(String, At)>,
 }
 
 impl Places {
@@ -244,6 +246,13 @@ impl Lint<'_, '_> {
     /// `apiKeyRequired` is off in silence too).
     fn plans(&mut self) {
         let routes = self.policy.routes.routes();
+        for (id, at) in &self.places.overrides {
+            if routes.iter().any(|route| *route.id == **id && route.is_public()) {
+                let message =
+                    format!("the limits for route {id:?} never count: it is public and does not ask who calls");
+                self.warnings.add(*at, message);
+            }
+        }
         if routes.is_empty() || !routes.iter().all(|route| route.is_public()) {
             return;
         }

@@ -6,6 +6,7 @@ use super::build::Builder;
 use super::fault::Faults;
 use super::reader::{Fields, Text, Value};
 use super::rules;
+use super::usage_plan::throttle_of;
 use crate::method::{AuthMethod, AuthMethodSet};
 use crate::network::Allowlist;
 use crate::route::{
@@ -31,6 +32,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
         scopes_of(value, faults)
     });
     let networks = fields.optional("networks").and_then(|value| value.names(faults));
+    let throttle = fields.optional("throttle").and_then(|value| throttle_of("throttle", value, faults));
     let rules = rules::of_route(&mut fields, faults);
     let listeners = fields.optional("listeners").and_then(|value| listeners(value, faults));
     let styles = [("standard", ErrorStyle::Standard), ("aws", ErrorStyle::Aws)];
@@ -47,7 +49,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
         Some((true, names)) => ScopeRequirement::Any(builder.scope_set(names)),
         Some((false, names)) => ScopeRequirement::All(builder.scope_set(names)),
     };
-    let (Some(methods), Some(path)) = (methods, path) else { return };
+    let (Some(methods), Some(path)) = (methods, path) else { return builder.unreadable_route() };
     let id = name.map_or_else(|| Route::default_id(&methods, path.text), Arc::from);
     // What could not be read stands in as something that denies, so that overlaps are still found in the same pass.
     let route = Route {
@@ -57,6 +59,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
         scopes: if accept == Some(Route::accept_anyone()) { ScopeRequirement::None } else { scopes },
         accept: accept.unwrap_or_else(|| vec![AuthMethod::ALL.into_iter().collect()]),
         networks,
+        throttle,
         rules,
         listeners,
         errors,

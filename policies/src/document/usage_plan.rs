@@ -1,13 +1,16 @@
 //! `[[usage_plan]]`
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::civil::Weekday;
 
 use super::build::Builder;
 use super::fault::Faults;
-use super::reader::Fields;
-use crate::plan::{MAX_BURST, MAX_QUOTA_LIMIT, PeriodKind, PlanError, Quota, Throttle, UsagePlan};
+use super::reader::{Fields, Text, Value};
+use crate::plan::{MAX_BURST, MAX_QUOTA_LIMIT, PeriodKind, PlanError, Quota, RouteLimits, Throttle, UsagePlan};
+use crate::route::MAX_ROUTES;
+use crate::rule::RULE_MODES;
 use crate::text;
 
 const PERIODS: [(&str, PeriodKind); 3] =
@@ -29,29 +32,44 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let name = fields.required("name").and_then(|value| value.string(faults));
     let throttle_value = fields.optional("throttle");
     let quota_value = fields.optional("quota");
-    let is_misspelt = fields.misspelt("throttle").is_some() || fields.misspelt("quota").is_some();
-    if throttle_value.is_none() && quota_value.is_none() && !is_misspelt {
+    let credential_value = fields.optional("credential_throttle");
+    let routes_value = fields.optional("routes");
+    const LIMITS: [&str; 4] = ["throttle", "quota", "credential_throttle", "routes"];
+    let is_misspelt = LIMITS.into_iter().any(|name| fields.misspelt(name).is_some());
+    let is_empty = throttle_value.is_none() && quota_value.is_none();
+    if is_empty && credential_value.is_none() && routes_value.is_none() && !is_misspelt {
         // A plan without limits is mostly a forgotten one: the limit would be off and nobody would know (traefik#8724).
         faults.add(at, "usage_plan limits nothing; give it a throttle or a quota");
     }
-    let throttle =
-        throttle_value.and_then(|value| value.table("throttle", faults)).and_then(|table| throttle(table, faults));
+    let throttle = throttle_value.and_then(|value| throttle_of("throttle", value, faults));
+    let credential_throttle = credential_value.and_then(|value| throttle_of("credential_throttle", value, faults));
+    let routes = routes_value.map_or_else(Vec::new, |value| routes(value, faults));
     let quota = quota_value.and_then(|value| value.table("quota", faults)).and_then(|table| quota(table, faults));
     fields.finish(faults);
 
+    let mut overrides = BTreeMap::new();
+    for (route, limits) in routes {
+        if overrides.insert(Arc::from(route.text), limits).is_some() {
+            builder.faults.add(route.at, format!("route {:?} is listed twice in routes", route.text));
+        }
+        builder.refer_to_route(route);
+    }
     let Some(name) = name else { return };
     if !text::is_name(name.text) {
-        faults.add(name.at, format!("{:?} is not a usage plan name: {}", name.text, text::NAME_GRAMMAR));
+        builder.faults.add(name.at, format!("{:?} is not a usage plan name: {}", name.text, text::NAME_GRAMMAR));
         builder.misname("usage_plan", name.text);
         return;
     }
     if builder.declare("usage_plan", name.text, name.at) {
-        let plan = UsagePlan { name: name.text.to_owned(), throttle, quota };
+        let plan = UsagePlan { name: name.text.to_owned(), throttle, credential_throttle, quota, routes: overrides };
         builder.policy.usage_plans.insert(name.text.to_owned(), Arc::new(plan));
     }
 }
 
-fn throttle<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Throttle> {
+/// `{ rate, burst }`, with a mode if it is not to bite.
+pub(super) fn throttle_of<'d>(what: &'static str, value: Value<'d>, faults: &mut Faults<'d>) -> Option<Throttle> {
+    let mut fields = value.table(what, faults)?;
+    let mode = fields.optional("mode").map(|value| value.one_of(&RULE_MODES, faults));
     let rate_at = fields.required("rate").map(|value| (value.at, value));
     let rate = rate_at.and_then(|(at, value)| Some((at, value.number(faults)?)));
     let burst = fields.required("burst").and_then(|value| value.integer(1..=i64::from(MAX_BURST), faults));
@@ -60,7 +78,28 @@ fn throttle<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Throt
     // The rate is judged even if the burst was no good: two faults, one pass.
     let checked = Throttle::new(rate, burst.and_then(|burst| u32::try_from(burst).ok()).unwrap_or(1));
     let throttle = checked.map_err(|error| faults.add(at, error.to_string())).ok()?;
-    burst.map(|_| throttle)
+    burst.map(|_| throttle.in_mode(mode.flatten().unwrap_or_default()))
+}
+
+/// `[{ route = "GET /orders", throttle = { … } }]`: what stands in place of that route's own limits.
+fn routes<'d>(value: Value<'d>, faults: &mut Faults<'d>) -> Vec<(Text<'d>, RouteLimits)> {
+    let at = value.at;
+    let elements = value.elements(faults).unwrap_or_default();
+    if elements.is_empty() {
+        faults.add(at, "routes is empty; name at least one, or leave it out");
+    } else if elements.len() > MAX_ROUTES {
+        faults.add(at, format!("more than {MAX_ROUTES} routes"));
+        return Vec::new();
+    }
+    elements.into_iter().filter_map(|element| route_limits(element, faults)).collect()
+}
+
+fn route_limits<'d>(value: Value<'d>, faults: &mut Faults<'d>) -> Option<(Text<'d>, RouteLimits)> {
+    let mut fields = value.table("an entry of routes", faults)?;
+    let route = fields.required("route").and_then(|value| value.string(faults));
+    let throttle = fields.required("throttle").and_then(|value| throttle_of("throttle", value, faults));
+    fields.finish(faults);
+    Some((route?, RouteLimits { throttle }))
 }
 
 fn quota<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Quota> {

@@ -18,7 +18,8 @@ impl Ranges {
     /// All of `cidrs` that is in none of `except`.
     pub(super) fn of(cidrs: &[IpNet], except: &[IpNet]) -> Self {
         let (v4, v6) = numbers(cidrs);
-        let (v4_except, v6_except) = numbers(except);
+        let (v4_except, mut v6_except) = numbers(except);
+        v6_except.extend(v4_except.iter().flat_map(|hole| translated(*hole)));
         Self {
             v4: Sorted::of(&subtract(&merge(v4), &merge(v4_except))),
             v6: Sorted::of(&subtract(&merge(v6), &merge(v6_except))),
@@ -89,6 +90,21 @@ impl<T: Ord + Copy> Sorted<T> {
     fn is_exactly(&self, first: T, last: T) -> bool {
         *self.firsts == [first] && *self.lasts == [last]
     }
+}
+
+/// The same IPv4 hosts as a translator or a tunnel shows them: NAT64 with the well-known prefix (RFC 6052 §2.1, `64:ff9b::/96`) and
+/// 6to4 (RFC 3056 §2, `2002::/16`). Whoever is an exception is one in these spellings too, or he would walk around it where the
+/// network holds all of IPv6. Whoever is *let in* is not let in by them: they are translators' addresses, and anybody may use one.
+fn translated((first, last): Range<u32>) -> [Range<u128>; 2] {
+    const NAT64: u128 = 0x0064_ff9b << 96;
+    const SIX_TO_FOUR: u128 = 0x2002 << 112;
+    const SIX_TO_FOUR_HOST_BITS: u32 = 80;
+    let (first, last) = (u128::from(first), u128::from(last));
+    let below = (1 << SIX_TO_FOUR_HOST_BITS) - 1;
+    [
+        (NAT64 | first, NAT64 | last),
+        (SIX_TO_FOUR | (first << SIX_TO_FOUR_HOST_BITS), SIX_TO_FOUR | (last << SIX_TO_FOUR_HOST_BITS) | below),
+    ]
 }
 
 fn numbers(cidrs: &[IpNet]) -> (Vec<Range<u32>>, Vec<Range<u128>>) {

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Policy;
 use crate::denial::alternatives;
 use crate::network::Network;
-use crate::plan::UsagePlan;
+use crate::plan::{Throttle, UsagePlan};
 use crate::route::Route;
 use crate::rule::{RouteRules, RuleMode};
 use crate::scope::ResourceServer;
@@ -118,11 +118,23 @@ fn network(network: &Network) -> (String, Fields) {
 }
 
 fn usage_plan(plan: &UsagePlan) -> (String, Fields) {
-    let throttle =
-        plan.throttle.map(|throttle| format!("{} per second, burst {}", throttle.rate_per_second, throttle.burst));
     let quota = plan.quota.as_ref().map(ToString::to_string);
-    let fields = vec![("throttle", optional(throttle.as_deref())), ("quota", optional(quota.as_deref()))];
+    let routes: Vec<String> = plan
+        .routes
+        .iter()
+        .map(|(route, limits)| format!("{route} (throttle: {})", throttle(limits.throttle)))
+        .collect();
+    let fields = vec![
+        ("throttle", throttle(plan.throttle)),
+        ("credential_throttle", throttle(plan.credential_throttle)),
+        ("quota", optional(quota.as_deref())),
+        ("routes", routes.join(LIST_SEPARATOR)),
+    ];
     (plan.name.clone(), fields)
+}
+
+fn throttle(throttle: Option<Throttle>) -> String {
+    optional(throttle.map(|throttle| throttle.to_string()).as_deref())
 }
 
 fn route(route: &Route) -> (String, Fields) {
@@ -133,6 +145,7 @@ fn route(route: &Route) -> (String, Fields) {
         ("accept", accept),
         ("scopes", route.scopes.to_string()),
         ("networks", route.networks.to_string()),
+        ("throttle", throttle(route.throttle)),
         ("rules", route.rules.to_string()),
         ("listeners", route.listeners.as_ref().map_or_else(|| "all".to_owned(), |names| names.join(", "))),
         ("errors", route.errors.to_string()),

@@ -75,6 +75,29 @@ fn mapped_entries_are_ipv4_entries() {
 }
 
 #[test]
+fn nobody_walks_around_an_exception_through_a_translator() {
+    let all = network("all", &["0.0.0.0/0", "::/0"], &["203.0.113.64/30"]);
+    for spelling in [
+        "203.0.113.66",
+        "::ffff:203.0.113.66",
+        "64:ff9b::203.0.113.66",
+        "64:ff9b::cb00:7142",
+        "2002:cb00:7142::",
+        "2002:cb00:7142:ffff:ffff:ffff:ffff:ffff",
+    ] {
+        assert!(!all.contains(ip(spelling)), "{spelling}");
+    }
+    for spelling in
+        ["203.0.113.68", "64:ff9b::203.0.113.68", "64:ff9b::203.0.113.63", "2002:cb00:7144::1", "2002:cb00:713f::1"]
+    {
+        assert!(all.contains(ip(spelling)), "{spelling}");
+    }
+    // To be let in, an address must be written as what it is.
+    let four = network("four", &["203.0.113.0/24"], &[]);
+    assert!(!four.contains(ip("64:ff9b::203.0.113.7")) && !four.contains(ip("2002:cb00:7107::1")));
+}
+
+#[test]
 fn families_do_not_meet() {
     let six = network("six", &["::/0"], &[]);
     assert!(
@@ -156,6 +179,16 @@ fn a_long_list_is_as_good_as_a_short_one() {
     });
     let network = Network::new("long", cidrs.collect(), vec![]).unwrap();
     assert!(network.contains(ip("10.0.0.1")) && !network.contains(ip("10.0.1.1")) && network.contains(ip("10.0.2.1")));
+    // At the edges of the blocks in which it is searched, and in the gaps between.
+    for index in [0, 1, 62, 63, 64, 65, 127, 128, 6_399, 6_400, 99_999] {
+        let first = 0x0A00_0000 + index * 512;
+        let at = |number: u32| network.contains(std::net::Ipv4Addr::from_bits(number).into());
+        assert!(at(first) && at(first + 255) && !at(first + 256) && !at(first - 1), "{index}");
+    }
+    let document = network.cidrs().iter().map(|cidr| format!("\"{cidr}\",\n")).collect::<String>();
+    let document = format!("[[network]]\nname = \"long\"\ncidrs = [\n{document}]\n");
+    let read = Policy::parse(&[Document::new("long.toml", document)]).unwrap();
+    assert_eq!(*read.networks["long"], network);
 }
 
 #[test]

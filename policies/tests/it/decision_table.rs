@@ -104,12 +104,31 @@ fn every_row_has_its_outcome() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+fn said_no(kind: LimitKind, retry_after: Duration) -> Spent {
+    Spent::of(vec![limit("burst", kind, RuleMode::Enforce, Some(retry_after))])
+}
+
+fn limit(name: &'static str, kind: LimitKind, mode: RuleMode, retry_after: Option<Duration>) -> LimitState {
+    LimitState {
+        name: name.into(),
+        kind,
+        subject: LimitSubject::Client,
+        limit: 100,
+        window_seconds: 2,
+        remaining: 0,
+        reset_seconds: 2,
+        mode,
+        passed: retry_after.is_none(),
+        retry_after: retry_after.unwrap_or_default(),
+    }
+}
+
 struct Facts {
     proofs: Vec<Proof>,
     client: Client,
     route: Route,
     source: std::net::IpAddr,
-    spend: Spend,
+    spent: Spent,
 }
 
 impl Facts {
@@ -126,7 +145,8 @@ impl Facts {
             _ => ScopeRequirement::None,
         };
         let proofs = methods(proved).iter().map(proof).collect();
-        let mut facts = Self { proofs, client: client("read write"), route, source: ip(HOME), spend: Spend::Allowed };
+        let mut facts =
+            Self { proofs, client: client("read write"), route, source: ip(HOME), spent: Spent::unlimited() };
         for change in but.split(';').map(str::trim).filter(|change| !change.is_empty()) {
             facts.change(change);
         }
@@ -142,8 +162,8 @@ impl Facts {
             cidr => only_from(cidr),
         });
         match who {
-            "throttled" => self.spend = Spend::Throttled { retry_after },
-            "over-quota" => self.spend = Spend::QuotaExceeded { retry_after },
+            "throttled" => self.spent = said_no(LimitKind::Throttle, retry_after),
+            "over-quota" => self.spent = said_no(LimitKind::Quota, retry_after),
             "source" => self.source = ip(what),
             "route" => self.route.networks = networks.unwrap(),
             "client" => match (list, networks) {
@@ -171,7 +191,7 @@ impl Facts {
     fn decide(self, mut trace: Option<Vec<Step>>) -> &'static str {
         let outcome = resolve(self.proofs, Arc::new(self.client))
             .and_then(|principal| entitle(principal, Arc::new(self.route), self.source, &mut trace))
-            .and_then(|entitlement| entitlement.admit(self.spend, &mut trace));
+            .and_then(|entitlement| entitlement.admit(self.spent, &mut trace));
         if let Some(steps) = trace {
             let failed = steps.iter().position(|step| !step.passed);
             match &outcome {
@@ -193,7 +213,7 @@ fn a_trace_tells_all_steps_in_order() {
     check_source(&facts.route, facts.source, &mut steps).unwrap();
     let principal = resolve(facts.proofs, Arc::new(facts.client)).unwrap();
     let entitlement = entitle(principal, Arc::new(facts.route), facts.source, &mut steps).unwrap();
-    entitlement.admit(Spend::Allowed, &mut steps).unwrap();
+    entitlement.admit(Spent::unlimited(), &mut steps).unwrap();
     let told: Vec<String> =
         steps.iter().map(|step| format!("{} {}: {}", step.stage, step.passed, step.detail)).collect();
     assert_eq!(
@@ -208,8 +228,8 @@ fn a_trace_tells_all_steps_in_order() {
             "status true: client-certificate 1 is active",
             "status true: api-key 1 is active",
             "scopes true: required any of: api/read, granted: api/read api/write",
-            "throttle true: no usage plan",
-            "quota true: no usage plan",
+            "throttle true: no throttle",
+            "quota true: no quota",
         ]
     );
 }
@@ -246,7 +266,7 @@ fn inside_messages_tell_expired_from_not_yet_valid_and_disabled_from_revoked() {
 
 #[test]
 fn only_a_public_route_lets_the_anonymous_in() {
-    let anonymous = |route: Route| admit_public(Arc::new(route), ip(HOME), &mut ());
+    let anonymous = |route: Route| admit_public(Arc::new(route), ip(HOME), Spent::unlimited(), &mut ());
     assert_eq!(anonymous(route("GET", "/x")).unwrap_err(), Denial::NoCredential);
     let nobody = Route { accept: vec![], ..route("GET", "/x") };
     assert!(!nobody.is_public(), "a lost accept list closes the route");
@@ -302,8 +322,8 @@ fn denials_have_stable_codes_and_tell_when_to_come_back() {
             Denial::InsufficientScope { required: ScopeRequirement::None, granted: ScopeSet::default() },
             "insufficient_scope",
         ),
-        (Denial::Throttled { retry_after: wait }, "throttled"),
-        (Denial::QuotaExceeded { retry_after: wait }, "quota_exceeded"),
+        (Denial::Throttled { retry_after: wait, limits: vec![] }, "throttled"),
+        (Denial::QuotaExceeded { retry_after: wait, limits: vec![] }, "quota_exceeded"),
         (Denial::RouteNotFound { detail: detail() }, "route_not_found"),
     ];
     for (denial, code) in all {

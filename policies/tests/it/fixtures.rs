@@ -66,6 +66,7 @@ pub(crate) fn route(method: &str, path: &str) -> Route {
         accept: AuthMethod::ALL.into_iter().map(AuthMethodSet::only).collect(),
         scopes: ScopeRequirement::None,
         networks: Allowlist::anywhere(),
+        throttle: None,
         rules: RouteRules::default(),
         listeners: None,
         errors: ErrorStyle::Standard,

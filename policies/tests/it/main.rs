@@ -15,3 +15,4 @@ mod routes; // which route rules a path
 mod rules; // what a rule in each of its modes does
 mod samples; // the documents that are shown to people
 mod scope_grammar; // RFC 6749 §3.3 and Cognito's form
+mod throttles; // rates, beside governor

@@ -36,7 +36,7 @@ impl Bad {
         let source = ip("203.0.113.7");
         check_source(&self.route, source, trace)?;
         let principal = resolve(vec![proof(AuthMethod::ApiKey)], Arc::new(self.client))?;
-        entitle(principal, Arc::new(self.route), source, trace)?.admit(Spend::Allowed, trace)
+        entitle(principal, Arc::new(self.route), source, trace)?.admit(Spent::unlimited(), trace)
     }
 }
 
@@ -93,7 +93,7 @@ fn no_mode_opens_a_route_to_those_who_prove_nothing() {
     let lifted = RouteRules { networks: RuleMode::Off, methods: RuleMode::Off, scopes: RuleMode::Off };
     let route = Arc::new(Route { rules: lifted, ..route("GET", "/x") });
     let source = ip("203.0.113.7");
-    assert_eq!(admit_public(route.clone(), source, &mut ()).unwrap_err(), Denial::NoCredential);
+    assert_eq!(admit_public(route.clone(), source, Spent::unlimited(), &mut ()).unwrap_err(), Denial::NoCredential);
     for (status, code) in
         [(CredentialStatus::Expired, "credential_expired"), (CredentialStatus::Revoked, "credential_revoked")]
     {

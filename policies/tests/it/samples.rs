@@ -23,7 +23,7 @@ fn ask(policy: &Policy, client: &str, proved: &str, listener: &str, target: &str
     let proofs = methods(proved).iter().map(|method| Proof { client: client.id.clone(), ..proof(method) }).collect();
     let outcome = resolve(proofs, Arc::new(client))
         .and_then(|principal| entitle(principal, route.clone(), ip(source), &mut ()))
-        .and_then(|entitlement| entitlement.admit(Spend::Allowed, &mut ()));
+        .and_then(|entitlement| entitlement.admit(Spent::unlimited(), &mut ()));
     match outcome {
         Ok(permit) => permit.route().id.to_string(),
         Err(denial) => denial.code().to_owned(),
@@ -51,7 +51,7 @@ fn three_methods() {
     assert_eq!((mock.status, mock.body.as_str()), (200, r#"{"message": "hello world!"}"#));
     assert_eq!(mock.headers, [("content-type".to_owned(), "application/json".to_owned())]);
     let plan = &policy.usage_plans["standard"];
-    assert_eq!(plan.throttle, Some(Throttle { rate_per_second: 50.0, burst: 100 }));
+    assert_eq!(plan.throttle, Some(Throttle::new(50.0, 100).unwrap()));
     let quota = plan.quota.as_ref().unwrap();
     assert_eq!((quota.limit, quota.time_zone(), quota.anchor_day()), (100_000, "Asia/Dubai", 1));
     assert_eq!(policy.partners[0].name, "Acme Ltd");
@@ -85,7 +85,7 @@ fn partner_read_only() {
     let route = policy.routes.find("any", "GET", "/v1/orders").unwrap();
     assert_eq!(route.errors, ErrorStyle::Aws);
     let status = policy.routes.find("any", "GET", "/status").unwrap();
-    assert!(status.is_public() && admit_public(status.clone(), ip("192.0.2.1"), &mut ()).is_ok());
+    assert!(status.is_public() && admit_public(status.clone(), ip("192.0.2.1"), Spent::unlimited(), &mut ()).is_ok());
 }
 
 #[test]

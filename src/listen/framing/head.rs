@@ -26,6 +26,9 @@ pub enum Violation {
     AmbiguousLength,
     #[error("the request head is larger than 16 KiB or has more than 100 header lines")]
     TooLarge,
+    /// A trusted proxy does not say who called.
+    #[error("the header in which proxies name the caller came more than once or cannot be read")]
+    Forwarded,
 }
 
 /// What follows a head.

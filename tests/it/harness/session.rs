@@ -20,6 +20,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use secrecy::ExposeSecret;
+use tokio::io::AsyncWriteExt as _;
 use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -82,6 +83,8 @@ pub(crate) struct SessionOptions {
     pub host: Option<&'static str>,
     /// The address to come from; absent: 127.0.0.1.
     pub source: Option<IpAddr>,
+    /// What is sent before TLS: what a load balancer says.
+    pub before_tls: Vec<u8>,
 }
 
 type Outgoing = BoxBody<Bytes, Infallible>;
@@ -258,7 +261,8 @@ pub(crate) async fn connect_tls(
     if let Some(source) = options.source {
         socket.bind(SocketAddr::new(source, 0))?;
     }
-    let stream = socket.connect(address).await?;
+    let mut stream = socket.connect(address).await?;
+    stream.write_all(&options.before_tls).await?;
     let connecting = TlsConnector::from(config).connect(name, stream);
     tokio::time::timeout(PATIENCE, connecting).await.expect("a handshake in time")
 }

@@ -19,6 +19,7 @@ pub use self::readiness::{Check, Probe};
 
 use crate::audit::Audit;
 use crate::authority::Authority;
+use crate::gateway::limits::Quotas;
 use crate::gateway::{ExplainAnswer, ExplainRequest};
 use crate::inventory::ExpiryWatch;
 use crate::oauth::OAuth;
@@ -52,6 +53,7 @@ mod path_part;
 mod policy;
 mod problem;
 mod query;
+mod quota;
 mod readiness;
 mod rotation;
 mod shared_key;
@@ -80,6 +82,7 @@ pub struct AdminState {
     /// To be flushed before the table is read.
     pub usage: Usage,
     pub explain: Explain,
+    pub quotas: Quotas,
     /// What the parts say of themselves; the database is asked besides.
     pub readiness: Probe,
     pub metrics: RenderMetrics,

@@ -212,6 +212,7 @@ impl App {
                 let explainer = Arc::clone(&explainer);
                 Arc::new(move |request| explainer.explain(&request))
             },
+            quotas: limits.quotas.clone(),
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
@@ -240,6 +241,7 @@ impl App {
             admin_routes: admin_routes::table()?,
             pages: pages(&endpoints, &config),
             body_bytes_max: config.limits.body_bytes_max,
+            limit_fields: config.limits.fields,
             ids: DecisionIds::new()?,
             draining: draining.clone(),
         }));

@@ -26,6 +26,7 @@ mod output;
 mod partner;
 mod policy;
 mod query;
+mod quota;
 mod secret;
 mod span;
 mod start;
@@ -80,6 +81,7 @@ enum Command {
     Secret(secret::SecretArgs),
     Token(token::TokenArgs),
     Policy(policy::PolicyArgs),
+    Quota(quota::QuotaArgs),
     Audit(audit::AuditArgs),
     Usage(usage::UsageArgs),
     Ca(ca::CaArgs),
@@ -139,6 +141,7 @@ async fn dispatch(command: Command, context: &Context) -> Result<Outcome, CliErr
         Command::Secret(args) => return secret::run(args, context).await,
         Command::Token(args) => return token::run(args, context).await,
         Command::Policy(args) => return policy::run(args, context).await,
+        Command::Quota(args) => return quota::run(args, context).await,
         Command::Audit(args) => return audit::run(args, context).await,
         Command::Usage(args) => return usage::run(args, context).await,
         Command::Ca(args) => return ca::run(args, context).await,

@@ -107,6 +107,8 @@ pub struct LimitSettings {
     pub requests_per_address: Rate,
     /// Failed authentications; when they are spent the address waits, whatever it presents.
     pub failures_per_address: Rate,
+    /// What callers are told of the limits of their plans.
+    pub fields: LimitFields,
     /// Buckets of throttles held in memory; beyond it, new ones share.
     pub throttle_buckets_max: usize,
     /// Addresses that the three limits above do not count: a load balancer's health checks, the demo's loopback.
@@ -120,6 +122,18 @@ pub struct LimitSettings {
     pub body_bytes_max: u64,
     /// How long open requests may go on after SIGTERM.
     pub drain_timeout: Duration,
+}
+
+/// Which fields tell callers of their limits.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum LimitFields {
+    /// `RateLimit-Policy` and `RateLimit`, draft-ietf-httpapi-ratelimit-headers-11.
+    #[default]
+    Standard,
+    /// `X-RateLimit-Limit`, `-Remaining` and `-Reset` (seconds), of the one limit that ends first.
+    Legacy,
+    Both,
+    Off,
 }
 
 /// What becomes a row of the audit log. Denials and administrative changes always do.

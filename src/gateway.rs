@@ -15,6 +15,7 @@ mod enroll;
 mod est;
 mod explain;
 mod identity_headers;
+mod limit_headers;
 pub mod limits;
 mod meters;
 mod path;
@@ -47,7 +48,7 @@ pub use services::{Caller, Services};
 use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::clock::Clock;
-use crate::config::Serves;
+use crate::config::{LimitFields, Serves};
 use crate::failure::RefusalKind;
 use crate::inventory::Sightings;
 use crate::listen::{Connection, Handler, Violation};
@@ -56,6 +57,7 @@ use crate::registry::Pepper;
 use crate::snapshot::{PolicyView, Snapshot};
 use crate::usage::Usage;
 use act::Scene;
+use limit_headers::LimitHeaders;
 use limits::{AddressLimits, Limits};
 use stop::{Malformed, Stop};
 use target::Target;
@@ -84,6 +86,8 @@ pub struct GateParts {
     pub admin_routes: RouteTable,
     pub pages: Pages,
     pub body_bytes_max: u64,
+    /// How callers are told of their limits.
+    pub limit_fields: LimitFields,
     pub ids: DecisionIds,
     pub draining: CancellationToken,
 }
@@ -162,6 +166,8 @@ impl Gate {
         if let Some(principal) = permit.principal() {
             sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
         }
+        // Before the action: what an upstream fails at was counted all the same.
+        trail.limits(LimitHeaders::of(permit.spent().limits(), self.limit_fields));
         let (decision_id, meter) = (trail.decision_id(), trail.meter());
         let scene = Scene {
             connection,
@@ -229,9 +235,15 @@ impl Handler for Gate {
                 {
                     stop = Stop::AddressLimited { retry_after };
                 }
+                if let Stop::Denied(denial) = &stop
+                    && !denial.limits().is_empty()
+                {
+                    trail.limits(LimitHeaders::of(denial.limits(), self.limit_fields));
+                }
                 respond::respond(&stop, &asked, trail.found_route(), &trail.decision_id())
             }
         };
+        trail.take_limits().write(response.headers_mut());
         if close && connection.protocol == crate::listen::Protocol::Http1 {
             response.headers_mut().insert(http::header::CONNECTION, http::HeaderValue::from_static("close"));
         }

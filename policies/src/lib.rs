@@ -95,8 +95,8 @@ pub use limit::{LimitKind, LimitName, LimitState, LimitSubject, Spent, ThrottleR
 pub use method::{AuthMethod, AuthMethodSet};
 pub use network::{Allowlist, MAX_CIDRS, Network, canonical, is_public_address, parse_cidr};
 pub use plan::{
-    MAX_BURST, MAX_QUOTA_LIMIT, MAX_RATE_PER_SECOND, MIN_RATE_PER_SECOND, PeriodKind, PlanError, Quota, QuotaPeriod,
-    RouteLimits, Throttle, UsagePlan, Weekday,
+    MAX_BURST, MAX_QUOTA_LIMIT, MAX_QUOTAS, MAX_RATE_PER_SECOND, MIN_RATE_PER_SECOND, PeriodKind, PlanError, Quota,
+    QuotaPeriod, RouteLimits, Throttle, UsagePlan, Weekday,
 };
 pub use policy::{Change, ChangeKind, DeclaredClient, DeclaredPartner, Policy, difference};
 pub use principal::{Principal, resolve};

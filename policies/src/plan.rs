@@ -25,6 +25,9 @@ const MAX_FILL_SECONDS: f64 = 1e9;
 /// not overflow.
 pub const MAX_QUOTA_LIMIT: u64 = 1_000_000_000_000;
 
+/// Most quotas of one plan: each costs a counter and a line in every answer.
+pub const MAX_QUOTAS: usize = 8;
+
 /// A named allowance that clients share by reference, each with its own counters.
 #[derive(Debug, Clone, PartialEq)]
 pub struct UsagePlan {
@@ -34,8 +37,8 @@ pub struct UsagePlan {
     pub throttle: Option<Throttle>,
     /// How fast each credential of the client, by itself.
     pub credential_throttle: Option<Throttle>,
-    /// How much in a calendar period.
-    pub quota: Option<Quota>,
+    /// How much in calendar periods, at most [`MAX_QUOTAS`], each under its own name.
+    pub quotas: Vec<Quota>,
     /// What stands in place of a route's own limits, for each client by itself; by the route's id.
     pub routes: BTreeMap<Arc<str>, RouteLimits>,
 }
@@ -59,8 +62,10 @@ impl UsagePlan {
 /// The limits of one client on one route.
 #[derive(Debug, Clone, Default, PartialEq)]
 pub struct RouteLimits {
-    /// How fast.
+    /// How fast; absent: the route's own limit holds.
     pub throttle: Option<Throttle>,
+    /// How much in calendar periods, at most [`MAX_QUOTAS`].
+    pub quotas: Vec<Quota>,
 }
 
 /// A token bucket (API Gateway's rate and burst): `burst` requests at once, refilled at `rate_per_second`.
@@ -116,6 +121,15 @@ pub enum PlanError {
     /// See [`MAX_QUOTA_LIMIT`]. A quota of zero would lock the client out; take its scopes instead.
     #[error("limit must be between 1 and 1000000000000")]
     Limit,
+    /// Not a name that fits into a header field.
+    #[error("{0:?} is not a name for a quota: {grammar}", grammar = crate::text::NAME_GRAMMAR)]
+    QuotaName(String),
+    /// The limits of partners and routes, and throttles, have such names.
+    #[error("{0:?} is not a name for a quota: partner-…, route-… and …burst are other limits' names")]
+    QuotaNameTaken(String),
+    /// More off the first period than there is in it.
+    #[error("offset must not be more than limit")]
+    Offset,
     /// Not in the IANA time zone database.
     #[error("unknown time zone {0:?}: use an IANA name such as Asia/Dubai")]
     TimeZone(String),

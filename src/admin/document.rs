@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::problem::ProblemBody;
 use super::{
     AdminState, api_key, audit, certificate, client, client_renewal, client_secret, enrollment, expiring, expiry,
-    explain, issuer, partner, policy, rotation, shared_key, status, token, trust_anchor, usage,
+    explain, issuer, partner, policy, quota, rotation, shared_key, status, token, trust_anchor, usage,
 };
 use crate::openapi;
 
@@ -52,6 +52,7 @@ const QUESTIONS: [&str; 4] = ["/v1/explain", "/v1/policies/check", "/v1/policies
         (name = "Client secrets", description = "Secrets for the token endpoint"),
         (name = "Tokens", description = "Access tokens"),
         (name = "Policies", description = "Documents, versions, and what is in force"),
+        (name = "Quotas", description = "What is used of each period, and what an operator grants"),
         (name = "Explain", description = "Why a request would pass, or not"),
         (name = "Audit", description = "Who did what"),
         (name = "Usage", description = "How much of what each client used"),
@@ -107,6 +108,9 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(policy::plan))
         .routes(routes!(policy::rollback))
         .routes(routes!(policy::show))
+        .routes(routes!(quota::list))
+        .routes(routes!(quota::extend))
+        .routes(routes!(quota::reset))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
         .routes(routes!(audit::show))

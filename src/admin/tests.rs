@@ -107,9 +107,10 @@ impl Server {
         let expiry = ExpiryWatch::new(days, "test".into(), store, authority, watch, Vec::new()).unwrap();
         let settings = UsageSettings { retention_days: 400, rows_max: 2_000_000 };
         let usage = Usage::new(parts.registry.store.clone(), settings, parts.registry.clock.clone());
+        let quotas = Quotas::new(parts.registry.store.clone());
         let limits = crate::gateway::limits::Limits {
             throttles: Arc::new(crate::gateway::limits::Throttles::new(parts.registry.clock.clone(), [7; 16], 10_000)),
-            quotas: crate::gateway::limits::Quotas::new(parts.registry.store.clone()),
+            quotas: quotas.clone(),
         };
         let explained = Explainer {
             snapshot: Arc::clone(&parts.registry.snapshot),
@@ -133,6 +134,7 @@ impl Server {
             oauth,
             audit,
             audit_log,
+            quotas,
             explain: Arc::new(move |request| explained.explain(&request)),
             readiness: Arc::new(move || {
                 vec![Check { name: "test", ok: probed.load(Ordering::SeqCst), detail: String::new() }]

@@ -28,7 +28,7 @@ pub(super) fn spawn(
 ) {
     tasks.spawn(follow_feed(foundation.clone(), draining.clone()));
     tasks.spawn(housekeep(foundation.clone(), Arc::clone(gate), draining.clone()));
-    tasks.spawn(tidy(Arc::clone(oauth), draining.clone()));
+    tasks.spawn(tidy(foundation.clone(), Arc::clone(gate), Arc::clone(oauth), draining.clone()));
     tasks.spawn(renew_tls(foundation.clone(), Arc::clone(tls), draining.clone()));
     tasks.spawn(foundation.authority.clone().run_publisher(draining.clone()));
     tasks.spawn(foundation.authority.clone().run_ocsp(draining.clone()));
@@ -56,12 +56,18 @@ async fn follow_feed(foundation: Foundation, draining: CancellationToken) {
 async fn housekeep(foundation: Foundation, gate: Arc<Gate>, draining: CancellationToken) {
     while pause(HOUSEKEEPING_PERIOD, &draining).await {
         gate.housekeep();
+        if let Err(fault) = gate.limits().quotas.housekeep(foundation.clock.now()).await {
+            tracing::warn!(fault = fault.inside(), "unused parts of quotas could not be given back");
+        }
         gauge!("portcullis_connections_with_certificate").set(foundation.snapshot.connections().count() as f64);
     }
 }
 
-async fn tidy(oauth: Arc<OAuth>, draining: CancellationToken) {
+async fn tidy(foundation: Foundation, gate: Arc<Gate>, oauth: Arc<OAuth>, draining: CancellationToken) {
     while pause(TIDY_PERIOD, &draining).await {
+        if let Err(fault) = gate.limits().quotas.tidy(foundation.clock.now()).await {
+            tracing::warn!(fault = fault.inside(), "old periods of quotas could not be removed");
+        }
         if let Err(fault) = oauth.tidy().await {
             tracing::warn!(fault = fault.inside(), "expired token revocations could not be removed");
         }

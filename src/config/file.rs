@@ -8,8 +8,8 @@ use super::expiry::ExpiryFile;
 use super::listener::{ListenerFile, Serves};
 use super::usage::UsageFile;
 use super::{
-    AuditAllowed, AuditSettings, Config, LimitSettings, LogFormat, LogSettings, OAuthSettings, Pkcs11Settings,
-    PkiSettings, Rate, SigningAlgorithm,
+    AuditAllowed, AuditSettings, Config, LimitFields, LimitSettings, LogFormat, LogSettings, OAuthSettings,
+    Pkcs11Settings, PkiSettings, Rate, SigningAlgorithm,
 };
 
 /// `portcullis.toml` as written. Unknown fields are errors: a misspelt limit must not be silently off.
@@ -92,6 +92,9 @@ pub struct LimitsFile {
     pub requests_per_address: Option<RateFile>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub failures_per_address: Option<RateFile>,
+    /// `standard`, `legacy`, `both` or `off`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub headers: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub throttle_buckets_max: Option<usize>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -275,6 +278,16 @@ impl LimitsFile {
         if self.exempt.iter().any(|network| network.prefix_len() == 0) {
             faults.push("limits.exempt: 0.0.0.0/0 or ::/0 would switch the limits off for everyone".to_owned());
         }
+        let fields = match self.headers.as_deref() {
+            None | Some("standard") => LimitFields::Standard,
+            Some("legacy") => LimitFields::Legacy,
+            Some("both") => LimitFields::Both,
+            Some("off") => LimitFields::Off,
+            Some(other) => {
+                faults.push(format!("limits.headers {other:?} must be \"standard\", \"legacy\", \"both\" or \"off\""));
+                LimitFields::Standard
+            }
+        };
         let throttle_buckets_max = self.throttle_buckets_max.unwrap_or(2_000_000);
         if !(10_000..=100_000_000).contains(&throttle_buckets_max) {
             faults.push("limits.throttle_buckets_max must lie between 10000 and 100000000".to_owned());
@@ -290,6 +303,7 @@ impl LimitsFile {
             handshakes_per_address,
             requests_per_address,
             failures_per_address,
+            fields,
             throttle_buckets_max,
             exempt: self.exempt,
             connections_max: self.connections_max.unwrap_or(20_000).max(1),

@@ -38,9 +38,9 @@ fn defaults_fill_what_is_left_out() {
 #[test]
 fn every_fault_is_listed_at_once() {
     let text = GOOD.replace("\"demo\"", "\"De_mo\"").replace("127.0.0.1:0", "nowhere")
-        + "[oauth]\ntoken_ttl_seconds = 1\nalgorithm = \"HS256\"\n[audit]\nallowed = \"some\"\n[limits]\nexempt = [\"0.0.0.0/0\"]\n";
+        + "[oauth]\ntoken_ttl_seconds = 1\nalgorithm = \"HS256\"\n[audit]\nallowed = \"some\"\n[limits]\nexempt = [\"0.0.0.0/0\"]\nheaders = \"all\"\n";
     let faults = check(&text).unwrap_err();
-    for part in ["environment", "nowhere", "token_ttl", "HS256", "audit.allowed", "0.0.0.0/0"] {
+    for part in ["environment", "nowhere", "token_ttl", "HS256", "audit.allowed", "0.0.0.0/0", "limits.headers"] {
         assert!(faults.iter().any(|fault| fault.contains(part)), "{part} not in {faults:?}");
     }
 }

@@ -13,14 +13,16 @@ mod throttles;
 
 pub use address::AddressLimiter;
 pub use keeper::Keeper;
-pub use quota::Quotas;
+pub use quota::{QuotaAsked, QuotaCount, QuotaSubject, Quotas, Standing, quotas_of_client, quotas_of_partner};
 pub use static_limits::AddressLimits;
 pub use throttles::{Taken, Throttles};
 
 use std::sync::Arc;
+use std::time::Duration;
 
-use policies::{LimitKind, LimitState, LimitSubject, Principal, Quota, Route, Spent, UnixSeconds};
+use policies::{LimitKind, LimitState, Principal, Route, Spent, UnixSeconds};
 
+use self::quota::{quotas_of_request, wait_for_reset};
 use crate::failure::Fault;
 
 /// The limits of plans and routes.
@@ -39,15 +41,14 @@ impl Limits {
         }
         // The quotas come last, since they may wait for the database. What was taken of the throttles is given back if they say no,
         // if they fail, and if the caller goes away meanwhile.
-        let client = principal.map(Principal::client);
-        let quota = client.and_then(|client| Some((client, client.usage_plan.as_deref()?.quota.as_ref()?)));
-        let Some((client, quota)) = quota else { return Ok(Spent::of(throttles.keep())) };
-        let quota = match self.quotas.spend(&client.id, quota, now).await? {
-            None => quota_state(quota, now, None),
-            Some(wait) => quota_state(quota, now, Some(wait)),
-        };
-        let mut states = if quota.is_violated() { throttles.refuse() } else { throttles.keep() };
-        states.push(quota);
+        let asked = principal.map_or_else(Vec::new, |principal| quotas_of_request(principal.client(), route));
+        if asked.is_empty() {
+            return Ok(Spent::of(throttles.keep()));
+        }
+        let standings = self.quotas.spend(&asked, now).await?;
+        let denied = standings.iter().any(Standing::denies);
+        let mut states = if denied { throttles.refuse() } else { throttles.keep() };
+        states.extend(asked.iter().zip(&standings).map(|(asked, standing)| quota_state(asked, standing, now)));
         Ok(Spent::of(states))
     }
 
@@ -55,21 +56,39 @@ impl Limits {
     pub fn peek(&self, principal: Option<&Principal>, route: &Route) -> Spent {
         Spent::of(self.throttles.peek(principal, route))
     }
+
+    /// How every quota of the request would stand after it. Nothing is spent.
+    ///
+    /// # Errors
+    /// The database cannot be read.
+    pub async fn peek_quotas(
+        &self,
+        principal: &Principal,
+        route: &Route,
+        now: UnixSeconds,
+    ) -> Result<Vec<LimitState>, Fault> {
+        let mut states = Vec::new();
+        for asked in quotas_of_request(principal.client(), route) {
+            let standing = self.quotas.peek(&asked, now).await?;
+            states.push(quota_state(&asked, &standing, now));
+        }
+        Ok(states)
+    }
 }
 
-fn quota_state(quota: &Quota, now: UnixSeconds, wait: Option<std::time::Duration>) -> LimitState {
-    let period = quota.period_at(now);
-    let seconds = |span: i64| u64::try_from(span).unwrap_or(0);
+fn quota_state(asked: &QuotaAsked<'_>, standing: &Standing, now: UnixSeconds) -> LimitState {
+    let subject = asked.subject.limit_subject();
+    let window = standing.period.ends_at.0.saturating_sub(standing.period.starts_at.0);
     LimitState {
-        name: quota.period.as_str().into(),
+        name: Arc::clone(asked.quota.name_for(subject)).into(),
         kind: LimitKind::Quota,
-        subject: LimitSubject::Client,
-        limit: quota.limit,
-        window_seconds: seconds(period.ends_at.0.saturating_sub(period.starts_at.0)),
-        remaining: 0,
-        reset_seconds: seconds(period.ends_at.0.saturating_sub(now.0)),
-        mode: policies::RuleMode::Enforce,
-        passed: wait.is_none(),
-        retry_after: wait.unwrap_or_default(),
+        subject,
+        limit: standing.limit,
+        window_seconds: u64::try_from(window).unwrap_or(0),
+        remaining: standing.remaining,
+        reset_seconds: standing.reset_seconds(now),
+        mode: standing.mode,
+        passed: standing.passed,
+        retry_after: if standing.passed { Duration::ZERO } else { wait_for_reset(&asked.subject, standing, now) },
     }
 }

@@ -10,9 +10,10 @@ use http::header::{
 use http::request::Parts;
 use http::{Method, StatusCode};
 use hyper::Response;
-use policies::{AuthMethod, AuthMethodSet, Denial, ErrorStyle, Route, ScopeRequirement};
+use policies::{AuthMethod, AuthMethodSet, Denial, ErrorStyle, LimitState, LimitSubject, Route, ScopeRequirement};
 use serde_json::json;
 
+use super::limit_headers::{self, ProblemType};
 use super::stop::{Malformed, Stop, UpstreamFault};
 use crate::failure::{self, RefusalKind};
 
@@ -45,6 +46,8 @@ struct Refusal {
     code: &'static str,
     message: &'static str,
     detail: String,
+    /// Of a limit that is reached: its problem type and the names of the limits that said no.
+    limited: Option<(ProblemType, Vec<String>)>,
     retry_after: Option<Duration>,
     challenges: Vec<String>,
     allow: Option<&'static str>,
@@ -58,6 +61,7 @@ impl Refusal {
             code,
             message,
             detail: detail.into(),
+            limited: None,
             retry_after: None,
             challenges: Vec::new(),
             allow: None,
@@ -136,11 +140,6 @@ fn of_malformed(malformed: &Malformed) -> Refusal {
 fn of_denial(denial: &Denial, accepted: &[AuthMethodSet], asked: &Asked) -> Refusal {
     let unauthorized = |code, detail: &str| Refusal::new(StatusCode::UNAUTHORIZED, code, "Unauthorized", detail);
     let forbidden = |code, detail: &str| Refusal::new(StatusCode::FORBIDDEN, code, "Forbidden", detail);
-    let too_many = |code, message, detail: &str, wait: Duration| {
-        let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, code, message, detail);
-        refusal.retry_after = Some(wait);
-        refusal
-    };
     match denial {
         Denial::NoCredential => {
             let mut refusal =
@@ -184,18 +183,25 @@ fn of_denial(denial: &Denial, accepted: &[AuthMethodSet], asked: &Asked) -> Refu
             }
             refusal
         }
-        Denial::Throttled { retry_after, .. } => too_many(
-            "throttled",
-            "Too Many Requests",
-            "The client's usage plan allows fewer requests per second.",
-            *retry_after,
-        ),
-        Denial::QuotaExceeded { retry_after, .. } => too_many(
-            "quota_exceeded",
-            "Limit Exceeded",
-            "The quota of the client's usage plan is spent for this period.",
-            *retry_after,
-        ),
+        Denial::Throttled { retry_after, limits } => {
+            let detail = match denial.violated().next().map(|limit| limit.subject) {
+                Some(LimitSubject::Route) => {
+                    "This route takes fewer requests per second, those of all callers together."
+                }
+                Some(LimitSubject::Partner) => {
+                    "The partner's usage plan allows its clients together fewer requests per second."
+                }
+                _ => "The client's usage plan allows fewer requests per second.",
+            };
+            too_many("throttled", "Too Many Requests", detail, *retry_after, limits)
+        }
+        Denial::QuotaExceeded { retry_after, limits } => {
+            let detail = match denial.violated().next().map(|limit| limit.subject) {
+                Some(LimitSubject::Partner) => "The quota that the partner's clients share is spent for this period.",
+                _ => "The quota of the client's usage plan is spent for this period.",
+            };
+            too_many("quota_exceeded", "Limit Exceeded", detail, *retry_after, limits)
+        }
         Denial::RouteNotFound { .. } => Refusal::new(
             StatusCode::NOT_FOUND,
             "route_not_found",
@@ -203,6 +209,14 @@ fn of_denial(denial: &Denial, accepted: &[AuthMethodSet], asked: &Asked) -> Refu
             "There is no route for this method and path.",
         ),
     }
+}
+
+fn too_many(code: &'static str, message: &'static str, detail: &str, wait: Duration, limits: &[LimitState]) -> Refusal {
+    let violated = limit_headers::violated(limits).into_iter().map(str::to_owned).collect();
+    let mut refusal = Refusal::new(StatusCode::TOO_MANY_REQUESTS, code, message, detail);
+    refusal.limited = Some((ProblemType::of(limits), violated));
+    refusal.retry_after = Some(wait);
+    refusal
 }
 
 fn invalid_token() -> Refusal {
@@ -260,15 +274,21 @@ fn of_refused(refused: &failure::Refusal, asked: &Asked) -> Refusal {
 }
 
 fn problem(refusal: &Refusal, asked: &Asked, decision_id: &str) -> Response<Body> {
-    let body = json!({
-        "type": "about:blank",
-        "title": refusal.status.canonical_reason().unwrap_or(refusal.message),
+    let status_phrase = refusal.status.canonical_reason().unwrap_or(refusal.message);
+    let kind =
+        refusal.limited.as_ref().map_or(ProblemType { uri: "about:blank", title: status_phrase }, |limited| limited.0);
+    let mut body = json!({
+        "type": kind.uri,
+        "title": kind.title,
         "status": refusal.status.as_u16(),
         "code": refusal.code,
         "message": refusal.message,
         "detail": refusal.detail,
         "decision_id": decision_id,
     });
+    if let Some((_, violated)) = &refusal.limited {
+        body["violated-policies"] = json!(violated);
+    }
     let mut response = written(refusal, "application/problem+json", &body.to_string(), asked);
     for challenge in &refusal.challenges {
         if let Ok(value) = HeaderValue::from_str(challenge) {

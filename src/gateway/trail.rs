@@ -12,6 +12,7 @@ use policies::{Denial, LimitState, Principal, Refusals, Route, Stage};
 
 use super::GateParts;
 use super::account::{Account, End};
+use super::limit_headers::LimitHeaders;
 use super::stop::{Malformed, Stop, UpstreamFault};
 use crate::listen::Connection;
 use crate::store::audit_log::DecisionRow;
@@ -47,11 +48,12 @@ pub(super) struct Trail<'a> {
     /// Rules in shadow that said no, and the rule that denied.
     refusals: Refusals,
     /// How every limit stood, if one of them denied.
-    limits: Vec<LimitState>,
+    standings: Vec<LimitState>,
     outcome: &'static str,
     detail: Option<String>,
     /// Which step it was that ended the road.
     ended: Option<Stage>,
+    limits: LimitHeaders,
 }
 
 impl<'a> Trail<'a> {
@@ -76,10 +78,11 @@ impl<'a> Trail<'a> {
             principal: None,
             client: None,
             refusals: Refusals::default(),
-            limits: Vec::new(),
+            standings: Vec::new(),
             outcome: ALLOWED,
             detail: None,
             ended: None,
+            limits: LimitHeaders::default(),
         }
     }
 
@@ -102,6 +105,15 @@ impl<'a> Trail<'a> {
     /// What listens to the decision.
     pub(super) fn hear(&mut self) -> &mut Refusals {
         &mut self.refusals
+    }
+
+    /// What the caller is to be told of its limits, whatever comes of the action.
+    pub(super) fn limits(&mut self, limits: LimitHeaders) {
+        self.limits = limits;
+    }
+
+    pub(super) fn take_limits(&mut self) -> LimitHeaders {
+        std::mem::take(&mut self.limits)
     }
 
     /// The token endpoint and its siblings name their caller themselves.
@@ -159,7 +171,7 @@ impl<'a> Trail<'a> {
         self.detail = Some(detail);
         self.ended = Some(stage_of(stop));
         if let Stop::Denied(Denial::Throttled { limits, .. } | Denial::QuotaExceeded { limits, .. }) = stop {
-            self.limits.clone_from(limits);
+            self.standings.clone_from(limits);
         }
     }
 
@@ -183,7 +195,7 @@ impl<'a> Trail<'a> {
             route: self.route.clone(),
             principal: self.principal.clone(),
             refusals: std::mem::take(&mut self.refusals.0),
-            limits: std::mem::take(&mut self.limits),
+            limits: std::mem::take(&mut self.standings),
             end: self.ended.map(|stage| End { stage, detail: self.detail.clone().unwrap_or_default() }),
         }
     }

@@ -111,7 +111,7 @@ pub(super) fn shared() -> Value {
                 headers["WWW-Authenticate"] =
                     header("One challenge for each method that is taken here (RFC 9110 §11.6.1).")
             }
-            429 => headers["Retry-After"] = retry_after(),
+            429 => limit_headers(&mut headers),
             _ => {}
         }
         let examples: Map<String, Value> = examples.iter().map(|example| problem(*status, example)).collect();
@@ -125,7 +125,7 @@ pub(super) fn shared() -> Value {
         headers["x-amzn-RequestId"] = header("The decision id again.");
         headers["x-amzn-ErrorType"] = header("The name of API Gateway's exception.");
         if *status == 429 {
-            headers["Retry-After"] = retry_after();
+            limit_headers(&mut headers);
         }
         let examples: Map<String, Value> =
             messages.iter().map(|message| (message.replace(' ', ""), json!({"value": {"message": message}}))).collect();
@@ -137,6 +137,10 @@ pub(super) fn shared() -> Value {
     standard.chain(aws).collect::<Map<_, _>>().into()
 }
 
+/// draft-ietf-httpapi-ratelimit-headers-11 §5.1 and §5.2.
+const QUOTA_EXCEEDED: &str = "https://iana.org/assignments/http-problem-types#quota-exceeded";
+const REDUCED_CAPACITY: &str = "https://iana.org/assignments/http-problem-types#temporary-reduced-capacity";
+
 /// `components.schemas`.
 pub(super) fn schemas() -> Value {
     json!({
@@ -145,8 +149,8 @@ pub(super) fn schemas() -> Value {
             "description": "Problem details (RFC 9457).",
             "required": ["type", "title", "status", "code", "message", "detail", "decision_id"],
             "properties": {
-                "type": {"type": "string", "const": "about:blank"},
-                "title": {"type": "string", "description": "The name of the status."},
+                "type": {"type": "string", "enum": ["about:blank", QUOTA_EXCEEDED, REDUCED_CAPACITY]},
+                "title": {"type": "string", "description": "The name of the status, or that of the type."},
                 "status": {"type": "integer", "minimum": 400, "maximum": 599},
                 "code": {"type": "string", "description": "Stable, for programs.", "pattern": "^[a-z0-9_]+$"},
                 "message": {"type": "string", "description": "Short, for programs that were written for API Gateway."},
@@ -154,6 +158,11 @@ pub(super) fn schemas() -> Value {
                 "decision_id": {
                     "type": "string",
                     "description": "Under this id the operator finds the reason in the audit log."
+                },
+                "violated-policies": {
+                    "type": "array",
+                    "items": {"type": "string"},
+                    "description": "Of a limit that is reached: the names of the limits that said no."
                 }
             }
         },
@@ -170,20 +179,38 @@ pub(super) fn schemas() -> Value {
 
 fn problem(status: u16, (code, message, detail): &Example) -> (String, Value) {
     let title = http::StatusCode::from_u16(status).ok().and_then(|status| status.canonical_reason()).unwrap_or(message);
-    let value = json!({
-        "type": "about:blank",
-        "title": title,
+    // One example each: as a client with a plan of its own meets them.
+    let policies = match *code {
+        "throttled" => Some("burst"),
+        "quota_exceeded" => Some("monthly"),
+        _ => None,
+    };
+    let mut value = json!({
+        "type": policies.map_or("about:blank", |_| QUOTA_EXCEEDED),
+        "title": policies.map_or(title, |_| "Request cannot be satisfied as assigned quota has been exceeded"),
         "status": status,
         "code": code,
         "message": message,
         "detail": detail,
         "decision_id": "019ab2f4-7d10-7c1e-9a53-0b6f6c1f2d3e"
     });
+    if let Some(name) = policies {
+        value["violated-policies"] = json!([name]);
+    }
     ((*code).to_owned(), json!({"value": value}))
 }
 
 fn decision_id() -> Value {
     json!({"X-Portcullis-Decision-Id": header("Under this id the operator finds the decision in the audit log.")})
+}
+
+/// As `limits.headers = "standard"` has them.
+fn limit_headers(headers: &mut Value) {
+    headers["Retry-After"] = retry_after();
+    headers["RateLimit-Policy"] =
+        header("The limits: name, requests (`q`) and seconds (`w`). draft-ietf-httpapi-ratelimit-headers.");
+    headers["RateLimit"] =
+        header("Those that are reached: name, requests left (`r`) and seconds until they are whole (`t`).");
 }
 
 fn retry_after() -> Value {

@@ -33,5 +33,5 @@ function ask([method, path]) {
 
 const answers = [];
 for (const target of question.targets) answers.push(await ask(target));
-console.log(JSON.stringify(answers));
-process.exit();
+// Only when it is written: an exit cuts a pipe off.
+process.stdout.write(JSON.stringify(answers), () => process.exit());

@@ -168,7 +168,7 @@ class Paths(GateTest):
         cls.upstreams = {"python": cls.start_python(), "node": cls.start_node(), "nginx": cls.start_nginx()}
         cls.policies = cls.gate.data / "policies"
         cls.point_to("python")
-        cls.user, cls.administrator = (cls.gate.cli("key", "create", "--client", f"paths-{name}")["key"] for name in ("user", "administrator"))
+        cls.user, cls.administrator = (cls.gate.cli("key", "create", "--client", f"paths-{name}")["api_key"] for name in ("user", "administrator"))
 
     @classmethod
     def start_python(cls):

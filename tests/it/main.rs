@@ -42,6 +42,8 @@ mod ocsp;
 mod policy;
 /// Both ways to an upstream, and what it may believe.
 mod proxy;
+/// How much in a calendar period.
+mod quotas;
 /// The next certificate for the one that is shown.
 mod renewal;
 /// Cut off means cut off.

@@ -1,5 +1,7 @@
 //! What they may, and how it is said that they may not: every denial's status, body and headers, in both styles.
 
+mod table;
+
 use std::time::Duration;
 
 use portcullis::authority::NewCertificate;
@@ -238,8 +240,9 @@ async fn every_denial_has_its_answer_in_both_styles() {
     let (standard, aws) = (twin("standard"), twin("aws"));
     let gateway =
         Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, PLANS, &standard, &aws]))).await;
+    let mut table = table::Table::default();
     for style in ["standard", "aws"] {
-        for case in cases(&gateway, style).await {
+        for (at, case) in cases(&gateway, style).await.into_iter().enumerate() {
             let Case { what, mut session, path, headers, standard, challenges, aws, retry_after } = case;
             let headers: Vec<_> = headers.iter().map(|(name, value)| (*name, value.as_str())).collect();
             let path = format!("/{style}{path}");
@@ -248,6 +251,7 @@ async fn every_denial_has_its_answer_in_both_styles() {
                 "standard" => assert_standard(&answer, standard, challenges, what),
                 _ => assert_aws(&answer, aws, what),
             }
+            table.answered(at, what, &answer);
             assert_eq!(answer.header("retry-after"), retry_after, "{style} {what}");
             assert_eq!(answer.header("cache-control"), Some("no-store"), "{style} {what}");
             let id = answer.decision_id();
@@ -257,8 +261,10 @@ async fn every_denial_has_its_answer_in_both_styles() {
             let head = session.send("HEAD", &path, &headers, "").await.unwrap();
             assert_eq!((head.status, head.body.len()), (answer.status, 0), "HEAD {style} {what}");
             assert_eq!(head.header("content-type"), answer.header("content-type"), "HEAD {style} {what}");
+            assert_eq!(head.header("ratelimit"), answer.header("ratelimit"), "HEAD {style} {what}");
         }
     }
+    table.is_documented();
 }
 
 fn assert_standard(answer: &Answer, (status, code, message): (u16, &str, &str), challenges: &[&str], what: &str) {
@@ -266,9 +272,18 @@ fn assert_standard(answer: &Answer, (status, code, message): (u16, &str, &str), 
     assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{what}");
     let body = answer.json();
     // RFC 9457 §3.1, and `message` where readers of API Gateway look for it.
-    assert_eq!(body["type"], "about:blank");
     assert_eq!(body["status"], status);
-    assert_eq!(body["title"], answer.status.canonical_reason().unwrap());
+    if code == "throttled" || code == "quota_exceeded" {
+        assert_eq!(body["type"], "https://iana.org/assignments/http-problem-types#quota-exceeded");
+        let violated = body["violated-policies"].as_array().unwrap();
+        assert_eq!(violated.len(), 1, "{body}");
+        let (policy, standing) = (answer.header("ratelimit-policy").unwrap(), answer.header("ratelimit").unwrap());
+        assert!(policy.contains(violated[0].as_str().unwrap()) && standing.contains(";r=0;t="), "{policy} {standing}");
+    } else {
+        assert_eq!((&body["type"], &body["violated-policies"]), (&json!("about:blank"), &Value::Null));
+        assert_eq!(body["title"], answer.status.canonical_reason().unwrap());
+        assert_eq!(answer.header("ratelimit"), None, "{what}");
+    }
     assert_eq!((body["code"].as_str(), body["message"].as_str()), (Some(code), Some(message)), "{what}");
     assert!(body["detail"].as_str().is_some_and(|detail| detail.len() > 10), "{what}");
     assert_eq!(body["decision_id"].as_str(), answer.header("x-portcullis-decision-id"), "{what}");
@@ -434,8 +449,8 @@ async fn cases(gateway: &Gateway, style: &str) -> Vec<Case> {
             )
         },
         Case {
-            // START is 08:00; each round has let one second go by.
-            retry_after: Some(if style == "standard" { "57599" } else { "57598" }),
+            // START is 08:00; each round has let one second go by. Each client has a second of its own after midnight.
+            retry_after: Some(if style == "standard" { "57873" } else { "57604" }),
             ..case(
                 "too much",
                 plain().await,

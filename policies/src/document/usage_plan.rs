@@ -8,7 +8,9 @@ use jiff::civil::Weekday;
 use super::build::Builder;
 use super::fault::Faults;
 use super::reader::{Fields, Text, Value};
-use crate::plan::{MAX_BURST, MAX_QUOTA_LIMIT, PeriodKind, PlanError, Quota, RouteLimits, Throttle, UsagePlan};
+use crate::plan::{
+    MAX_BURST, MAX_QUOTA_LIMIT, MAX_QUOTAS, PeriodKind, PlanError, Quota, RouteLimits, Throttle, UsagePlan,
+};
 use crate::route::MAX_ROUTES;
 use crate::rule::RULE_MODES;
 use crate::text;
@@ -32,11 +34,12 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let name = fields.required("name").and_then(|value| value.string(faults));
     let throttle_value = fields.optional("throttle");
     let quota_value = fields.optional("quota");
+    let quotas_value = fields.optional("quotas");
     let credential_value = fields.optional("credential_throttle");
     let routes_value = fields.optional("routes");
-    const LIMITS: [&str; 4] = ["throttle", "quota", "credential_throttle", "routes"];
+    const LIMITS: [&str; 5] = ["throttle", "quota", "quotas", "credential_throttle", "routes"];
     let is_misspelt = LIMITS.into_iter().any(|name| fields.misspelt(name).is_some());
-    let is_empty = throttle_value.is_none() && quota_value.is_none();
+    let is_empty = throttle_value.is_none() && quota_value.is_none() && quotas_value.is_none();
     if is_empty && credential_value.is_none() && routes_value.is_none() && !is_misspelt {
         // A plan without limits is mostly a forgotten one: the limit would be off and nobody would know (traefik#8724).
         faults.add(at, "usage_plan limits nothing; give it a throttle or a quota");
@@ -44,7 +47,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     let throttle = throttle_value.and_then(|value| throttle_of("throttle", value, faults));
     let credential_throttle = credential_value.and_then(|value| throttle_of("credential_throttle", value, faults));
     let routes = routes_value.map_or_else(Vec::new, |value| routes(value, faults));
-    let quota = quota_value.and_then(|value| value.table("quota", faults)).and_then(|table| quota(table, faults));
+    let quotas = quotas(quota_value, quotas_value, faults);
     fields.finish(faults);
 
     let mut overrides = BTreeMap::new();
@@ -61,7 +64,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
         return;
     }
     if builder.declare("usage_plan", name.text, name.at) {
-        let plan = UsagePlan { name: name.text.to_owned(), throttle, credential_throttle, quota, routes: overrides };
+        let plan = UsagePlan { name: name.text.to_owned(), throttle, credential_throttle, quotas, routes: overrides };
         builder.policy.usage_plans.insert(name.text.to_owned(), Arc::new(plan));
     }
 }
@@ -97,9 +100,45 @@ fn routes<'d>(value: Value<'d>, faults: &mut Faults<'d>) -> Vec<(Text<'d>, Route
 fn route_limits<'d>(value: Value<'d>, faults: &mut Faults<'d>) -> Option<(Text<'d>, RouteLimits)> {
     let mut fields = value.table("an entry of routes", faults)?;
     let route = fields.required("route").and_then(|value| value.string(faults));
-    let throttle = fields.required("throttle").and_then(|value| throttle_of("throttle", value, faults));
+    let throttle_value = fields.optional("throttle");
+    let (quota_value, quotas_value) = (fields.optional("quota"), fields.optional("quotas"));
+    let is_misspelt = ["throttle", "quota", "quotas"].into_iter().any(|name| fields.misspelt(name).is_some());
+    if throttle_value.is_none() && quota_value.is_none() && quotas_value.is_none() && !is_misspelt {
+        faults.add(fields.at(), "an entry of routes limits nothing; give it a throttle or a quota");
+    }
+    let throttle = throttle_value.and_then(|value| throttle_of("throttle", value, faults));
+    let quotas = quotas(quota_value, quotas_value, faults);
     fields.finish(faults);
-    Some((route?, RouteLimits { throttle }))
+    Some((route?, RouteLimits { throttle, quotas }))
+}
+
+/// `quota = { … }`, or several as `quotas = [{ … }, …]`.
+fn quotas<'d>(one: Option<Value<'d>>, several: Option<Value<'d>>, faults: &mut Faults<'d>) -> Vec<Quota> {
+    if let (Some(one), Some(_)) = (&one, &several) {
+        faults.add(one.at, "quota and quotas are two spellings; write all of them into quotas");
+    }
+    let one = one.map(|value| vec![value]);
+    let several = several.map(|value| (value.at, value)).and_then(|(at, value)| {
+        let elements = value.elements(faults)?;
+        if elements.is_empty() {
+            faults.add(at, "quotas is empty; name at least one");
+        }
+        if elements.len() > MAX_QUOTAS {
+            faults.add(at, format!("quotas holds more than {MAX_QUOTAS}"));
+        }
+        Some(elements)
+    });
+    let mut quotas: Vec<Quota> = Vec::new();
+    for value in one.into_iter().chain(several).flatten().take(MAX_QUOTAS) {
+        let at = value.at;
+        let Some(quota) = value.table("quota", faults).and_then(|table| quota(table, faults)) else { continue };
+        if quotas.iter().any(|other| other.name() == quota.name()) {
+            faults.add(at, format!("two quotas are named {}; give each a name", quota.name()));
+            continue;
+        }
+        quotas.push(quota);
+    }
+    quotas
 }
 
 fn quota<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Quota> {
@@ -112,6 +151,12 @@ fn quota<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Quota> {
     let anchor_day = anchor_day.and_then(|(at, value)| Some((at, value.integer(1..=31, faults)?)));
     let week_start = fields.optional("week_start").map(|value| (value.at, value));
     let week_start = week_start.and_then(|(at, value)| Some((at, value.one_of(&WEEKDAYS, faults)?)));
+    let name = fields.optional("name").and_then(|value| value.string(faults));
+    let offset = fields.optional("offset").map(|value| (value.at, value));
+    let offset = offset.and_then(|(at, value)| {
+        Some((at, value.integer(0..=i64::try_from(MAX_QUOTA_LIMIT).unwrap_or(i64::MAX), faults)?))
+    });
+    let mode = fields.optional("mode").and_then(|value| value.one_of(&RULE_MODES, faults));
     fields.finish(faults);
 
     // What could not be read stands in as a harmless value, so that the rest of the quota is judged in the same pass.
@@ -133,5 +178,11 @@ fn quota<'d>(mut fields: Fields<'d>, faults: &mut Faults<'d>) -> Option<Quota> {
     if let (Some((at, first)), Some(_)) = (week_start, period) {
         quota = apply(at, quota.clone().weeks_from(first), quota);
     }
-    is_whole.then_some(quota)
+    if let Some(name) = name {
+        quota = apply(name.at, quota.clone().named(name.text), quota);
+    }
+    if let (Some((at, offset)), true) = (offset, is_whole) {
+        quota = apply(at, quota.clone().offset_by(u64::try_from(offset).unwrap_or(0)), quota);
+    }
+    is_whole.then(|| quota.in_mode(mode.unwrap_or_default()))
 }

@@ -1,12 +1,16 @@
 //! A count per calendar period, in the time zone of the contract.
 
 use std::fmt;
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::civil::{Date, Weekday};
 use jiff::tz::{TimeZone, TimeZoneDatabase};
 
 use super::{MAX_QUOTA_LIMIT, PlanError};
+use crate::limit::LimitSubject;
+use crate::rule::RuleMode;
+use crate::text;
 use crate::time::UnixSeconds;
 
 /// Instants outside year 1 to 9998 are clamped, so that calendar arithmetic never leaves what it can express.
@@ -37,6 +41,18 @@ impl PeriodKind {
     }
 }
 
+impl PeriodKind {
+    /// The name of a quota of this period that was given none.
+    #[must_use]
+    pub const fn default_name(self) -> &'static str {
+        match self {
+            Self::Day => "daily",
+            Self::Week => "weekly",
+            Self::Month => "monthly",
+        }
+    }
+}
+
 impl fmt::Display for PeriodKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.pad(self.as_str())
@@ -50,6 +66,10 @@ pub struct Quota {
     pub limit: u64,
     /// Which period.
     pub period: PeriodKind,
+    /// Whether it denies.
+    pub mode: RuleMode,
+    name: Names,
+    offset: u64,
     time_zone: TimeZone,
     time_zone_name: String,
     anchor_day: i8,
@@ -65,6 +85,21 @@ pub struct QuotaPeriod {
     pub ends_at: UnixSeconds,
 }
 
+/// Written down once: they are told with every answer.
+#[derive(Clone, PartialEq)]
+struct Names {
+    own: Arc<str>,
+    partner: Arc<str>,
+    route: Arc<str>,
+}
+
+impl Names {
+    fn new(own: &str) -> Self {
+        let (partner, route) = (format!("partner-{own}"), format!("route-{own}"));
+        Self { own: Arc::from(own), partner: partner.into(), route: route.into() }
+    }
+}
+
 impl Quota {
     /// A quota in UTC; months begin on the 1st, weeks on Monday.
     ///
@@ -77,6 +112,9 @@ impl Quota {
         Ok(Self {
             limit,
             period,
+            mode: RuleMode::Enforce,
+            name: Names::new(period.default_name()),
+            offset: 0,
             time_zone: TimeZone::UTC,
             time_zone_name: "UTC".to_owned(),
             anchor_day: 1,
@@ -118,6 +156,63 @@ impl Quota {
         }
         self.week_start = first;
         Ok(self)
+    }
+
+    /// The same quota under a name of its own: what callers, operators and the counters know it by.
+    ///
+    /// # Errors
+    /// [`PlanError::QuotaName`].
+    pub fn named(mut self, name: &str) -> Result<Self, PlanError> {
+        if !text::is_name(name) {
+            return Err(PlanError::QuotaName(name.to_owned()));
+        }
+        if name.starts_with("partner-") || name.starts_with("route-") || name.ends_with("burst") {
+            return Err(PlanError::QuotaNameTaken(name.to_owned()));
+        }
+        self.name = Names::new(name);
+        Ok(self)
+    }
+
+    /// The same quota, of which so much counts as used when a client's first period begins (API Gateway's `offset`): who joins
+    /// in the middle of a month gets the rest of it.
+    ///
+    /// # Errors
+    /// [`PlanError::Offset`] if it is more than the limit.
+    pub fn offset_by(mut self, offset: u64) -> Result<Self, PlanError> {
+        if offset > self.limit {
+            return Err(PlanError::Offset);
+        }
+        self.offset = offset;
+        Ok(self)
+    }
+
+    /// The same quota in another mode.
+    #[must_use]
+    pub fn in_mode(mut self, mode: RuleMode) -> Self {
+        self.mode = mode;
+        self
+    }
+
+    /// The name: `daily`, `weekly` or `monthly` unless one was given.
+    #[must_use]
+    pub fn name(&self) -> &Arc<str> {
+        &self.name.own
+    }
+
+    /// The name as callers see it, who may be counted by quotas of one name several times: `daily`, `partner-daily`, `route-daily`.
+    #[must_use]
+    pub fn name_for(&self, subject: LimitSubject) -> &Arc<str> {
+        match subject {
+            LimitSubject::Client | LimitSubject::Credential => &self.name.own,
+            LimitSubject::Partner => &self.name.partner,
+            LimitSubject::Route | LimitSubject::ClientRoute => &self.name.route,
+        }
+    }
+
+    /// What counts as used when the first period begins, requests.
+    #[must_use]
+    pub fn offset(&self) -> u64 {
+        self.offset
     }
 
     /// The IANA name of the time zone.
@@ -222,6 +317,16 @@ impl fmt::Display for Quota {
             PeriodKind::Week => write!(f, " from {:?}", self.week_start)?,
             PeriodKind::Month => write!(f, " from day {}", self.anchor_day)?,
         }
-        write!(f, ", {}", self.time_zone_name)
+        write!(f, ", {}", self.time_zone_name)?;
+        if *self.name.own != *self.period.default_name() {
+            write!(f, ", named {}", self.name.own)?;
+        }
+        if self.offset > 0 {
+            write!(f, ", {} off the first period", self.offset)?;
+        }
+        if self.mode != RuleMode::Enforce {
+            write!(f, ", mode {}", self.mode)?;
+        }
+        Ok(())
     }
 }

@@ -8,7 +8,7 @@ use serde::Serialize;
 use super::Policy;
 use crate::denial::alternatives;
 use crate::network::Network;
-use crate::plan::{Throttle, UsagePlan};
+use crate::plan::{Quota, RouteLimits, Throttle, UsagePlan};
 use crate::route::Route;
 use crate::rule::{RouteRules, RuleMode};
 use crate::scope::ResourceServer;
@@ -117,17 +117,22 @@ fn network(network: &Network) -> (String, Fields) {
     (network.name().to_owned(), vec![("cidrs", list(network.cidrs())), ("except", list(network.except()))])
 }
 
+fn quotas(quotas: &[Quota]) -> String {
+    let all: Vec<String> = quotas.iter().map(ToString::to_string).collect();
+    if all.is_empty() { NONE.to_owned() } else { all.join("; ") }
+}
+
 fn usage_plan(plan: &UsagePlan) -> (String, Fields) {
-    let quota = plan.quota.as_ref().map(ToString::to_string);
-    let routes: Vec<String> = plan
-        .routes
-        .iter()
-        .map(|(route, limits)| format!("{route} (throttle: {})", throttle(limits.throttle)))
-        .collect();
+    let quota = quotas(&plan.quotas);
+    let route = |limits: &RouteLimits| match quotas(&limits.quotas).as_str() {
+        NONE => format!("throttle: {}", throttle(limits.throttle)),
+        counted => format!("throttle: {}, quota: {counted}", throttle(limits.throttle)),
+    };
+    let routes: Vec<String> = plan.routes.iter().map(|(id, limits)| format!("{id} ({})", route(limits))).collect();
     let fields = vec![
         ("throttle", throttle(plan.throttle)),
         ("credential_throttle", throttle(plan.credential_throttle)),
-        ("quota", optional(quota.as_deref())),
+        ("quota", quota),
         ("routes", routes.join(LIST_SEPARATOR)),
     ];
     (plan.name.clone(), fields)

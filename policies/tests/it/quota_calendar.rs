@@ -171,3 +171,69 @@ fn throttles() {
         assert_eq!(Throttle::new(1.0, burst), Err(PlanError::Burst), "{burst}");
     }
 }
+
+/// London against Dubai: on the day that clocks go back or forward both calendars still tile time, and a quota that moves from
+/// the one to the other in the middle of a period is in a period that overlaps the one it left.
+#[test]
+fn a_zone_that_changes_in_the_middle_of_a_period() {
+    let dubai = quota(PeriodKind::Month, "Asia/Dubai");
+    let utc = quota(PeriodKind::Month, "UTC");
+    assert_eq!(period(&dubai, "2026-11-15T00:00:00Z"), "2026-10-31T20:00:00Z 2026-11-30T20:00:00Z");
+    assert_eq!(period(&utc, "2026-11-15T00:00:00Z"), "2026-11-01T00:00:00Z 2026-12-01T00:00:00Z");
+    for zone in ["Europe/London", "America/St_Johns", "Pacific/Apia", "Asia/Kathmandu"] {
+        for kind in [PeriodKind::Day, PeriodKind::Week, PeriodKind::Month] {
+            let (before, after) = (quota(kind, "Asia/Dubai"), quota(kind, zone));
+            let mut now = at("2026-03-20T00:00:00Z");
+            while now < at("2026-11-05T00:00:00Z") {
+                let (left, entered) = (before.period_at(now), after.period_at(now));
+                assert!(left.starts_at < entered.ends_at && entered.starts_at < left.ends_at, "{zone} {kind} {now:?}");
+                now = now.plus(7 * 3_600 + 11);
+            }
+        }
+    }
+}
+
+#[test]
+fn several_quotas_each_with_a_name() {
+    let daily = Quota::new(5, PeriodKind::Day).unwrap();
+    assert_eq!((&**daily.name(), daily.offset(), daily.mode), ("daily", 0, RuleMode::Enforce));
+    assert_eq!(&**Quota::new(5, PeriodKind::Week).unwrap().name(), "weekly");
+    let contract = Quota::new(5, PeriodKind::Month).unwrap().named("contract").unwrap().offset_by(5).unwrap();
+    let contract = contract.in_mode(RuleMode::Shadow);
+    assert_eq!(
+        contract.to_string(),
+        "5 per month from day 1, UTC, named contract, 5 off the first period, mode shadow"
+    );
+    assert_eq!(&**contract.name_for(LimitSubject::Partner), "partner-contract");
+    assert_eq!(&**contract.name_for(LimitSubject::ClientRoute), "route-contract");
+    for name in ["partner-daily", "route-x", "burst", "key-burst"] {
+        assert!(matches!(daily.clone().named(name), Err(PlanError::QuotaNameTaken(_))), "{name:?}");
+    }
+    assert_ne!(contract, contract.clone().in_mode(RuleMode::Enforce));
+    assert_eq!(daily.clone().offset_by(6).unwrap_err(), PlanError::Offset);
+    for name in ["", "a b", "\"", "é", "-a"] {
+        assert!(matches!(daily.clone().named(name), Err(PlanError::QuotaName(_))), "{name:?}");
+    }
+}
+
+#[test]
+fn leap_days_in_every_zone() {
+    for zone in ["UTC", "Asia/Dubai", "America/New_York", "Pacific/Kiritimati"] {
+        for (anchor, year, days) in [(29, 2027, 28), (29, 2028, 29), (30, 2028, 30), (31, 2028, 31), (1, 2028, 29)] {
+            let month = quota(PeriodKind::Month, zone).anchored(anchor).unwrap();
+            // The period that begins with the last of February, or holds all of it.
+            let first = if anchor == 1 { 15 } else { 28 + i64::from(year == 2028) };
+            let now = at(&format!("{year}-02-{first:02}T12:00:00Z"));
+            let found = month.period_at(now);
+            let expected = match (anchor, year) {
+                (1, _) => days,
+                // From the clamped last of February to the anchor in March.
+                (_, 2027) => 29,
+                _ => 29 + i64::from(anchor) - 29,
+            };
+            // New York puts its clocks forward on 12 March 2028 and 14 March 2027.
+            let hours = (found.ends_at.0 - found.starts_at.0 + 3_600) / 3_600;
+            assert_eq!(hours / 24, expected, "anchor {anchor} in {zone}, {year}");
+        }
+    }
+}

@@ -52,7 +52,7 @@ fn three_methods() {
     assert_eq!(mock.headers, [("content-type".to_owned(), "application/json".to_owned())]);
     let plan = &policy.usage_plans["standard"];
     assert_eq!(plan.throttle, Some(Throttle::new(50.0, 100).unwrap()));
-    let quota = plan.quota.as_ref().unwrap();
+    let quota = plan.quotas.first().unwrap();
     assert_eq!((quota.limit, quota.time_zone(), quota.anchor_day()), (100_000, "Asia/Dubai", 1));
     assert_eq!(policy.partners[0].name, "Acme Ltd");
     assert_eq!(policy.partners[0].contact.as_deref(), Some("integration@acme.example"));
@@ -116,7 +116,7 @@ fn reverse_proxy() {
     );
     let catalogue = proxy("any", "GET", "/catalogue/x");
     assert_eq!((catalogue.timeout_seconds, catalogue.connect_timeout_seconds, catalogue.preserve_host), (30, 5, true));
-    assert_eq!(policy.usage_plans["payments"].quota.as_ref().unwrap().week_start(), Weekday::Sunday);
+    assert_eq!(policy.usage_plans["payments"].quotas[0].week_start(), Weekday::Sunday);
 }
 
 #[test]

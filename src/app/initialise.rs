@@ -68,6 +68,7 @@ impl NewInstallation {
             key: None,
             proxy_protocol: None,
             trusted_proxies: None,
+            networks: None,
             forwarded_header: None,
             insecure_trust_everyone: None,
         };

@@ -290,10 +290,12 @@ fn hostnames(args: &DemoArgs) -> Vec<String> {
 fn override_addresses(config: &mut Config, args: &DemoArgs) {
     for listener in &mut config.listeners {
         let given = match (listener.name.as_str(), listener.serves) {
+            ("gateway", Serves::Gateway) => args.gateway,
             ("mtls", Serves::Gateway) => args.mtls,
-            (_, Serves::Gateway) => args.gateway,
-            (_, Serves::Admin) => args.admin(),
-            (_, Serves::Pki) => args.pki,
+            ("admin", Serves::Admin) => args.admin(),
+            ("pki", Serves::Pki) => args.pki,
+            // One that its owner added: two cannot have one address.
+            _ => None,
         };
         if let Some(address) = given {
             listener.address = address;

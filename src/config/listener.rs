@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use policies::{ForwardedHeader, ListenerFacts, TrustedProxies};
+use policies::{Allowlist, ForwardedHeader, ListenerFacts, Network, TrustedProxies};
 use serde::{Deserialize, Serialize};
 
 use super::proxies::{ProxyProtocolFile, proxies};
@@ -50,6 +50,8 @@ pub struct ListenerConfig {
     pub trusted_proxies: Option<Arc<TrustedProxies>>,
     /// In which header they say it.
     pub forwarded_header: ForwardedHeader,
+    /// From where it may be connected to at all, asked before TLS costs anything. Absent: from anywhere.
+    pub networks: Option<Allowlist>,
 }
 
 impl ListenerConfig {
@@ -88,6 +90,8 @@ pub struct ListenerFile {
     pub forwarded_header: Option<ForwardedHeader>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub insecure_trust_everyone: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub networks: Option<Vec<String>>,
 }
 
 impl ListenerFile {
@@ -138,7 +142,9 @@ impl ListenerFile {
         if trusted_proxies.is_none() && list.is_none() && self.forwarded_header.is_some() {
             fault("forwarded_header is of no use without trusted_proxies".to_owned());
         }
+        let networks = self.networks.as_ref().and_then(|cidrs| allowlist(cidrs, &mut fault));
         Some(ListenerConfig {
+            networks,
             serves: self.serves,
             address: address.ok()?,
             client_certificates: mode,
@@ -151,6 +157,28 @@ impl ListenerFile {
             forwarded_header: self.forwarded_header.unwrap_or_default(),
             name,
         })
+    }
+}
+
+/// `networks = []` is refused: one reader would take it for nowhere, the next for anywhere.
+fn allowlist(cidrs: &[String], fault: &mut impl FnMut(String)) -> Option<Allowlist> {
+    let mut good = Vec::with_capacity(cidrs.len());
+    for cidr in cidrs {
+        match policies::parse_cidr(cidr) {
+            Ok(cidr) => good.push(cidr),
+            Err(error) => fault(format!("networks: {error}")),
+        }
+    }
+    if cidrs.is_empty() {
+        fault("networks is empty; name at least one CIDR, or leave it out for anywhere".to_owned());
+    }
+    match Network::new("listener", good, Vec::new()) {
+        Ok(network) => Some(Allowlist::of(vec![Arc::new(network)])),
+        Err(_) if cidrs.is_empty() => None,
+        Err(error) => {
+            fault(format!("networks: {error}"));
+            None
+        }
     }
 }
 

@@ -159,6 +159,10 @@ impl<H: Handler> Place<H> {
     /// Counts the place as one of `source`; `false` when that address has had its share.
     fn claim(&mut self, source: IpAddr) -> bool {
         let shared = &self.shared;
+        if shared.listener.config.networks.as_ref().is_some_and(|networks| !networks.contains(source)) {
+            refuse(&shared.listener, "address_not_allowed");
+            return false;
+        }
         if shared.tls.is_some() && !shared.handler.may_handshake(&shared.listener.config.name, source) {
             refuse(&shared.listener, "handshake_rate");
             return false;

@@ -100,6 +100,29 @@ async fn a_load_balancer_says_before_tls_who_calls() {
 }
 
 #[tokio::test]
+async fn a_listener_takes_no_connection_from_outside_its_networks() {
+    let allowlist = |cidr: &str| {
+        let network = Network::new("listener", vec![parse_cidr(cidr).unwrap()], Vec::new()).unwrap();
+        Some(Allowlist::of(vec![Arc::new(network)]))
+    };
+    let open =
+        async |gateway: &Gateway, options| crate::harness::Session::open(gateway, "gateway", options).await.is_ok();
+    let gateway = start(move |listener| listener.networks = allowlist("127.0.0.2/31")).await;
+    assert!(open(&gateway, from(3)).await);
+    assert!(!open(&gateway, from(4)).await, "no TLS for a stranger");
+
+    // Behind a load balancer it is the caller who must lie in them, not the load balancer.
+    let gateway = start(move |listener| {
+        listener.networks = allowlist("203.0.113.0/24");
+        listener.proxy_protocol = proxies(&["127.0.0.2/32"]);
+    })
+    .await;
+    let by_proxy = |source| SessionOptions { before_tls: proxy_header(source), ..from(2) };
+    assert!(open(&gateway, by_proxy("203.0.113.7")).await);
+    assert!(!open(&gateway, by_proxy("198.51.100.7")).await);
+}
+
+#[tokio::test]
 async fn nobody_but_a_load_balancer_reaches_such_a_listener() {
     let gateway = start(|listener| listener.proxy_protocol = proxies(&["127.0.0.2/32"])).await;
     let fails = async |options: SessionOptions, what: &str| {

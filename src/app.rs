@@ -32,7 +32,7 @@ use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, ListenerConfig, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, Keeper, Limits, Quotas, Throttles};
-use crate::gateway::{self, DecisionIds, Explainer, Gate, GateParts, Meters, Services, Upstreams};
+use crate::gateway::{self, DecisionIds, Explainer, ForwardAuth, Gate, GateParts, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
@@ -238,6 +238,7 @@ impl App {
             usage: usage.clone(),
             upstreams: Upstreams::new(),
             services: Services::default().with(admin_routes::SERVICE, admin),
+            forward_auth: ForwardAuth::load(&config.forward_auth, sockets.0.iter().map(|socket| &*socket.listener))?,
             admin_routes: admin_routes::table()?,
             pages: pages(&endpoints, &config),
             body_bytes_max: config.limits.body_bytes_max,

@@ -4,6 +4,7 @@
 
 mod expiry;
 mod file;
+mod forward_auth;
 mod listener;
 mod proxies;
 mod usage;
@@ -15,6 +16,7 @@ use ipnet::IpNet;
 
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
+pub use forward_auth::{Dialect, ForwardAuthFile, ForwardAuthSettings, ForwardedCertificate};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
 pub use proxies::ProxyProtocolFile;
 pub use usage::UsageFile;
@@ -34,6 +36,8 @@ pub struct Config {
     /// SPIFFE trust domain of the identities in client certificates.
     pub trust_domain: String,
     pub listeners: Vec<ListenerConfig>,
+    /// Proxies that may ask on behalf of their clients.
+    pub forward_auth: Vec<ForwardAuthSettings>,
     /// File that holds the passphrase of the CA's keys.
     pub passphrase_file: Option<PathBuf>,
     pub oauth: OAuthSettings,

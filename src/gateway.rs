@@ -14,6 +14,7 @@ mod endpoints;
 mod enroll;
 mod est;
 mod explain;
+mod forward_auth;
 mod identity_headers;
 mod limit_headers;
 pub mod limits;
@@ -35,13 +36,14 @@ use axum::body::Body;
 use http::request::Parts;
 use hyper::body::Incoming;
 use hyper::{Request, Response};
-use policies::{Denial, Route, RouteTable, Stage, Trace};
+use policies::{Denial, Permit, Route, RouteTable, Spent, Stage, Trace};
 
 pub use act::Upstreams;
 pub use decision_id::DecisionIds;
 pub use endpoints::Pages;
 pub use enroll::PATH as ENROLLMENT_PATH;
 pub use explain::{ExplainAnswer, ExplainRequest, ExplainedListener, Explainer};
+pub use forward_auth::ForwardAuth;
 pub use meters::Meters;
 pub use services::{Caller, Services};
 
@@ -82,6 +84,8 @@ pub struct GateParts {
     pub usage: Usage,
     pub upstreams: Upstreams,
     pub services: Services,
+    /// Proxies that ask us before they let a request through.
+    pub forward_auth: ForwardAuth,
     /// The control plane's own routes: not in any document, so no document can open them.
     pub admin_routes: RouteTable,
     pub pages: Pages,
@@ -90,6 +94,14 @@ pub struct GateParts {
     pub limit_fields: LimitFields,
     pub ids: DecisionIds,
     pub draining: CancellationToken,
+}
+
+/// What a request costs its client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Allowance {
+    Spend,
+    /// Nothing: the same request was paid for a moment ago.
+    Paid,
 }
 
 /// The gate.
@@ -139,7 +151,6 @@ impl Gate {
         if let Some(violation) = violation {
             return Err(Malformed::Framing(violation).into());
         }
-        let now = self.clock.now();
         let target = Target::read(connection, &parts)?;
         let view = self.snapshot.policy();
         if let Some(endpoint) = endpoints::find(
@@ -151,23 +162,7 @@ impl Gate {
             trail.endpoint(endpoint.name());
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }
-        let route = self.route(&view, connection, &target, &mut ())?;
-        trail.route(&route);
-        // Before any credential costs work.
-        policies::check_source(&route, connection.source, trail.hear())?;
-        let permit = if route.is_public() {
-            let spent = self.limits.spend(None, &route, now).await?;
-            policies::admit_public(route, connection.source, spent, trail.hear())?
-        } else {
-            let principal = authenticate::authenticate(self, &view, &target, now, &mut ()).await?;
-            trail.principal(&principal);
-            authorize::authorize(self, principal, route, connection.source, now, trail.hear()).await?
-        };
-        if let Some(principal) = permit.principal() {
-            sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
-        }
-        // Before the action: what an upstream fails at was counted all the same.
-        trail.limits(LimitHeaders::of(permit.spent().limits(), self.limit_fields));
+        let permit = self.admit(connection, &view, &target, Allowance::Spend, trail).await?;
         let (decision_id, meter) = (trail.decision_id(), trail.meter());
         let scene = Scene {
             connection,
@@ -179,6 +174,67 @@ impl Gate {
         };
         trail.decided(self.clock.monotonic_nanos());
         act::act(permit, parts, body, scene).await
+    }
+
+    /// From the route to the permit: the same for what is answered here and for what another proxy answers.
+    async fn admit(
+        &self,
+        connection: &Connection,
+        view: &PolicyView,
+        target: &Target<'_>,
+        allowance: Allowance,
+        trail: &mut Trail<'_>,
+    ) -> Result<Permit, Stop> {
+        let now = self.clock.now();
+        let route = self.route(view, connection, target, &mut ())?;
+        trail.route(&route);
+        // Before any credential costs work.
+        policies::check_source(&route, connection.source, trail.hear())?;
+        let permit = if route.is_public() {
+            let spent = match allowance {
+                Allowance::Spend => self.limits.spend(None, &route, now).await?,
+                Allowance::Paid => Spent::unlimited(),
+            };
+            policies::admit_public(route, connection.source, spent, trail.hear())?
+        } else {
+            let principal = authenticate::authenticate(self, view, target, now, &mut ()).await?;
+            trail.principal(&principal);
+            match allowance {
+                Allowance::Spend => {
+                    authorize::authorize(self, principal, route, connection.source, now, trail.hear()).await?
+                }
+                Allowance::Paid => authorize::authorize_again(principal, route, connection.source, trail.hear())?,
+            }
+        };
+        if let Some(principal) = permit.principal() {
+            sight::proofs(self, connection, principal.proofs(), &permit.route().id, now);
+        }
+        // Before the action: what an upstream fails at was counted all the same.
+        trail.limits(LimitHeaders::of(permit.spent().limits(), self.limit_fields));
+        Ok(permit)
+    }
+
+    /// Notes why a request ends here, counts what was not good against its address, and answers it.
+    fn refuse(
+        &self,
+        connection: &Connection,
+        mut stop: Stop,
+        asked: &respond::Asked,
+        trail: &mut Trail<'_>,
+    ) -> Response<Body> {
+        // The audit says what was wrong, whatever the caller is told.
+        trail.stopped(&stop);
+        if counts_as_failure(&stop)
+            && let Err(retry_after) = self.addresses.failure(&connection.listener.config.name, connection.source)
+        {
+            stop = Stop::AddressLimited { retry_after };
+        }
+        if let Stop::Denied(denial) = &stop
+            && !denial.limits().is_empty()
+        {
+            trail.limits(LimitHeaders::of(denial.limits(), self.limit_fields));
+        }
+        respond::respond(&stop, asked, trail.found_route(), &trail.decision_id())
     }
 
     /// No route: no.
@@ -220,28 +276,18 @@ impl Handler for Gate {
         violation: Option<Violation>,
     ) -> Response<Body> {
         let (parts, body) = request.into_parts();
+        if violation.is_none()
+            && let Some(question) = forward_auth::find(&self.forward_auth, connection.listener.config.serves, &parts)
+        {
+            return question.answer(self, &connection, parts).await;
+        }
         let mut trail = Trail::begin(self, &connection, &parts);
         let close = violation.is_some() || self.draining.is_cancelled() || connection.closing.is_cancelled();
         let asked = respond::Asked::of(&parts);
         let outcome = self.judge(&connection, parts, body, violation, &mut trail).await;
         let mut response = match outcome {
             Ok(answer) => respond::pass(answer, &trail.decision_id()),
-            Err(mut stop) => {
-                // The audit says what was wrong, whatever the caller is told.
-                trail.stopped(&stop);
-                if counts_as_failure(&stop)
-                    && let Err(retry_after) =
-                        self.addresses.failure(&connection.listener.config.name, connection.source)
-                {
-                    stop = Stop::AddressLimited { retry_after };
-                }
-                if let Stop::Denied(denial) = &stop
-                    && !denial.limits().is_empty()
-                {
-                    trail.limits(LimitHeaders::of(denial.limits(), self.limit_fields));
-                }
-                respond::respond(&stop, &asked, trail.found_route(), &trail.decision_id())
-            }
+            Err(stop) => self.refuse(&connection, stop, &asked, &mut trail),
         };
         trail.take_limits().write(response.headers_mut());
         if close && connection.protocol == crate::listen::Protocol::Http1 {

@@ -83,6 +83,7 @@ impl NewInstallation {
                 listener("admin", Serves::Admin, self.admin, Some(Optional)),
                 listener("pki", Serves::Pki, self.pki, None),
             ],
+            forward_auth: Vec::new(),
             oauth: Default::default(),
             pki: Default::default(),
             limits: Default::default(),

@@ -5,6 +5,7 @@ use ipnet::IpNet;
 use serde::{Deserialize, Serialize};
 
 use super::expiry::ExpiryFile;
+use super::forward_auth::{self, ForwardAuthFile};
 use super::listener::{ListenerFile, Serves};
 use super::usage::UsageFile;
 use super::{
@@ -21,6 +22,8 @@ pub struct ConfigFile {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub passphrase_file: Option<PathBuf>,
     pub listener: Vec<ListenerFile>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub forward_auth: Vec<ForwardAuthFile>,
     #[serde(default)]
     pub oauth: OAuthFile,
     #[serde(default)]
@@ -159,6 +162,7 @@ impl ConfigFile {
                 faults.push(format!("no [[listener]] has serves = {word:?}"));
             }
         }
+        let forward_auth = forward_auth::check(self.forward_auth, data, &mut faults);
         let oauth = self.oauth.check(&mut faults);
         let pki = self.pki.check(data, &mut faults);
         let limits = self.limits.check(&mut faults);
@@ -174,6 +178,7 @@ impl ConfigFile {
             environment: self.environment,
             trust_domain: self.trust_domain,
             listeners,
+            forward_auth,
             passphrase_file: self.passphrase_file.map(|path| data.join(path)),
             oauth,
             pki,

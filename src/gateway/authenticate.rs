@@ -97,6 +97,16 @@ pub(super) fn check_beside(gate: &Gate, view: &PolicyView, peer: &PeerCertificat
     }
 }
 
+/// Who holds the certificate of a connection, whatever else comes over it: a proxy's questions carry its client's credentials.
+pub(super) fn by_certificate(
+    gate: &Gate,
+    view: &PolicyView,
+    peer: &PeerCertificate,
+    now: UnixSeconds,
+) -> Result<Principal, Denial> {
+    resolve(view, vec![certificate::prove(&gate.snapshot, view, peer, now, false)?])
+}
+
 /// Brings proofs together; the client must still be there.
 pub(super) fn resolve(view: &PolicyView, proofs: Vec<Proof>) -> Result<Principal, Denial> {
     let Some(first) = proofs.first() else { return Err(Denial::NoCredential) };

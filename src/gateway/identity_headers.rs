@@ -11,6 +11,17 @@ use policies::Principal;
 use crate::listen::PeerCertificate;
 
 const PREFIX: &str = "x-portcullis-";
+/// What [`set`] sets.
+pub(super) const NAMES: &[&str] = &[
+    "x-portcullis-decision-id",
+    "x-portcullis-client",
+    "x-portcullis-partner",
+    "x-portcullis-method",
+    "x-portcullis-scopes",
+    "client-cert",
+];
+/// What proves a client to us, and is not the upstream's to see.
+pub(super) const CREDENTIALS: &[&str] = &["x-api-key", "authorization"];
 /// Families of headers by which some proxy or other tells an upstream who is calling, from where, and for what.
 const MANAGED_PREFIXES: &[&str] = &[
     PREFIX,

@@ -39,6 +39,14 @@ impl Asked {
     }
 }
 
+impl Asked {
+    /// Whether the answer goes without a body: that is the question's method, where a proxy asks for its client.
+    pub(super) fn with_head(mut self, head: bool) -> Self {
+        self.head = head;
+        self
+    }
+}
+
 /// An answer before it is written down.
 struct Refusal {
     status: StatusCode,

@@ -136,6 +136,11 @@ impl<'a> Trail<'a> {
         self.ended = (outcome != ALLOWED).then_some(Stage::Endpoint);
     }
 
+    /// Says more than the caller is told.
+    pub(super) fn explain(&mut self, detail: String) {
+        self.detail = Some(detail);
+    }
+
     /// The decision stands; what follows is the action.
     pub(super) fn decided(&mut self, now_nanos: u64) {
         self.decided_nanos = Some(now_nanos);

@@ -28,6 +28,8 @@ mod enrollment;
 mod est;
 /// Why a request would pass, or not.
 mod explain;
+/// Other proxies that ask.
+mod forward_auth;
 /// Bytes that two parsers read differently.
 mod framing;
 /// What is known of the credentials that are out.

@@ -162,6 +162,7 @@ impl Buckets {
         SHARDS
     }
 
+    /// Acts on the bucket, which is made where it is not there.
     fn with<R>(&self, key: Key, terms: Gcra, now: u64, start: impl Fn() -> u64, act: impl Fn(&AtomicU64) -> R) -> R {
         {
             let shard = self.read(key);
@@ -171,13 +172,23 @@ impl Buckets {
                 return act(&bucket.tat);
             }
         }
-        let mut shard = self.write(key);
-        if self.is_full() && !shard.contains_key(&key) && key != key.shared(terms) {
-            // Neither another one's bucket nor a new burst: coarser, and still a limit.
-            drop(shard);
+        if self.is_full() && !self.read(key).contains_key(&key) {
+            // Neither another one's place nor a new burst: coarser, and still a limit.
             metrics::counter!("portcullis_throttle_buckets_shared_total").increment(1);
-            return self.with(key.shared(terms), terms, now, start, act);
+            return self.with_new(key.shared(terms), terms, now, start, act);
         }
+        self.with_new(key, terms, now, start, act)
+    }
+
+    fn with_new<R>(
+        &self,
+        key: Key,
+        terms: Gcra,
+        now: u64,
+        start: impl Fn() -> u64,
+        act: impl Fn(&AtomicU64) -> R,
+    ) -> R {
+        let mut shard = self.write(key);
         let bucket = shard.entry(key).or_insert_with(|| {
             self.count.fetch_add(1, Ordering::Relaxed);
             Bucket { tat: AtomicU64::new(start()), terms: Some(terms) }
@@ -219,5 +230,93 @@ fn take(tat: &AtomicU64, terms: Gcra, now: u64) -> Result<u64, u64> {
             Ok(_) => return Ok(next),
             Err(current) => seen = current,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use policies::Throttle;
+
+    use super::*;
+
+    const NOW: u64 = 1 << 61;
+
+    fn terms(rate: f64, burst: u32) -> Gcra {
+        Gcra::of(Throttle::new(rate, burst).unwrap())
+    }
+
+    fn passes(buckets: &Buckets, key: Key, terms: Gcra, now: u64) -> u32 {
+        (0..1_000).take_while(|_| buckets.take(key, terms, now, || 0).is_ok()).count() as u32
+    }
+
+    #[test]
+    fn many_at_once_take_what_there_is_and_no_more() {
+        let (buckets, terms) = (Buckets::new(100), terms(0.001, 5_000));
+        let taken = AtomicUsize::new(0);
+        std::thread::scope(|scope| {
+            for _ in 0..8 {
+                scope.spawn(|| {
+                    for _ in 0..2_000 {
+                        if buckets.take(Key(1, 2), terms, NOW, || 0).is_ok() {
+                            taken.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                });
+            }
+        });
+        assert_eq!(taken.into_inner(), 5_000);
+        assert_eq!(terms.remaining(buckets.peek(Key(1, 2), terms, NOW, || 0), NOW), 0);
+    }
+
+    #[test]
+    fn when_there_is_no_room_new_ones_share_and_no_live_one_is_lost() {
+        let (buckets, terms) = (Buckets::new(2), terms(0.001, 3));
+        for key in [Key(1, 1), Key(2, 2)] {
+            assert_eq!(passes(&buckets, key, terms, NOW), 3);
+        }
+        assert!(buckets.is_full());
+        let together: u32 = (0..10_000).map(|number| passes(&buckets, Key(number, 3 + number), terms, NOW)).sum();
+        assert!((3..=3 * SHARED_BUCKETS as u32).contains(&together), "{together}");
+        assert!(buckets.len() <= 2 + SHARED_BUCKETS as usize);
+        for key in [Key(1, 1), Key(2, 2)] {
+            assert_eq!(passes(&buckets, key, terms, NOW), 0, "{key:?} is as spent as before");
+        }
+        let whole = NOW + terms.fill_nanos();
+        buckets.sweep(whole - 1);
+        assert!(buckets.is_full(), "none of them is whole yet");
+        buckets.sweep(whole);
+        assert_eq!(buckets.len(), 0);
+        assert_eq!(passes(&buckets, Key(9, 9), terms, whole), 3);
+    }
+
+    #[test]
+    fn what_changed_is_collected_once() {
+        let (buckets, terms) = (Buckets::new(100), terms(1.0, 3));
+        let collect = |now| {
+            let mut changed = Vec::new();
+            let any = (0..SHARDS).fold(false, |any, shard| any | buckets.collect(shard, now, &mut changed));
+            (any, changed)
+        };
+        buckets.take(Key(1, 1), terms, NOW, || 0).unwrap();
+        let tat = NOW + terms.interval_nanos();
+        assert_eq!(collect(NOW), (true, vec![(Key(1, 1), tat)]));
+        assert_eq!(collect(NOW), (false, vec![]));
+        buckets.changed(Key(1, 1));
+        assert_eq!(collect(NOW), (true, vec![(Key(1, 1), tat)]), "what could not be saved comes again");
+        buckets.give_back(Key(1, 1), terms, NOW, || 0);
+        assert_eq!(collect(NOW), (true, vec![]), "a whole bucket needs no row");
+    }
+
+    #[test]
+    fn what_comes_from_before_the_start_is_no_further_off_than_a_spent_bucket() {
+        let (buckets, terms) = (Buckets::new(100), terms(1.0, 3));
+        buckets.restore(Key(1, 1), NOW + 2 * terms.interval_nanos());
+        assert_eq!(passes(&buckets, Key(1, 1), terms, NOW), 1);
+        buckets.restore(Key(2, 2), NOW << 1);
+        assert_eq!(buckets.take(Key(2, 2), terms, NOW, || 0), Err(terms.interval_nanos()), "the clock was set back");
+        buckets.restore(Key(3, 3), NOW + 1);
+        let crashed = || terms.spent_at(NOW);
+        assert!(buckets.take(Key(3, 3), terms, NOW, crashed).is_err(), "and a crash may say more than was saved");
+        assert!(buckets.take(Key(4, 4), terms, NOW, crashed).is_err());
     }
 }

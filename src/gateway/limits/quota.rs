@@ -13,7 +13,8 @@ use papaya::HashMap;
 use policies::{Quota, QuotaPeriod, RuleMode, UnixSeconds};
 
 pub use desk::QuotaCount;
-pub use subject::{QuotaAsked, QuotaSubject, quotas_of_client, quotas_of_partner, quotas_of_request};
+pub(super) use subject::quotas_of_request;
+pub use subject::{QuotaAsked, QuotaSubject, quotas_of_client, quotas_of_partner};
 
 use self::counter::{Counter, Take, take};
 use self::subject::Key;
@@ -254,7 +255,7 @@ fn limit_of(quota: &Quota, extra: i64) -> i64 {
 
 /// How long to wait for a quota to begin again: its reset, and up to a tenth more, at most five minutes. Else everybody who has
 /// used a month up comes back in its last second. The same for the same subject and period, so that asking twice gains nothing.
-pub fn wait_for_reset(subject: &QuotaSubject, standing: &Standing, now: UnixSeconds) -> Duration {
+pub(super) fn wait_for_reset(subject: &QuotaSubject, standing: &Standing, now: UnixSeconds) -> Duration {
     let reset = standing.reset_seconds(now);
     let spread = (reset / 10).min(JITTER_SECONDS_MAX);
     // FNV-1a: spread, not secrecy.

@@ -364,6 +364,11 @@ impl Session {
         tokio::time::timeout(PATIENCE, exchange).await.expect("an answer in time")
     }
 
+    /// Names another host than the one that it reached, in Host or `:authority`: what a proxy says of its client.
+    pub(crate) fn speak_of(&mut self, host: &str) {
+        host.clone_into(&mut self.authority);
+    }
+
     pub(crate) async fn get(&mut self, path: &str, headers: &[(&str, &str)]) -> Answer {
         self.send("GET", path, headers, Bytes::new()).await.unwrap()
     }

@@ -58,7 +58,7 @@ pub struct QuotaAsked<'a> {
 }
 
 /// What a request of this client to this route is counted against; what is off is not. No two have the same counter.
-pub fn quotas_of_request<'a>(client: &'a Client, route: &Route) -> Vec<QuotaAsked<'a>> {
+pub(crate) fn quotas_of_request<'a>(client: &'a Client, route: &Route) -> Vec<QuotaAsked<'a>> {
     let mut asked = Vec::new();
     let is_on = |quota: &&Quota| quota.mode != RuleMode::Off;
     if let Some(plan) = &client.usage_plan {

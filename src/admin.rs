@@ -42,6 +42,7 @@ mod expiring;
 mod expiry;
 mod explain;
 mod guard;
+mod import;
 mod issuer;
 mod listener;
 mod metrics;

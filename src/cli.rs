@@ -19,6 +19,7 @@ mod error;
 mod expiry;
 mod files;
 mod global;
+mod import;
 mod key;
 mod listing;
 mod moment;

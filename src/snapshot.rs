@@ -15,28 +15,34 @@ use policies::ClientId;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 pub use self::anchors::{Anchors, CLOCK_SKEW_SECONDS, ForeignIdentity, NotForeign};
+pub use self::api_keys::ApiKeyEntry;
+pub(crate) use self::api_keys::IMPORTED_ID_PREFIX;
 pub use self::certificate::{CertificateEntry, RevocationFact};
 pub use self::connections::{Connections, Registration};
 pub use self::narrowing::Narrowing;
 pub use self::policy_view::{ClientEntry, PolicyView};
-pub use self::secret::{ApiKeyEntry, ClientSecretEntry};
+pub use self::secret::ClientSecretEntry;
 pub use crate::store::certificate::CertificateState;
 
+use self::api_keys::ApiKeys;
 use self::certificate::Certificates;
 use self::grace::Graces;
 use self::issuer::DeniedIssuers;
-use self::secret::secrets_by_client;
+use self::secret::ClientSecrets;
 use crate::clock::Clock;
 use crate::failure::Fault;
 use crate::store::certificate::listed;
+use crate::store::packet::Portion;
 use crate::store::{self, Seq, Store};
 
 mod anchors;
+mod api_keys;
 mod apply;
 mod certificate;
 mod connections;
 mod grace;
 mod issuer;
+mod load;
 mod narrowing;
 mod policy_view;
 pub(crate) mod resolve;
@@ -51,9 +57,8 @@ pub struct Snapshot {
     certificates: Certificates,
     anchors: Anchors,
     denied_issuers: DeniedIssuers,
-    api_keys: papaya::HashMap<Arc<str>, Arc<ApiKeyEntry>>,
-    client_secrets: papaya::HashMap<Arc<str>, Arc<[ClientSecretEntry]>>,
-    no_secrets: Arc<[ClientSecretEntry]>,
+    api_keys: ApiKeys,
+    client_secrets: ClientSecrets,
     revoked_tokens: papaya::HashSet<Arc<str>>,
     graces: Graces,
     connections: Connections,
@@ -104,13 +109,12 @@ impl Snapshot {
         let seq = store.newest_change().await?;
         store.check_changes().await?;
         let snapshot = Self {
-            policy: ArcSwap::from_pointee(PolicyView::load(store).await?),
+            policy: ArcSwap::from_pointee(PolicyView::newest(store).await?),
             certificates: Certificates::default(),
             anchors: Anchors::load(store).await?,
             denied_issuers: DeniedIssuers::default(),
-            api_keys: papaya::HashMap::new(),
-            client_secrets: papaya::HashMap::new(),
-            no_secrets: Arc::new([]),
+            api_keys: ApiKeys::default(),
+            client_secrets: ClientSecrets::default(),
             revoked_tokens: papaya::HashSet::new(),
             graces: Graces::load(store).await?,
             connections: Connections::default(),
@@ -124,12 +128,8 @@ impl Snapshot {
         let denied = snapshot.denied_issuers.reload(store).await?;
         snapshot.load_certificates(store).await?;
         denied.iter().for_each(|issuer| snapshot.certificates.revoke_all_of(issuer));
-        for row in store::api_key::all(store).await? {
-            snapshot.put_api_key(&row);
-        }
-        for (client, entries) in secrets_by_client(store::client_secret::all(store).await?) {
-            snapshot.client_secrets.pin().insert(client, entries);
-        }
+        snapshot.load_api_keys(store, Portion::All).await?;
+        snapshot.load_client_secrets(store, Portion::All).await?;
         for jti in store::revoked_token::all(store).await? {
             snapshot.revoked_tokens.pin().insert(jti.into());
         }
@@ -231,14 +231,25 @@ impl Snapshot {
         self.certificates.is_revoked(thumbprint)
     }
 
-    /// The key with this public part.
-    pub fn api_key(&self, id: &str) -> Option<Arc<ApiKeyEntry>> {
-        self.api_keys.pin().get(id).cloned()
+    /// The key with this public part, or of those that were brought along the one with this id.
+    pub fn api_key(&self, id: &str) -> Option<ApiKeyEntry> {
+        self.api_keys.get(id)
+    }
+
+    /// The key that was brought along and has this keyed hash, or one that begins like it: compare the whole of it in constant
+    /// time.
+    pub fn imported_api_key(&self, hmac: &[u8; 32]) -> Option<ApiKeyEntry> {
+        self.api_keys.imported(hmac)
+    }
+
+    /// Whether any key was brought along: what is no key of ours can then still be one of those.
+    pub fn has_imported_api_keys(&self) -> bool {
+        self.api_keys.has_imported()
     }
 
     /// The client's secrets, dead ones too; empty when it has none.
     pub fn client_secrets(&self, client: &str) -> Arc<[ClientSecretEntry]> {
-        self.client_secrets.pin().get(client).unwrap_or(&self.no_secrets).clone()
+        self.client_secrets.of(client)
     }
 
     /// Whether this token was revoked by its `jti`. Its client's [`ClientEntry::tokens_not_before`] must be asked too.

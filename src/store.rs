@@ -33,7 +33,9 @@ pub mod enrollment;
 pub mod expiring;
 pub mod expiry_notice;
 pub mod idempotency;
+pub mod import;
 pub mod issuer;
+pub mod packet;
 pub mod partner;
 pub mod policy;
 pub mod quota;
@@ -103,6 +105,10 @@ stored_names! {
         Certificate => "certificate",
         Issuer => "issuer",
         ApiKey => "api-key",
+        /// Many keys at once. The key of the change is the import's id, and so with the two kinds below.
+        ApiKeyImport => "api-key-import",
+        ClientImport => "client-import",
+        ClientSecretImport => "client-secret-import",
         /// The key of the change is the client's id.
         ClientSecret => "client-secret",
         /// The key of the change is the token's `jti`.

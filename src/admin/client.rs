@@ -38,6 +38,19 @@ pub(super) struct ClientOrder {
     usage_plan: Option<String>,
 }
 
+impl From<ClientOrder> for NewClient {
+    fn from(order: ClientOrder) -> Self {
+        Self {
+            id: order.id,
+            partner: order.partner,
+            description: order.description,
+            scopes: order.scopes,
+            networks: order.networks,
+            usage_plan: order.usage_plan,
+        }
+    }
+}
+
 /// Which clients.
 #[derive(Deserialize, IntoParams)]
 #[into_params(parameter_in = Query)]
@@ -72,15 +85,7 @@ pub(super) async fn create(
     Operator(actor): Operator,
     Body(order): Body<ClientOrder>,
 ) -> Result<Created<ClientView>, Problem> {
-    let new = NewClient {
-        id: order.id,
-        partner: order.partner,
-        description: order.description,
-        scopes: order.scopes,
-        networks: order.networks,
-        usage_plan: order.usage_plan,
-    };
-    Ok(Created(state.registry.create_client(&actor, new).await?))
+    Ok(Created(state.registry.create_client(&actor, order.into()).await?))
 }
 
 /// Show a client

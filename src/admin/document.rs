@@ -12,7 +12,7 @@ use utoipa_axum::routes;
 use super::problem::ProblemBody;
 use super::{
     AdminState, api_key, audit, certificate, client, client_renewal, client_secret, enrollment, expiring, expiry,
-    explain, issuer, partner, policy, quota, rotation, shared_key, status, token, trust_anchor, usage,
+    explain, import, issuer, partner, policy, quota, rotation, shared_key, status, token, trust_anchor, usage,
 };
 use crate::openapi;
 
@@ -72,6 +72,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(partner::enable))
         .routes(routes!(client::list, client::create))
         .routes(routes!(client::show))
+        .routes(routes!(import::clients))
         .routes(routes!(client::disable))
         .routes(routes!(client::enable))
         .routes(routes!(client_renewal::show, client_renewal::set))
@@ -95,9 +96,11 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(enrollment::cancel))
         .routes(routes!(api_key::list, api_key::create))
         .routes(routes!(api_key::show))
+        .routes(routes!(import::api_keys))
         .routes(routes!(api_key::rotate))
         .routes(routes!(api_key::revoke))
         .routes(routes!(client_secret::list, client_secret::create))
+        .routes(routes!(import::client_secrets))
         .routes(routes!(client_secret::revoke))
         .routes(routes!(token::issue))
         .routes(routes!(token::inspect))

@@ -5,6 +5,7 @@ use serde_json::json;
 
 use super::context::{Context, Outcome, body, given};
 use super::error::CliError;
+use super::import::{self, Import, ImportArgs};
 use super::listing::{self, Limit};
 use super::query::{self, Query};
 use super::table::Column;
@@ -58,6 +59,11 @@ enum Verb {
         #[arg(long, value_name = "NAME")]
         usage_plan: Option<String>,
     },
+    /// Add many clients from a file: more than a policy document holds
+    #[command(
+        after_help = "COLUMNS:\n  id, partner, description, scopes and networks (words with blanks between), usage_plan\n\nEXAMPLES:\n  portcullis client import clients.csv\n  portcullis client import clients.jsonl --check"
+    )]
+    Import(ImportArgs),
     /// List the clients
     #[command(after_help = "EXAMPLE:\n  portcullis client list --partner acme")]
     List {
@@ -91,6 +97,10 @@ enum Verb {
 pub(super) async fn run(args: ClientArgs, context: &Context) -> Result<Outcome, CliError> {
     let answer = match args.verb {
         Verb::Renewal(args) => return renewal::run(args, context).await,
+        Verb::Import(args) => {
+            let import = Import { path: PATH, member: "clients", read: import::client };
+            return import::run(args, import, context).await;
+        }
         Verb::List { partner, limit } => {
             let query = Query::default().with("partner", partner);
             return listing::print(context, PATH, &query, limit, &COLUMNS).await;

@@ -3,6 +3,7 @@ use serde_json::{Value, json};
 
 use super::context::{Context, Outcome, body, given};
 use super::error::CliError;
+use super::import::{self, CredentialImportArgs, Import};
 use super::listing::{self, Limit};
 use super::moment;
 use super::query::{self, Query};
@@ -14,7 +15,10 @@ const COLUMNS: [Column; 8] = [
     Column::field("ID", "id"),
     Column::field("CLIENT", "client"),
     Column::field("NAME", "name"),
-    Column::field("KEY", "prefix"),
+    Column::made("KEY", |key, _| match key["prefix"].as_str() {
+        Some("") => format!("…{}", super::table::shown(&key["last4"])),
+        _ => super::table::shown(&key["prefix"]),
+    }),
     Column::field("STATUS", "status"),
     Column::time("EXPIRES", "expires_at", "never"),
     Column::time("LAST SEEN", "last_seen_at", "never"),
@@ -63,6 +67,11 @@ enum Verb {
         #[command(flatten)]
         limit: Limit,
     },
+    /// Bring along keys that were made elsewhere: they go on opening the door as they are
+    #[command(
+        after_help = "COLUMNS:\n  key or sha256 (hex or base64), client, name, expires_at, scopes, networks, last4, hash with hash_algorithm.\n  An export of Amazon API Gateway (Key,name,description,Enabled,usageplanIds) is understood as it is.\n\nEXAMPLES:\n  portcullis key import keys.csv --expires-in 180d\n  portcullis key import keys.csv --check\n  portcullis key import aws-api-keys.csv --client-from name"
+    )]
+    Import(CredentialImportArgs),
     /// Make a new key in the place of an old one, which goes on working for a while
     #[command(after_help = "EXAMPLE:\n  portcullis key rotate 4fGh81kQ2z --grace 24h")]
     Rotate {
@@ -88,6 +97,10 @@ pub(super) async fn run(args: KeyArgs, context: &Context) -> Result<Outcome, Cli
         Verb::List { client, limit } => {
             let query = Query::default().with("client", client);
             return listing::print(context, PATH, &query, limit, &COLUMNS).await;
+        }
+        Verb::Import(args) => {
+            let import = Import { path: PATH, member: "keys", read: import::key };
+            return import::run_credentials(args, import, context).await;
         }
         Verb::Create { client, name, expires_in, scopes, networks } => {
             let body = body([

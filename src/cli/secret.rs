@@ -4,6 +4,7 @@ use serde_json::{Value, json};
 use super::context::{Context, Outcome, body, given};
 use super::error::CliError;
 use super::files;
+use super::import::{self, CredentialImportArgs, Import};
 use super::listing::{self, Limit};
 use super::moment;
 use super::query::{self, Query};
@@ -65,6 +66,11 @@ enum Verb {
         #[command(flatten)]
         limit: Limit,
     },
+    /// Bring along secrets that clients use already with another authorization server
+    #[command(
+        after_help = "COLUMNS:\n  client (or client_id), secret (or client_secret), name, expires_at\n\nEXAMPLES:\n  portcullis secret import secrets.csv\n  portcullis secret import secrets.jsonl --check"
+    )]
+    Import(CredentialImportArgs),
     /// Stop a secret at once; tokens that were got with it live on until they expire or are revoked
     #[command(after_help = "EXAMPLE:\n  portcullis secret revoke 0193c0de --reason superseded")]
     Revoke {
@@ -81,6 +87,10 @@ pub(super) async fn run(args: SecretArgs, context: &Context) -> Result<Outcome, 
         Verb::List { client, limit } => {
             let query = Query::default().with("client", Some(client));
             return listing::print(context, PATH, &query, limit, &COLUMNS).await;
+        }
+        Verb::Import(args) => {
+            let import = Import { path: PATH, member: "secrets", read: import::secret };
+            return import::run_credentials(args, import, context).await;
         }
         Verb::Create { client, name, expires_in, networks, from_stdin } => {
             // On the command line it would stand in the shell's history and in `ps`.

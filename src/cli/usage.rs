@@ -46,6 +46,7 @@ enum Verb {
         after_help = "EXAMPLES:\n  portcullis usage export --format csv --from 2027-01-01T00:00:00Z --to 2027-02-01T00:00:00Z\n  portcullis usage export --format jsonl --from 31d --by partner,client,outcome\n  portcullis usage export --format csv --from 24h --client acme-orders"
     )]
     Export {
+        /// For a spreadsheet, or for a program
         #[arg(long, value_enum)]
         format: ExportFormat,
         /// Hours that begin at or after this time

@@ -13,9 +13,8 @@ use crate::store::partner;
 /// `last_administrator`.
 pub(super) async fn keep_one(tx: &mut Tx, leaves: impl Fn(&ClientRow) -> bool) -> Result<(), Failure> {
     let mut leaving = false;
-    for row in client::all(&mut *tx).await? {
-        let administrator = row.in_force() && row.scopes.iter().any(|scope| scope == ADMIN_WRITE);
-        if !administrator {
+    for row in client::with_scope(&mut *tx, ADMIN_WRITE).await? {
+        if !row.in_force() {
             continue;
         }
         let partner = partner::get(&mut *tx, &row.partner_id).await?;

@@ -8,6 +8,8 @@ use serde::Serialize;
 use serde_json::json;
 use utoipa::ToSchema;
 
+pub use self::import::{ForeignKey, ImportedApiKey};
+pub use self::imported::PresentedImportedKey;
 pub use self::presented::PresentedApiKey;
 
 pub(super) use self::presented::is_environment;
@@ -16,9 +18,11 @@ use self::presented::MintedApiKey;
 use super::{Actor, Expiry, Registry, bounds, check_narrowing, client};
 use crate::failure::{Failure, Fault, Refusal};
 use crate::store::Read;
-use crate::store::api_key::{self, ApiKeyFilter, ApiKeyRow};
+use crate::store::api_key::{self, ApiKeyFilter, ApiKeyRow, KeyHash};
 use crate::store::sighting::{self, SightingKind, SightingRow};
 
+mod import;
+mod imported;
 mod presented;
 
 /// Live keys of one client. More is a program that makes keys in a loop.
@@ -46,10 +50,14 @@ pub struct ApiKeyView {
     pub id: String,
     pub client: String,
     pub name: Option<String>,
-    /// `pc_<env>_<id>`: how the key begins.
+    /// `pc_<env>_<id>`: how the key begins. Empty for an imported one.
     pub prefix: String,
-    /// How it ends.
+    /// How it ends. Empty when that is not known, or too much of the key.
     pub last4: String,
+    /// Whether it was made elsewhere and brought along: replace it by one that was made here.
+    pub imported: bool,
+    /// `hmac`: what is stored comes from the key itself; `sha256`: from its SHA-256.
+    pub hash_algorithm: &'static str,
     /// `active`, `rotating` (replaced, in its grace period), `expired` or `revoked`.
     pub status: &'static str,
     pub scopes: Option<Vec<String>>,
@@ -89,6 +97,8 @@ impl ApiKeyView {
             name: row.name,
             prefix: row.prefix,
             last4: row.last4,
+            imported: row.import_id.is_some(),
+            hash_algorithm: row.hash_algorithm.as_str(),
             status,
             scopes: row.scopes,
             networks: row.networks,
@@ -132,6 +142,8 @@ impl Registry {
             prefix: minted.prefix,
             last4: minted.last4,
             hmac: minted.hmac.to_vec(),
+            hash_algorithm: KeyHash::Hmac,
+            import_id: None,
             scopes: new.scopes,
             networks: new.networks,
             created_at: now.0,
@@ -200,6 +212,8 @@ impl Registry {
             prefix: minted.prefix,
             last4: minted.last4,
             hmac: minted.hmac.to_vec(),
+            hash_algorithm: KeyHash::Hmac,
+            import_id: None,
             created_at: now.0,
             expires_at: lifetime_seconds.map(|seconds| now.0.saturating_add(seconds)),
             ..old

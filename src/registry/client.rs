@@ -14,6 +14,8 @@ use crate::store::client::{self, ClientFilter, ClientRow};
 use crate::store::partner::PartnerRow;
 use crate::store::{self, Read};
 
+mod import;
+
 /// What a new client is to be.
 #[derive(Clone, Debug, Default)]
 pub struct NewClient {

@@ -13,6 +13,10 @@ use crate::store::Page;
 use crate::store::client_secret::{self, ClientSecretRow};
 use crate::store::sighting::{self, SightingKind};
 
+pub use self::import::ImportedClientSecret;
+
+mod import;
+
 /// Live secrets of one client.
 pub const LIVE_SECRETS_MAX: usize = 2;
 /// Characters of a secret that is made here: 285 bits.

@@ -1,5 +1,7 @@
 //! What a credential may be narrowed to.
 
+use policies::{ClientId, ScopeSet};
+
 use crate::failure::Refusal;
 use crate::snapshot::{PolicyView, resolve};
 use crate::store::client::ClientRow;
@@ -17,15 +19,29 @@ pub fn check_narrowing(
     scopes: Option<&[String]>,
     networks: Option<&[String]>,
 ) -> Result<(), Refusal> {
+    if scopes.is_none() && networks.is_none() {
+        return Ok(());
+    }
+    let id = row.id.parse().map_err(|error| Refusal::invalid("invalid_client_id", format!("{error}.")))?;
+    check_narrowing_of(view, &id, &client::scope_set(&row.scopes)?, scopes, networks)
+}
+
+/// The same for the client `id` that holds `granted`.
+pub(super) fn check_narrowing_of(
+    view: &PolicyView,
+    id: &ClientId,
+    granted: &ScopeSet,
+    scopes: Option<&[String]>,
+    networks: Option<&[String]>,
+) -> Result<(), Refusal> {
     if let Some(scopes) = scopes {
         bounds::list("scopes", scopes, bounds::SCOPES_MAX)?;
         not_empty("scopes", scopes)?;
         let asked = client::scope_set(scopes)?;
-        let granted = client::scope_set(&row.scopes)?;
         let beyond: Vec<String> =
             asked.iter().filter(|scope| !granted.contains(scope)).map(ToString::to_string).collect();
         if !beyond.is_empty() {
-            let message = format!("A credential can only narrow what its client {} may do. It may not:", row.id);
+            let message = format!("A credential can only narrow what its client {} may do. It may not:", id);
             return Err(Refusal::invalid("scope_not_granted", message).with_details(beyond));
         }
     }

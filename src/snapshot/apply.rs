@@ -3,11 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use super::api_keys::Sharing;
 use super::policy_view::PolicyView;
-use super::secret::{ApiKeyEntry, secrets_by_client};
 use super::{Snapshot, certificate};
 use crate::failure::Fault;
-use crate::store::api_key::ApiKeyRow;
+use crate::store::packet::Portion;
 use crate::store::{self, Change, ChangeKind, Store};
 
 /// What came of one change.
@@ -44,16 +44,17 @@ impl Snapshot {
                 self.graces.look_at(store, key).await?;
             }
             ChangeKind::ApiKey => match store::api_key::get(store, key).await? {
-                Some(row) => self.put_api_key(&row),
-                None => _ = self.api_keys.pin().remove(key),
+                Some(row) => self.api_keys.put(&row.into(), &self.policy(), &mut Sharing::default()),
+                None => self.api_keys.remove(key),
             },
+            ChangeKind::ApiKeyImport => self.load_api_keys(store, Portion::Import(import_id(key)?)).await?,
+            ChangeKind::ClientImport => self.policy().load(store, Portion::Import(import_id(key)?)).await?,
+            ChangeKind::ClientSecretImport => {
+                self.load_client_secrets(store, Portion::Import(import_id(key)?)).await?;
+            }
             ChangeKind::ClientSecret => {
-                let found = secrets_by_client(store::client_secret::of_client(store, key).await?);
-                let secrets = self.client_secrets.pin();
-                match found.into_iter().next() {
-                    Some((client, entries)) => _ = secrets.insert(client, entries),
-                    None => _ = secrets.remove(key),
-                }
+                let secrets = store::client_secret::of_client(store, key).await?;
+                self.client_secrets.put_all(key, secrets.into_iter().map(Into::into));
             }
             ChangeKind::Token => match store::revoked_token::get(store, key).await? {
                 Some(row) => _ = self.revoked_tokens.pin().insert(row.jti.into()),
@@ -90,16 +91,6 @@ impl Snapshot {
                 pki::ClientCertificate::parse(leaf).is_ok_and(|certificate| self.is_ours(&certificate))
             }),
         })
-    }
-
-    pub(super) fn put_api_key(&self, row: &ApiKeyRow) {
-        match ApiKeyEntry::from_row(row) {
-            Ok(entry) => _ = self.api_keys.pin().insert(entry.id.clone(), Arc::new(entry)),
-            Err(fault) => {
-                tracing::error!(id = row.id, error = fault.inside(), "an API key cannot be read and is refused");
-                self.api_keys.pin().remove(row.id.as_str());
-            }
-        }
     }
 
     /// Returns how many connections it closed.
@@ -148,4 +139,8 @@ impl Snapshot {
             }
         }
     }
+}
+
+fn import_id(key: &str) -> Result<i64, Fault> {
+    store::stored("import id", key)
 }

@@ -1,13 +1,14 @@
 //! One version of the policy with the clients resolved against it.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
-use policies::{Allowlist, Client, ClientRules, Document, PartnerTerms, Policy, ScopeSet, UnixSeconds};
+use policies::{Allowlist, Client, ClientRules, Document, PartnerId, PartnerTerms, Policy, ScopeSet, UnixSeconds};
 
 use super::resolve;
 use crate::failure::Fault;
-use crate::store::client::ClientRow;
+use crate::store::client::{ClientRow, listed};
+use crate::store::packet::{Packet, Portion};
 use crate::store::partner::PartnerRow;
 use crate::store::policy::PolicyRow;
 use crate::store::{self, Store, stored};
@@ -46,7 +47,7 @@ impl PolicyView {
         })
     }
 
-    pub(super) async fn load(store: &Store) -> Result<Self, Fault> {
+    pub(super) async fn newest(store: &Store) -> Result<Self, Fault> {
         let (version, policy) = Self::parse(store::policy::newest(store).await?)?;
         Self::build(version, policy, store).await
     }
@@ -68,12 +69,51 @@ impl PolicyView {
         let view = Self { version, policy, clients: papaya::HashMap::new() };
         let partners = store::partner::all(store).await?;
         // Resolved once each: however many clients a partner has, its networks stand in memory once.
-        let partners: HashMap<&str, PartnerEntry> =
-            partners.iter().map(|row| (row.id.as_str(), view.partner(row))).collect();
-        for row in store::client::all(store).await? {
-            view.put(&row, partners.get(row.partner_id.as_str()).unwrap_or(&PartnerEntry::Absent));
-        }
+        let partners = partners.iter().map(|row| (row.id.clone(), view.partner(row))).collect();
+        view.take_in(store, Portion::All, partners).await?;
         Ok(view)
+    }
+
+    /// Looks again at some of the clients, with their partners as they now are.
+    pub(super) async fn load(&self, store: &Store, portion: Portion) -> Result<(), Fault> {
+        let partners = store::partner::all(store).await?;
+        let partners = partners.iter().map(|row| (row.id.clone(), self.partner(row))).collect();
+        self.take_in(store, portion, partners).await
+    }
+
+    async fn take_in(
+        &self,
+        store: &Store,
+        portion: Portion,
+        partners: HashMap<String, PartnerEntry>,
+    ) -> Result<(), Fault> {
+        let mut sharing = Sharing::default();
+        let mut coming = listed::packet(store, portion, 0).await?;
+        while let Some(packet) = coming {
+            // The database looks for the next packet while this one is taken in.
+            let following = listed::packet(store, portion, packet.last());
+            let taking = async { self.take_packet(&packet, &partners, &mut sharing) };
+            let (following, taken) = tokio::join!(following, taking);
+            taken?;
+            coming = following?;
+        }
+        Ok(())
+    }
+
+    fn take_packet(
+        &self,
+        packet: &Packet,
+        partners: &HashMap<String, PartnerEntry>,
+        sharing: &mut Sharing,
+    ) -> Result<(), Fault> {
+        for row in listed::read(packet)? {
+            match row {
+                Ok(row) => self.put(&row, partners.get(&row.partner_id).unwrap_or(&PartnerEntry::Absent), sharing),
+                // What is not known is not let in.
+                Err(fault) => tracing::error!(error = fault.inside(), "a client's row cannot be read; it is refused"),
+            }
+        }
+        Ok(())
     }
 
     pub(super) async fn reload_client(&self, store: &Store, id: &str) -> Result<(), Fault> {
@@ -82,14 +122,16 @@ impl PolicyView {
             return Ok(());
         };
         let partner = store::partner::get(store, &row.partner_id).await?;
-        self.put(&row, &partner.map_or(PartnerEntry::Absent, |row| self.partner(&row)));
+        let partner = partner.map_or(PartnerEntry::Absent, |row| self.partner(&row));
+        self.put(&row, &partner, &mut Sharing::default());
         Ok(())
     }
 
     pub(super) async fn reload_partner(&self, store: &Store, id: &str) -> Result<(), Fault> {
         let partner = store::partner::get(store, id).await?.map_or(PartnerEntry::Absent, |row| self.partner(&row));
+        let mut sharing = Sharing::default();
         for row in store::client::all_of_partner(store, id).await? {
-            self.put(&row, &partner);
+            self.put(&row, &partner, &mut sharing);
         }
         Ok(())
     }
@@ -111,14 +153,17 @@ impl PolicyView {
         }
     }
 
-    fn put(&self, row: &ClientRow, partner: &PartnerEntry) {
+    fn put(&self, row: &ClientRow, partner: &PartnerEntry, sharing: &mut Sharing) {
         let terms = match partner {
             PartnerEntry::InForce(terms) => Some(terms),
             PartnerEntry::Absent => None,
         };
         let enabled = row.in_force() && terms.is_some();
         let client = resolve::client(&self.policy, row, enabled);
-        let client = client.map(|client| terms.map_or(client.clone(), |terms| client.under(terms)));
+        let client = client.map(|client| match terms {
+            Some(terms) => client.under(terms),
+            None => client,
+        });
         let client = client.or_else(|unknown| {
             // What is switched off may refer to what is gone; what is on may not, and someone must hear of it.
             if enabled {
@@ -131,7 +176,8 @@ impl PolicyView {
             closed(row)
         });
         match client {
-            Ok(client) => {
+            Ok(mut client) => {
+                sharing.share(&mut client);
                 let entry =
                     ClientEntry { client: Arc::new(client), tokens_not_before: row.tokens_not_before.map(UnixSeconds) };
                 self.clients.pin().insert(row.id.as_str().into(), Arc::new(entry));
@@ -153,6 +199,26 @@ enum PartnerEntry {
     InForce(PartnerTerms),
     /// Switched off, or with terms that mean nothing: whoever belongs to it is refused.
     Absent,
+}
+
+/// What many clients of one load have in common stands in memory once: a million clients of ten kinds hold ten sets of scopes.
+#[derive(Default)]
+struct Sharing {
+    partners: HashSet<PartnerId>,
+    scopes: HashSet<ScopeSet>,
+}
+
+impl Sharing {
+    fn share(&mut self, client: &mut Client) {
+        match self.partners.get(&client.partner) {
+            Some(known) => client.partner = known.clone(),
+            None => _ = self.partners.insert(client.partner.clone()),
+        }
+        match self.scopes.get(&client.scopes) {
+            Some(known) => client.scopes = known.clone(),
+            None => _ = self.scopes.insert(client.scopes.clone()),
+        }
+    }
 }
 
 /// A client that is let in nowhere: it must not keep its scopes without its networks.

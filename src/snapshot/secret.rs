@@ -1,27 +1,11 @@
-//! What the gate knows of API keys and client secrets: enough to recognise one, not to write one down.
+//! What the gate knows of client secrets: enough to recognise one, not to write one down.
 
 use std::sync::Arc;
 
-use policies::{ClientId, UnixSeconds};
+use policies::UnixSeconds;
 
-use super::narrowing::Narrowing;
 use crate::failure::Fault;
-use crate::store::api_key::ApiKeyRow;
-use crate::store::client_secret::ClientSecretRow;
-use crate::store::stored;
-
-/// An API key.
-#[derive(Clone)]
-pub struct ApiKeyEntry {
-    /// The public part.
-    pub id: Arc<str>,
-    pub client: ClientId,
-    /// HMAC-SHA-256 of the secret part. Compare it in constant time.
-    pub hmac: [u8; 32],
-    pub expires_at: Option<UnixSeconds>,
-    pub revoked: bool,
-    pub narrowing: Narrowing,
-}
+use crate::store::client_secret::listed::ListedClientSecret;
 
 /// A client secret.
 #[derive(Clone)]
@@ -35,61 +19,64 @@ pub struct ClientSecretEntry {
     pub networks: Option<Arc<[String]>>,
 }
 
-impl ApiKeyEntry {
-    pub(super) fn from_row(row: &ApiKeyRow) -> Result<Self, Fault> {
-        Ok(Self {
-            id: row.id.as_str().into(),
-            client: stored("client id", &row.client_id)?,
-            hmac: hmac(&row.hmac)?,
-            expires_at: row.expires_at.map(UnixSeconds),
-            revoked: row.revoked_at.is_some(),
-            narrowing: Narrowing::from_lists(row.scopes.as_deref(), row.networks.as_deref()),
-        })
+/// The secrets of every client that has some.
+pub(super) struct ClientSecrets {
+    by_client: papaya::HashMap<Arc<str>, Arc<[ClientSecretEntry]>>,
+    none: Arc<[ClientSecretEntry]>,
+}
+
+impl Default for ClientSecrets {
+    fn default() -> Self {
+        Self { by_client: papaya::HashMap::new(), none: Arc::new([]) }
     }
 }
 
-/// Rows of one client must stand together. A row that cannot be read is left out.
-pub(super) fn secrets_by_client(rows: Vec<ClientSecretRow>) -> Vec<(Arc<str>, Arc<[ClientSecretEntry]>)> {
-    rows.chunk_by(|one, next| one.client_id == next.client_id)
-        .filter_map(|of_client| {
-            let entries: Arc<[ClientSecretEntry]> = of_client
-                .iter()
-                .filter_map(|row| match hmac(&row.hmac) {
-                    Ok(hmac) => Some(ClientSecretEntry {
-                        id: row.id.as_str().into(),
-                        hmac,
-                        expires_at: row.expires_at.map(UnixSeconds),
-                        revoked: row.revoked_at.is_some(),
-                        networks: row.networks.as_deref().map(Arc::from),
-                    }),
-                    Err(fault) => {
-                        tracing::error!(
-                            id = row.id,
-                            error = fault.inside(),
-                            "a client secret cannot be read and is refused"
-                        );
-                        None
-                    }
-                })
-                .collect();
-            Some((of_client.first()?.client_id.as_str().into(), entries))
-        })
-        .collect()
+impl ClientSecrets {
+    pub(super) fn of(&self, client: &str) -> Arc<[ClientSecretEntry]> {
+        self.by_client.pin().get(client).unwrap_or(&self.none).clone()
+    }
+
+    /// All secrets of one client, in place of those that were known.
+    pub(super) fn put_all(&self, client: &str, secrets: impl Iterator<Item = ListedClientSecret>) {
+        let entries: Arc<[ClientSecretEntry]> = secrets.filter_map(entry).collect();
+        if entries.is_empty() {
+            self.by_client.pin().remove(client);
+        } else {
+            self.by_client.pin().insert(client.into(), entries);
+        }
+    }
+
+    /// One secret besides those that are known, or in the place of the one that it is.
+    pub(super) fn add(&self, secret: ListedClientSecret) {
+        let by_client = self.by_client.pin();
+        let client = secret.client_id.clone();
+        let Some(entry) = entry(secret) else { return };
+        let known = by_client.get(client.as_str()).unwrap_or(&self.none);
+        let others = known.iter().filter(|known| known.id != entry.id).cloned();
+        let entries: Arc<[ClientSecretEntry]> = others.chain([entry.clone()]).collect();
+        by_client.insert(client.into(), entries);
+    }
 }
 
-fn hmac(bytes: &[u8]) -> Result<[u8; 32], Fault> {
+/// A row that cannot be read is left out.
+fn entry(secret: ListedClientSecret) -> Option<ClientSecretEntry> {
+    match hmac(&secret.hmac) {
+        Ok(hmac) => Some(ClientSecretEntry {
+            id: secret.id.into(),
+            hmac,
+            expires_at: secret.expires_at.map(UnixSeconds),
+            revoked: secret.revoked,
+            networks: secret.networks.map(Arc::from),
+        }),
+        Err(fault) => {
+            tracing::error!(id = secret.id, error = fault.inside(), "a client secret cannot be read and is refused");
+            None
+        }
+    }
+}
+
+pub(super) fn hmac(bytes: &[u8]) -> Result<[u8; 32], Fault> {
     bytes.try_into().map_err(|_| Fault::new(format!("an HMAC of {} bytes", bytes.len())))
-}
-
-impl std::fmt::Debug for ApiKeyEntry {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let mut debug = formatter.debug_struct("ApiKeyEntry");
-        debug
-            .field("id", &self.id)
-            .field("client", &self.client)
-            .field("revoked", &self.revoked)
-            .finish_non_exhaustive()
-    }
 }
 
 impl std::fmt::Debug for ClientSecretEntry {

@@ -122,6 +122,8 @@ fn machine(id: &str) -> ClientRow {
 
 fn key_row(id: &str) -> ApiKeyRow {
     ApiKeyRow {
+        hash_algorithm: api_key::KeyHash::Hmac,
+        import_id: None,
         id: id.into(),
         client_id: "acme-orders".into(),
         name: None,

@@ -3,8 +3,21 @@
 use policies::UnixSeconds;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
-use super::{ChangeKind, Page, Read, Tx};
+use super::import::ROWS_AT_ONCE;
+use super::{ChangeKind, Page, Read, Tx, stored_names};
 use crate::failure::Fault;
+
+pub mod listed;
+
+stored_names! {
+    /// What a key was stored from.
+    KeyHash, "hash algorithm of a key" {
+        /// From the key itself.
+        Hmac => "hmac",
+        /// From its SHA-256: the key was brought along from a place that did not have it either.
+        Sha256 => "sha256",
+    }
+}
 
 /// One key. Times are seconds since the Unix epoch.
 #[derive(Clone, PartialEq, Eq, FromRow)]
@@ -19,6 +32,10 @@ pub struct ApiKeyRow {
     pub last4: String,
     /// HMAC-SHA-256 under the server's pepper, 32 bytes.
     pub hmac: Vec<u8>,
+    #[sqlx(try_from = "String")]
+    pub hash_algorithm: KeyHash,
+    /// The import that brought it; `None`: it was made here.
+    pub import_id: Option<i64>,
     #[sqlx(json(nullable))]
     pub scopes: Option<Vec<String>>,
     #[sqlx(json(nullable))]
@@ -60,8 +77,8 @@ pub struct ApiKeyFilter {
 macro_rules! select {
     ($rest:literal) => {
         concat!(
-            "SELECT id, client_id, name, prefix, last4, hmac, scopes, networks, created_at, expires_at, revoked_at, ",
-            "revocation_reason, replaced_by FROM api_keys ",
+            "SELECT id, client_id, name, prefix, last4, hmac, hash_algorithm, import_id, scopes, networks, created_at, expires_at, ",
+            "revoked_at, revocation_reason, replaced_by FROM api_keys ",
             $rest
         )
     };
@@ -86,16 +103,11 @@ pub async fn list(from: impl Read, filter: &ApiKeyFilter) -> Result<Vec<ApiKeyRo
     from.rows(query.build_query_as()).await
 }
 
-/// Every key: what the snapshot loads.
-pub async fn all(from: impl Read) -> Result<Vec<ApiKeyRow>, Fault> {
-    from.rows(sqlx::query_as(select!("ORDER BY id"))).await
-}
-
-/// How many of the client's keys open the door at `now`.
+/// How many of the client's keys that were made here open the door at `now`.
 pub async fn count_live(from: impl Read, client: &str, now: UnixSeconds) -> Result<i64, Fault> {
     let select = sqlx::query_as(
         "SELECT COUNT(*) FROM api_keys
-         WHERE client_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2)",
+         WHERE client_id = $1 AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > $2) AND import_id IS NULL",
     );
     let row: Option<(i64,)> = from.row(select.bind(client).bind(now.0)).await?;
     Ok(row.map_or(0, |(count,)| count))
@@ -113,8 +125,8 @@ pub async fn live_with_networks(from: impl Read, now: UnixSeconds) -> Result<Vec
 pub async fn insert(tx: &mut Tx, row: &ApiKeyRow, now: UnixSeconds) -> Result<(), Fault> {
     sqlx::query(
         "INSERT INTO api_keys (id, client_id, name, prefix, last4, hmac, scopes, networks, created_at, expires_at, revoked_at,
-                               revocation_reason, replaced_by)
-         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13)",
+                               revocation_reason, replaced_by, hash_algorithm, import_id)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15)",
     )
     .bind(&row.id)
     .bind(&row.client_id)
@@ -129,9 +141,34 @@ pub async fn insert(tx: &mut Tx, row: &ApiKeyRow, now: UnixSeconds) -> Result<()
     .bind(row.revoked_at)
     .bind(&row.revocation_reason)
     .bind(&row.replaced_by)
+    .bind(row.hash_algorithm.as_str())
+    .bind(row.import_id)
     .execute(tx.connection())
     .await?;
     tx.changed(ChangeKind::ApiKey, &row.id, now).await
+}
+
+/// Adds the keys of one import, with one entry in the feed for all of them.
+pub async fn insert_import(tx: &mut Tx, rows: &[ApiKeyRow], import_id: i64, now: UnixSeconds) -> Result<(), Fault> {
+    for some in rows.chunks(ROWS_AT_ONCE) {
+        let lists = some.iter().map(|row| {
+            let scopes = row.scopes.as_deref().map(super::to_json_list).transpose()?;
+            Ok((row, scopes, row.networks.as_deref().map(super::to_json_list).transpose()?))
+        });
+        let lists: Vec<_> = lists.collect::<Result<_, Fault>>()?;
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO api_keys (id, client_id, name, prefix, last4, hmac, scopes, networks, created_at, expires_at,
+                                   hash_algorithm, import_id) ",
+        );
+        insert.push_values(lists, |mut values, (row, scopes, networks)| {
+            values.push_bind(&row.id).push_bind(&row.client_id).push_bind(&row.name).push_bind(&row.prefix);
+            values.push_bind(&row.last4).push_bind(&row.hmac).push_bind(scopes).push_bind(networks);
+            values.push_bind(row.created_at).push_bind(row.expires_at).push_bind(row.hash_algorithm.as_str());
+            values.push_bind(import_id);
+        });
+        insert.build().execute(tx.connection()).await?;
+    }
+    tx.changed(ChangeKind::ApiKeyImport, &import_id.to_string(), now).await
 }
 
 /// Notes the successor and brings the end nearer. A later end than the one that stands is not taken: a rotation must not

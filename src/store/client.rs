@@ -3,8 +3,11 @@
 use policies::UnixSeconds;
 use sqlx::{FromRow, QueryBuilder, Sqlite};
 
+use super::import::ROWS_AT_ONCE;
 use super::{ChangeKind, Page, Read, Tx};
 use crate::failure::Fault;
+
+pub mod listed;
 
 /// One client. Times are seconds since the Unix epoch.
 #[derive(Clone, Debug, PartialEq, Eq, FromRow)]
@@ -68,7 +71,17 @@ pub async fn list(from: impl Read, filter: &ClientFilter) -> Result<Vec<ClientRo
     from.rows(query.build_query_as()).await
 }
 
-/// Every client: what the snapshot and a policy need whole.
+/// Every client that holds this scope.
+pub async fn with_scope(from: impl Read, scope: &str) -> Result<Vec<ClientRow>, Fault> {
+    // The list is JSON, and a scope holds no character that JSON escapes. LIKE finds too many (it folds case, and a scope may
+    // hold its wildcards), never too few.
+    let select = sqlx::query_as(select!("WHERE scopes LIKE $1 ORDER BY id")).bind(format!("%\"{scope}\"%"));
+    let mut rows: Vec<ClientRow> = from.rows(select).await?;
+    rows.retain(|row| row.scopes.iter().any(|held| held == scope));
+    Ok(rows)
+}
+
+/// Every client: what a policy needs whole.
 pub async fn all(from: impl Read) -> Result<Vec<ClientRow>, Fault> {
     from.rows(sqlx::query_as(select!("ORDER BY id"))).await
 }
@@ -99,6 +112,25 @@ pub async fn insert(tx: &mut Tx, row: &ClientRow, now: UnixSeconds) -> Result<()
     .execute(tx.connection())
     .await?;
     tx.changed(ChangeKind::Client, &row.id, now).await
+}
+
+/// Adds the clients of one import, with one entry in the feed for all of them.
+pub async fn insert_import(tx: &mut Tx, rows: &[ClientRow], import_id: i64, now: UnixSeconds) -> Result<(), Fault> {
+    for some in rows.chunks(ROWS_AT_ONCE) {
+        let lists =
+            some.iter().map(|row| Ok((row, super::to_json_list(&row.scopes)?, super::to_json_list(&row.networks)?)));
+        let lists: Vec<_> = lists.collect::<Result<_, Fault>>()?;
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO clients (id, partner_id, description, enabled, scopes, networks, usage_plan, created_at, import_id) ",
+        );
+        insert.push_values(lists, |mut values, (row, scopes, networks)| {
+            values.push_bind(&row.id).push_bind(&row.partner_id).push_bind(&row.description);
+            values.push_bind(i64::from(row.enabled)).push_bind(scopes).push_bind(networks);
+            values.push_bind(&row.usage_plan).push_bind(row.created_at).push_bind(import_id);
+        });
+        insert.build().execute(tx.connection()).await?;
+    }
+    tx.changed(ChangeKind::ClientImport, &import_id.to_string(), now).await
 }
 
 /// Writes everything but `id`, `tokens_not_before` and `created_at`.

@@ -1,10 +1,13 @@
 //! `client_secrets`: an HMAC of each OAuth client secret; the secret itself is nowhere.
 
 use policies::UnixSeconds;
-use sqlx::FromRow;
+use sqlx::{FromRow, QueryBuilder, Sqlite};
 
+use super::import::ROWS_AT_ONCE;
 use super::{ChangeKind, Page, Read, Tx};
 use crate::failure::Fault;
+
+pub mod listed;
 
 /// One secret. Times are seconds since the Unix epoch.
 #[derive(Clone, PartialEq, Eq, FromRow)]
@@ -65,11 +68,6 @@ pub async fn list(from: impl Read, page: Page) -> Result<Vec<ClientSecretRow>, F
     from.rows(select.bind(page.limit()).bind(page.offset())).await
 }
 
-/// Every secret, those of one client together: what the snapshot loads.
-pub async fn all(from: impl Read) -> Result<Vec<ClientSecretRow>, Fault> {
-    from.rows(sqlx::query_as(select!("ORDER BY client_id, created_at DESC, id"))).await
-}
-
 /// The secrets that open the door at `now`, but only from networks of their own.
 pub async fn live_with_networks(from: impl Read, now: UnixSeconds) -> Result<Vec<ClientSecretRow>, Fault> {
     let select = sqlx::query_as(select!(
@@ -98,6 +96,26 @@ pub async fn insert(tx: &mut Tx, row: &ClientSecretRow, now: UnixSeconds) -> Res
     .execute(tx.connection())
     .await?;
     tx.changed(ChangeKind::ClientSecret, &row.client_id, now).await
+}
+
+/// Adds the secrets of one import, with one entry in the feed for all of them.
+pub async fn insert_import(
+    tx: &mut Tx,
+    rows: &[ClientSecretRow],
+    import_id: i64,
+    now: UnixSeconds,
+) -> Result<(), Fault> {
+    for some in rows.chunks(ROWS_AT_ONCE) {
+        let mut insert = QueryBuilder::<Sqlite>::new(
+            "INSERT INTO client_secrets (id, client_id, name, last4, hmac, created_at, expires_at, import_id) ",
+        );
+        insert.push_values(some, |mut values, row| {
+            values.push_bind(&row.id).push_bind(&row.client_id).push_bind(&row.name).push_bind(&row.last4);
+            values.push_bind(&row.hmac).push_bind(row.created_at).push_bind(row.expires_at).push_bind(import_id);
+        });
+        insert.build().execute(tx.connection()).await?;
+    }
+    tx.changed(ChangeKind::ClientSecretImport, &import_id.to_string(), now).await
 }
 
 /// Revokes. `false` when there is no such secret or it was revoked before: the first instant and reason stand.

@@ -32,6 +32,8 @@ mod explain;
 mod forward_auth;
 /// Bytes that two parsers read differently.
 mod framing;
+/// What was made elsewhere.
+mod imports;
 /// What is known of the credentials that are out.
 mod inventory;
 /// What bites, and whom.

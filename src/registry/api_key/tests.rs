@@ -19,7 +19,7 @@ fn opens(fixture: &Fixture, text: &SecretString) -> bool {
         .registry
         .snapshot
         .api_key(presented.id())
-        .is_some_and(|entry| entry.hmac == mac && !entry.revoked && entry.expires_at.is_none_or(|end| now < end))
+        .is_some_and(|entry| entry.hmac == mac && !entry.revoked && entry.expires_at().is_none_or(|end| now < end))
 }
 
 #[tokio::test]
@@ -115,7 +115,7 @@ async fn a_narrowing_cannot_widen() {
     };
     let created = registry.create_api_key(actor, scoped(&[READ])).await.unwrap();
     let entry = registry.snapshot.api_key(&created.view.id).unwrap();
-    assert_eq!(entry.narrowing.scopes.as_ref().map(ToString::to_string).as_deref(), Some(READ));
+    assert_eq!(entry.narrowing().unwrap().scopes.as_ref().map(ToString::to_string).as_deref(), Some(READ));
 
     let refused = refusal(registry.create_api_key(actor, scoped(&[READ, WRITE])).await);
     assert_eq!((refused.code, refused.details), ("scope_not_granted", vec![WRITE.to_owned()]));

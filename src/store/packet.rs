@@ -1,0 +1,95 @@
+//! Tables that may hold a million rows, read in packets of JSON: a row of the database each would take half a minute.
+
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+
+use super::Store;
+use crate::failure::Fault;
+
+/// Rows in one packet: about half a megabyte of text.
+const ROWS: i64 = 2_000;
+
+/// Some rows, each an array of columns, and where the next ones begin.
+#[derive(Debug)]
+pub struct Packet {
+    json: String,
+    last: i64,
+}
+
+/// Which rows of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Portion {
+    All,
+    /// Those that this import brought.
+    Import(i64),
+}
+
+impl Packet {
+    /// The rows behind `place`, 0 for the first and [`Packet::last`] for every other; `None` after the last.
+    ///
+    /// `select` gives, for the place `$1` and at most `$2` rows, the last place and a JSON array of arrays: of all rows, and of
+    /// those of the import `$3`.
+    pub(super) async fn behind(
+        store: &Store,
+        select: [&'static str; 2],
+        portion: Portion,
+        place: i64,
+    ) -> Result<Option<Self>, Fault> {
+        let [all, imported] = select;
+        let select = match portion {
+            Portion::All => sqlx::query_as(all).bind(place).bind(ROWS),
+            Portion::Import(id) => sqlx::query_as(imported).bind(place).bind(ROWS).bind(id),
+        };
+        let (last, json): (Option<i64>, String) = select.fetch_one(store.readers()).await?;
+        Ok(last.map(|last| Self { json, last }))
+    }
+
+    /// The place of its last row.
+    pub fn last(&self) -> i64 {
+        self.last
+    }
+
+    /// Its rows. One that cannot be read is an error in its place and hides none of the others.
+    ///
+    /// # Errors
+    /// A fault when the packet as a whole is not what was asked for.
+    pub(super) fn rows<T: DeserializeOwned>(&self) -> Result<Vec<Result<T, Fault>>, Fault> {
+        if let Ok(rows) = serde_json::from_str::<Vec<T>>(&self.json) {
+            return Ok(rows.into_iter().map(Ok).collect());
+        }
+        let rows: Vec<Value> = serde_json::from_str(&self.json).map_err(unreadable)?;
+        Ok(rows.into_iter().map(|row| serde_json::from_value(row).map_err(unreadable)).collect())
+    }
+}
+
+/// A list in a TEXT column.
+pub(super) fn list(text: &str) -> Result<Vec<String>, Fault> {
+    serde_json::from_str(text).map_err(unreadable)
+}
+
+/// The octets of a BLOB column, of which JSON has the hex digits.
+pub(super) fn octets(hex: &str) -> Result<Vec<u8>, Fault> {
+    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+    let octet = |pair: &[u8]| Some((digit(*pair.first()?)? << 4) | digit(*pair.get(1)?)?);
+    let octets: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(octet).collect();
+    octets.ok_or_else(|| Fault::new("octets as the database lists them"))
+}
+
+fn unreadable(error: serde_json::Error) -> Fault {
+    Fault::new(format!("a row as the database lists it: {error}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_row_that_cannot_be_read_hides_none_of_the_others() {
+        let packet = Packet { json: r#"[["a",1],["b","c"],["d",2]]"#.to_owned(), last: 3 };
+        let read: Vec<Option<(String, i64)>> = packet.rows().unwrap().into_iter().map(Result::ok).collect();
+        assert_eq!(read, [Some(("a".to_owned(), 1)), None, Some(("d".to_owned(), 2))]);
+        assert_eq!(octets("00fFA0").unwrap(), [0, 255, 160]);
+        assert!(octets("0").is_err() && octets("0g").is_err());
+        assert!(Packet { json: "{}".to_owned(), last: 0 }.rows::<String>().is_err());
+    }
+}

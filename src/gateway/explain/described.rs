@@ -66,13 +66,15 @@ fn made_up(method: AuthMethod, client: &ClientId, scopes: Option<ScopeSet>) -> P
 /// A credential of the register. Its secret is taken as shown: it is not kept, so nobody could compare it.
 fn known(explainer: &Explainer, view: &PolicyView, id: &str, now: UnixSeconds) -> Result<Proof, String> {
     if let Some(key) = explainer.snapshot.api_key(id) {
+        let narrowing = key.narrowing();
+        let networks = narrowing.and_then(|narrowing| narrowing.networks.as_ref());
         return Ok(Proof {
             method: AuthMethod::ApiKey,
-            credential: CredentialRef { kind: CredentialKind::ApiKey, id: key.id.clone() },
-            client: key.client.clone(),
-            status: policies::status_at(None, key.expires_at, key.revoked, now),
-            scopes: key.narrowing.scopes.clone(),
-            networks: key.narrowing.networks.as_ref().map(|names| view.allowlist(names)),
+            status: policies::status_at(None, key.expires_at(), key.revoked, now),
+            scopes: narrowing.and_then(|narrowing| narrowing.scopes.clone()),
+            networks: networks.map(|names| view.allowlist(names)),
+            credential: CredentialRef { kind: CredentialKind::ApiKey, id: key.id },
+            client: key.client,
         });
     }
     // openssl writes serial numbers with colons and in capitals.

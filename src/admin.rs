@@ -11,6 +11,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::middleware;
 use axum::routing::get;
+use policies::ListenerFacts;
 
 pub use self::enrollment::EnrollmentPlace;
 pub use self::listener::ListedListener;
@@ -87,6 +88,8 @@ pub struct AdminState {
     pub readiness: Probe,
     pub metrics: RenderMetrics,
     pub endpoints: Vec<ListedListener>,
+    /// What documents are checked against.
+    pub listeners: Arc<[ListenerFacts]>,
     /// What partners are told when they are invited.
     pub enrollment: EnrollmentPlace,
 }

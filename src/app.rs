@@ -29,10 +29,10 @@ use crate::authority::{
     Authority, AuthoritySettings, KeyDirectory, PIN_CREDENTIAL, Passphrase, Pin, Token, TokenSettings,
 };
 use crate::clock::Clock;
-use crate::config::{ClientCertificates, Config, Serves, SigningAlgorithm};
+use crate::config::{ClientCertificates, Config, ListenerConfig, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, Keeper, Limits, Quotas, Throttles};
-use crate::gateway::{self, DecisionIds, ForwardAuth, Gate, GateParts, Meters, Services, Upstreams};
+use crate::gateway::{self, DecisionIds, Explainer, ForwardAuth, Gate, GateParts, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
@@ -124,6 +124,7 @@ pub struct App {
     pub endpoints: Endpoints,
     pub foundation: Foundation,
     pub gate: Arc<Gate>,
+    pub explainer: Arc<Explainer>,
     pub oauth: Arc<OAuth>,
     pub audit: Audit,
     pub sightings: Sightings,
@@ -189,6 +190,14 @@ impl App {
             Arc::new(Limits { throttles: Arc::clone(&throttles), quotas: Quotas::new(foundation.store.clone()) });
         let usage = Usage::new(foundation.store.clone(), config.usage, foundation.clock.clone());
         let readiness = readiness::Readiness::new(&foundation, audit.clone());
+        let explainer = Arc::new(Explainer {
+            snapshot: Arc::clone(&foundation.snapshot),
+            oauth: Arc::clone(&oauth),
+            clock: foundation.clock.clone(),
+            listeners: config.listeners.iter().map(Into::into).collect(),
+            admin_routes: admin_routes::table()?,
+            limits: Arc::clone(&limits),
+        });
         let admin = admin::router(AdminState {
             registry: foundation.registry.clone(),
             authority: foundation.authority.clone(),
@@ -200,13 +209,14 @@ impl App {
             expiry: expiry.clone(),
             usage: usage.clone(),
             explain: {
-                let (snapshot, limits) = (Arc::clone(&foundation.snapshot), Arc::clone(&limits));
-                Arc::new(move |request| gateway::explain(&snapshot, &limits, &request))
+                let explainer = Arc::clone(&explainer);
+                Arc::new(move |request| explainer.explain(&request))
             },
             quotas: limits.quotas.clone(),
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),
             endpoints: endpoints.listed(),
+            listeners: config.listeners.iter().map(ListenerConfig::facts).collect(),
             enrollment: endpoints.enrollment(&config),
         });
         let sightings = Sightings::new(foundation.store.clone(), foundation.clock.clone());
@@ -277,6 +287,7 @@ impl App {
             endpoints,
             foundation,
             gate,
+            explainer,
             oauth,
             audit,
             sightings,
@@ -301,6 +312,7 @@ impl App {
         let Self {
             foundation,
             gate,
+            explainer,
             audit,
             sightings,
             usage,
@@ -340,7 +352,7 @@ impl App {
         if tokio::time::timeout(AUDIT_TIMEOUT, audit.flush()).await.is_err() {
             tracing::error!(lost = audit.waiting(), "the audit log cannot be written: these records are lost");
         }
-        drop((gate, audit, oauth, tls, throttle_keeper));
+        drop((gate, explainer, audit, oauth, tls, throttle_keeper));
         audit_writer.abort();
         foundation.store.close().await;
         tracing::info!("stopped");

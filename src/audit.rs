@@ -25,8 +25,11 @@ const RETRY_PAUSE: Duration = Duration::from_secs(1);
 const PRUNE_PERIOD: Duration = Duration::from_secs(600);
 const DAY_MILLIS: i64 = 86_400_000;
 
+/// How a decision came about, step by step, as JSON; written out by whoever writes the row.
+pub type AccountOf = Box<dyn FnOnce() -> String + Send>;
+
 enum Message {
-    Decision(Box<DecisionRow>),
+    Decision(Box<DecisionRow>, Option<AccountOf>),
     Flush(oneshot::Sender<()>),
 }
 
@@ -62,9 +65,18 @@ impl Audit {
 
     /// Queues a decision.
     pub fn record(&self, row: DecisionRow) {
+        self.queue(row, None);
+    }
+
+    /// Queues a decision together with its account.
+    pub fn record_with(&self, row: DecisionRow, account: AccountOf) {
+        self.queue(row, Some(account));
+    }
+
+    fn queue(&self, row: DecisionRow, account: Option<AccountOf>) {
         let allowed = row.outcome == "allowed";
         let full = allowed && self.queue.capacity() <= DENIALS_RESERVED;
-        if full || self.queue.try_send(Message::Decision(Box::new(row))).is_err() {
+        if full || self.queue.try_send(Message::Decision(Box::new(row), account)).is_err() {
             counter!("portcullis_audit_dropped_total").increment(1);
         }
     }
@@ -126,7 +138,7 @@ impl Writer {
         let (mut rows, mut flushes) = (Vec::with_capacity(messages.len()), Vec::new());
         for message in messages.drain(..) {
             match message {
-                Message::Decision(row) => rows.push(*row),
+                Message::Decision(row, account) => rows.push((*row, account.map(|account| account()))),
                 Message::Flush(done) => flushes.push(done),
             }
         }

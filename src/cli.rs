@@ -32,6 +32,7 @@ mod secret;
 mod span;
 mod start;
 mod status;
+mod steps;
 mod table;
 mod token;
 mod usage;

@@ -5,6 +5,7 @@
 //!     Proof -> Principal -> Entitlement -> Permit
 //! ```
 
+mod account;
 mod act;
 mod authenticate;
 mod authorize;
@@ -41,7 +42,7 @@ pub use act::Upstreams;
 pub use decision_id::DecisionIds;
 pub use endpoints::Pages;
 pub use enroll::PATH as ENROLLMENT_PATH;
-pub use explain::{ExplainAnswer, ExplainRequest, explain};
+pub use explain::{ExplainAnswer, ExplainRequest, ExplainedListener, Explainer};
 pub use forward_auth::ForwardAuth;
 pub use meters::Meters;
 pub use services::{Caller, Services};
@@ -152,7 +153,12 @@ impl Gate {
         }
         let target = Target::read(connection, &parts)?;
         let view = self.snapshot.policy();
-        if let Some(endpoint) = endpoints::find(&self.oauth, connection.listener.config.serves, &target) {
+        if let Some(endpoint) = endpoints::find(
+            &self.oauth,
+            connection.listener.config.serves,
+            target.method.as_str(),
+            target.path.as_str(),
+        ) {
             trail.endpoint(endpoint.name());
             return endpoint.answer(self, connection, &view, parts, body, trail).await;
         }

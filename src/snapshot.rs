@@ -214,6 +214,13 @@ impl Snapshot {
         }
     }
 
+    /// The row of a client certificate by its serial number alone, whichever of our authorities issued it: for whoever asks about
+    /// one, never to judge one that is presented.
+    pub fn certificate_of_serial(&self, serial: &Serial) -> Option<Arc<CertificateEntry>> {
+        let issuer = self.certificates.issuer_of(serial)?;
+        self.certificate(&issuer, serial)
+    }
+
     /// Since when, and why, nothing that this authority issued is accepted: it or its root is tainted, or it is removed.
     pub fn issuer_denied(&self, issuer: &KeyId) -> Option<RevocationFact> {
         self.denied_issuers.get(issuer)

@@ -5,6 +5,7 @@
 mod build;
 mod client;
 mod fault;
+mod lint;
 mod network;
 mod reader;
 mod resource_server;
@@ -22,9 +23,11 @@ use toml::de::DeTable;
 use crate::policy::Policy;
 use build::Builder;
 use fault::{At, Faults};
+use lint::Places;
 use reader::Fields;
 
 pub use client::MAX_SCOPES_PER_CLIENT;
+pub use lint::{ListenerFacts, RegistryFacts, Surroundings};
 pub use resource_server::MAX_SCOPES_PER_RESOURCE_SERVER;
 
 /// Largest document, in bytes.
@@ -74,6 +77,21 @@ impl std::error::Error for DocumentFault {}
 
 /// Reads and checks all documents as one policy. See [`Policy::parse`].
 pub(crate) fn parse(documents: &[Document]) -> Result<Policy, Vec<DocumentFault>> {
+    parse_with_places(documents).map(|(policy, _)| policy)
+}
+
+/// What is remarkable about documents without faults. See [`Policy::lint`].
+pub(crate) fn lint(
+    documents: &[Document],
+    around: &Surroundings,
+) -> Result<(Policy, Vec<DocumentFault>), Vec<DocumentFault>> {
+    let (policy, places) = parse_with_places(documents)?;
+    let mut warnings = Faults::new(documents);
+    lint::remark(&policy, &places, around, &mut warnings);
+    Ok((policy, warnings.into_list()))
+}
+
+fn parse_with_places(documents: &[Document]) -> Result<(Policy, Places), Vec<DocumentFault>> {
     let mut faults = Faults::new(documents);
     if documents.len() > MAX_DOCUMENTS {
         faults.add(At::start_of(MAX_DOCUMENTS), format!("more than {MAX_DOCUMENTS} documents"));

@@ -82,8 +82,8 @@ pub use credential::{CredentialKind, CredentialRef, CredentialStatus, Proof, sta
 pub use decision::{Entitlement, Permit, admit_public, entitle};
 pub use denial::Denial;
 pub use document::{
-    Document, DocumentFault, MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_FAULTS, MAX_SCOPES_PER_CLIENT,
-    MAX_SCOPES_PER_RESOURCE_SERVER,
+    Document, DocumentFault, ListenerFacts, MAX_DOCUMENT_BYTES, MAX_DOCUMENTS, MAX_FAULTS, MAX_SCOPES_PER_CLIENT,
+    MAX_SCOPES_PER_RESOURCE_SERVER, RegistryFacts, Surroundings,
 };
 pub use foreign::{
     ForeignName, ForeignRefusal, ForeignRules, MAX_FOREIGN_NAMES, MAX_FOREIGN_RULES, Mapping, NameKind, PermittedName,

@@ -76,11 +76,39 @@ impl Network {
         self.ranges.hold_a_family()
     }
 
+    /// Whether its exceptions take all of its CIDRs.
+    #[must_use]
+    pub fn is_nowhere(&self) -> bool {
+        self.ranges.is_empty()
+    }
+
+    /// The CIDR that holds a canonical address.
+    pub(crate) fn entry_of(&self, ip: IpAddr) -> Option<&IpNet> {
+        holding(&self.cidrs, canonical(ip))
+    }
+
+    /// The exception that holds a canonical address.
+    pub(crate) fn exception_of(&self, ip: IpAddr) -> Option<&IpNet> {
+        holding(&self.except, canonical(ip))
+    }
+
+    /// Whether some address is in both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        self.ranges.intersects(&other.ranges)
+    }
+
     /// Whether `ip` is inside a CIDR and outside every exception. One search, however long the lists are.
     #[must_use]
     pub fn contains(&self, ip: IpAddr) -> bool {
         self.ranges.contains(canonical(ip))
     }
+}
+
+/// For explanations only: a list is looked through, and a long one is not worth it for each of a flood of denials.
+fn holding(cidrs: &[IpNet], ip: IpAddr) -> Option<&IpNet> {
+    const MAX_LOOKED_THROUGH: usize = 1_000;
+    if cidrs.len() > MAX_LOOKED_THROUGH { None } else { cidrs.iter().find(|cidr| cidr.contains(&ip)) }
 }
 
 impl std::fmt::Debug for Network {

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crate::client::{Client, ClientId, PartnerId, PartnerTerms};
-use crate::document::{self, Document, DocumentFault};
+use crate::document::{self, Document, DocumentFault, Surroundings};
 use crate::gcra::Gcra;
 use crate::network::{Allowlist, Network};
 use crate::plan::UsagePlan;
@@ -83,6 +83,18 @@ impl Policy {
     /// Every fault of every document, sorted by document, line and column.
     pub fn parse(documents: &[Document]) -> Result<Self, Vec<DocumentFault>> {
         document::parse(documents)
+    }
+
+    /// Reads documents as [`Policy::parse`] does, and says besides what is well formed and probably not meant: rules that nobody can
+    /// pass, things that nobody uses, patterns that take from one another. `around` is what the documents do not say.
+    ///
+    /// # Errors
+    /// As [`Policy::parse`]: what is faulty is not remarked on.
+    pub fn lint(
+        documents: &[Document],
+        around: &Surroundings,
+    ) -> Result<(Self, Vec<DocumentFault>), Vec<DocumentFault>> {
+        document::lint(documents, around)
     }
 
     /// A client with its grants looked up in this version of the policy, not yet [under](Client::under) the terms of its partner.

@@ -56,7 +56,10 @@ struct NetworkRule<'a> {
 impl NetworkRule<'_> {
     fn check<T: Trace>(self, source: IpAddr, trace: &mut T, whose: impl Fn() -> String) -> Result<(), Denial> {
         let source = canonical(source);
-        let detail = || format!("{} allows {}; called from {source}", whose(), self.networks);
+        let detail = || {
+            let verdict = self.networks.verdict(source);
+            format!("{} allows {}; called from {source}{verdict}", whose(), self.networks)
+        };
         ask(
             self.mode,
             self.stage,

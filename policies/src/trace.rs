@@ -12,6 +12,10 @@ use crate::rule::RuleMode;
 pub enum Stage {
     /// Canonical source address.
     Source,
+    /// The limits of that address, before it is known who calls.
+    Address,
+    /// The request itself: framing, host, credentials that stand twice.
+    Request,
     /// Method and path in normal form.
     Path,
     /// Route found.
@@ -36,6 +40,10 @@ pub enum Stage {
     Throttle,
     /// Quota.
     Quota,
+    /// An endpoint of the server's own, which judges its callers itself.
+    Endpoint,
+    /// What the permit was for.
+    Action,
 }
 
 impl Stage {
@@ -44,6 +52,8 @@ impl Stage {
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Source => "source",
+            Self::Address => "address",
+            Self::Request => "request",
             Self::Path => "path",
             Self::Route => "route",
             Self::RouteNetwork => "route_network",
@@ -56,6 +66,8 @@ impl Stage {
             Self::Scopes => "scopes",
             Self::Throttle => "throttle",
             Self::Quota => "quota",
+            Self::Endpoint => "endpoint",
+            Self::Action => "action",
         }
     }
 }
@@ -72,7 +84,8 @@ impl Stage {
             Self::Scopes => Some("scopes"),
             Self::Throttle => Some("throttle"),
             Self::Quota => Some("quota"),
-            Self::Source | Self::Path | Self::Route | Self::Authenticate | Self::Status => None,
+            Self::Source | Self::Address | Self::Request | Self::Path | Self::Route => None,
+            Self::Authenticate | Self::Status | Self::Endpoint | Self::Action => None,
         }
     }
 }
@@ -133,13 +146,15 @@ impl Trace for Vec<Step> {
     }
 }
 
-/// Hears only who said no: what the data plane listens with. Costs nothing while all is well.
+/// Hears what would not be known any more once the request is answered: the rules in shadow that said no, and the limits. The
+/// data plane listens with it; it costs nothing while all is well. A rule that denies tells it in its [`crate::Denial`].
 #[derive(Debug, Default)]
 pub struct Refusals(pub Vec<Step>);
 
 impl Trace for Refusals {
     fn judged(&mut self, stage: Stage, mode: RuleMode, passed: bool, detail: impl FnOnce() -> String) {
-        if !passed {
+        let is_limit = matches!(stage, Stage::Throttle | Stage::Quota);
+        if !passed && (mode == RuleMode::Shadow || is_limit) {
             self.0.judged(stage, mode, passed, detail);
         }
     }

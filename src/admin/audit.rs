@@ -10,6 +10,7 @@ use utoipa::{IntoParams, ToSchema};
 
 use super::AdminState;
 use super::page::{self, Listed};
+use super::path_part::PathPart;
 use super::problem::Problem;
 use super::query::StrictQuery;
 use crate::failure::Refusal;
@@ -121,6 +122,38 @@ pub(super) async fn list(
     let full = u32::try_from(records.len()).is_ok_and(|count| count >= limit);
     let next = records.last().filter(|_| full).map(|(id, _)| id.clone());
     Ok(Json(Listed { items: records.into_iter().map(|(_, record)| record).collect(), next }))
+}
+
+/// One decision, and how it came about.
+#[derive(Serialize, ToSchema)]
+pub(super) struct DecisionAccount {
+    #[serde(flatten)]
+    decision: DecisionRow,
+    /// Every step in order, with what was compared then; the last one that failed denied it. Null for what was simply allowed, and
+    /// for decisions older than the newest million that were not.
+    #[schema(value_type = Option<Vec<Object>>)]
+    steps: Option<serde_json::Value>,
+}
+
+/// Show one decision with its steps
+///
+/// By the `decision_id` of an answer.
+#[utoipa::path(get, path = "/v1/audit/{decision_id}", operation_id = "show_decision", tag = "Audit",
+    params(("decision_id" = String, Path, description = "The decision's id")),
+    responses((status = 200, description = "The decision and its steps", body = DecisionAccount)))]
+pub(super) async fn show(
+    State(state): State<Arc<AdminState>>,
+    PathPart(id): PathPart<String>,
+) -> Result<Json<DecisionAccount>, Problem> {
+    let _ = tokio::time::timeout(FLUSH_PATIENCE, state.audit.flush()).await;
+    let filter = DecisionFilter { id: Some(id.clone()), limit: 1, ..DecisionFilter::default() };
+    let Some(decision) = state.audit_log.list(&filter).await?.pop() else {
+        let message = "No decision has this id, or its record is past its retention.";
+        return Err(Refusal::not_found("decision_not_found", message).into());
+    };
+    let steps = state.audit_log.account(&id).await?;
+    let steps = steps.and_then(|steps| serde_json::from_str(&steps).ok());
+    Ok(Json(DecisionAccount { decision, steps }))
 }
 
 async fn decisions(state: &AdminState, query: AuditQuery, limit: u32) -> Result<Vec<(String, AuditRecord)>, Problem> {

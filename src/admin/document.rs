@@ -116,6 +116,7 @@ pub(super) fn api() -> OpenApiRouter<Arc<AdminState>> {
         .routes(routes!(quota::reset))
         .routes(routes!(explain::explain))
         .routes(routes!(audit::list))
+        .routes(routes!(audit::show))
         .routes(routes!(usage::list))
 }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use axum::Json;
 use axum::extract::State;
-use policies::{Document, Policy};
+use policies::{Document, DocumentFault, Policy};
 use serde::{Deserialize, Serialize};
 use utoipa::{IntoParams, ToSchema};
 
@@ -60,6 +60,9 @@ pub(super) struct Rollback {
 #[derive(Serialize, ToSchema)]
 pub(super) struct Checked {
     faults: Vec<Fault>,
+    /// What is well formed and probably not meant: rules that nobody can pass, things that nobody uses, patterns that take from one
+    /// another. Said of documents without faults, with what stands in the registry and on which listeners this server answers.
+    warnings: Vec<Fault>,
 }
 
 /// A fault and its place.
@@ -138,18 +141,27 @@ pub(super) async fn show(
 
 /// Check documents
 ///
-/// 200 whether they are good or not; every fault is listed.
+/// 200 whether they are good or not; every fault is listed, and of good ones what is probably not meant.
 #[utoipa::path(post, path = "/v1/policies/check", operation_id = "check_policy", tag = "Policies", request_body = Documents,
     responses((status = 200, description = "What is wrong with them", body = Checked)))]
-pub(super) async fn check(Body(body): Body<Documents>) -> Json<Checked> {
-    let faults = Policy::parse(&documents(body.documents)).err().unwrap_or_default();
-    let faults = faults.into_iter().map(|fault| Fault {
-        document: fault.document,
-        line: fault.line,
-        column: fault.column,
-        message: fault.message,
-    });
-    Json(Checked { faults: faults.collect() })
+pub(super) async fn check(
+    State(state): State<Arc<AdminState>>,
+    Body(body): Body<Documents>,
+) -> Result<Json<Checked>, Problem> {
+    let documents = documents(body.documents);
+    let faults = Policy::parse(&documents).err().unwrap_or_default();
+    let warnings = match faults.is_empty() {
+        true => state.registry.lint_policy(&documents, state.listeners.to_vec()).await?,
+        false => Vec::new(),
+    };
+    let told = |found: Vec<DocumentFault>| found.into_iter().map(Fault::from).collect();
+    Ok(Json(Checked { faults: told(faults), warnings: told(warnings) }))
+}
+
+impl From<DocumentFault> for Fault {
+    fn from(fault: DocumentFault) -> Self {
+        Self { document: fault.document, line: fault.line, column: fault.column, message: fault.message }
+    }
 }
 
 /// Say what an apply would do

@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use axum::body::Body;
 use http::{Method, Request, StatusCode, header};
-use policies::UnixSeconds;
+use policies::{RouteTable, UnixSeconds};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::sync::OnceCell;
@@ -26,8 +26,8 @@ use tower::ServiceExt as _;
 use super::*;
 use crate::authority::{AuthoritySettings, KeyDirectory, Names, Passphrase};
 use crate::clock::Clock;
-use crate::config::{AuditAllowed, AuditSettings, ClientCertificates, UsageSettings};
-use crate::gateway::Caller;
+use crate::config::{AuditAllowed, AuditSettings, ClientCertificates, Serves, UsageSettings};
+use crate::gateway::{Caller, ExplainedListener, Explainer};
 use crate::oauth::OAuthConfig;
 use crate::oauth::jwt::Algorithm;
 use crate::registry::{Actor, Pepper};
@@ -92,7 +92,8 @@ impl Server {
         let settings = AuditSettings { allowed: AuditAllowed::All, retention_days: 1 };
         let (audit, _) = Audit::start(audit_log.clone(), &settings, clock);
         let ready = Arc::new(AtomicBool::new(true));
-        let (explained, probed) = (Arc::clone(&parts.registry.snapshot), Arc::clone(&ready));
+        let probed = Arc::clone(&ready);
+        let oauth = Arc::new(parts.oauth);
         let days = crate::config::ExpirySettings {
             notice_days: vec![1, 7, 14, 30],
             in_use_days: 14,
@@ -111,6 +112,18 @@ impl Server {
             throttles: Arc::new(crate::gateway::limits::Throttles::new(parts.registry.clock.clone(), [7; 16], 10_000)),
             quotas: quotas.clone(),
         };
+        let explained = Explainer {
+            snapshot: Arc::clone(&parts.registry.snapshot),
+            oauth: Arc::clone(&oauth),
+            clock: parts.registry.clock.clone(),
+            listeners: vec![ExplainedListener {
+                name: "gateway".to_owned(),
+                serves: Serves::Gateway,
+                client_certificates: ClientCertificates::Optional,
+            }],
+            admin_routes: RouteTable::default(),
+            limits: Arc::new(limits),
+        };
         let state = AdminState {
             expiry,
             usage,
@@ -118,15 +131,16 @@ impl Server {
             store: parts.registry.store.clone(),
             registry: parts.registry,
             authority: parts.authority,
-            oauth: Arc::new(parts.oauth),
+            oauth,
             audit,
             audit_log,
             quotas,
-            explain: Arc::new(move |request| crate::gateway::explain(&explained, &limits, &request)),
+            explain: Arc::new(move |request| explained.explain(&request)),
             readiness: Arc::new(move || {
                 vec![Check { name: "test", ok: probed.load(Ordering::SeqCst), detail: String::new() }]
             }),
             metrics: Arc::new(|| "portcullis_test 1\n".to_owned()),
+            listeners: Arc::new([]),
             endpoints: vec![ListedListener {
                 name: "gateway".into(),
                 url: "https://gate.example.com".into(),

@@ -7,7 +7,7 @@ use super::context::{Context, Outcome};
 use super::error::CliError;
 use super::listing::{self, Limit};
 use super::moment::Since;
-use super::query::Query;
+use super::query::{self, Query};
 use super::table::{self, Column};
 
 const PATH: &str = "/v1/audit";
@@ -24,7 +24,7 @@ const COLUMNS: [Column; 7] = [
 /// Who did what, from where, and what was answered
 #[derive(Args, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis audit list --denied --since 1h\n  portcullis audit tail --client acme-orders"
+    after_help = "EXAMPLES:\n  portcullis audit list --denied --since 1h\n  portcullis audit show 0193c0de-5a5a-7000-8000-0123456789ab\n  portcullis audit tail --client acme-orders"
 )]
 pub(super) struct AuditArgs {
     #[command(subcommand)]
@@ -51,6 +51,14 @@ enum Verb {
         id: Option<String>,
         #[command(flatten)]
         limit: Limit,
+    },
+    /// Show one decision with every step of it: what was compared, and which step denied
+    ///
+    /// The steps are those that were taken then, with the values of then. None are kept of what was simply allowed.
+    #[command(after_help = "EXAMPLE:\n  portcullis audit show 0193c0de-5a5a-7000-8000-0123456789ab")]
+    Show {
+        /// The `decision_id` of an answer, its X-Portcullis-Decision-Id
+        decision_id: String,
     },
     /// Print records as they come, until Ctrl-C; with --output json one object a line
     ///
@@ -116,11 +124,32 @@ pub(super) async fn run(args: AuditArgs, context: &Context) -> Result<Outcome, C
             let query = filter.query().with("since", since.map(millis)).with("until", until.map(millis)).with("id", id);
             listing::print(context, PATH, &query, limit, &COLUMNS).await
         }
+        Verb::Show { decision_id } => show(&decision_id, context).await,
         Verb::Tail { filter, since } => {
             let begin = since.map_or_else(|| context.clock.now_millis(), millis);
             tail::run(&filter.query(), begin, context).await
         }
     }
+}
+
+async fn show(decision_id: &str, context: &Context) -> Result<Outcome, CliError> {
+    let answer = context.api()?.get(&query::item(PATH, decision_id)?).await?;
+    context.output.either(&answer, || shown(&answer))?;
+    Ok(Outcome::Done)
+}
+
+/// The record, then its steps.
+fn shown(answer: &Value) -> String {
+    let mut record = answer.clone();
+    let steps = record.as_object_mut().and_then(|members| members.remove("steps")).unwrap_or_default();
+    let at = record["at"].as_i64().map_or_else(String::new, super::moment::rfc3339_millis);
+    record["at"] = Value::String(at);
+    let mut text = table::of_object(&record, 0);
+    match steps.as_array() {
+        Some(steps) => text.push_str(&format!("\n{}", super::steps::shown(steps))),
+        None => text.push_str("\nno steps are kept of it\n"),
+    }
+    text
 }
 
 fn either(record: &Value, decision: &str, change: &str) -> String {

@@ -1,3 +1,4 @@
+mod check;
 mod documents;
 mod explain;
 mod plan;
@@ -6,7 +7,7 @@ use std::io::IsTerminal;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
-use policies::{Document, Policy};
+use policies::Document;
 use serde_json::{Value, json};
 
 use self::documents::Documents;
@@ -38,14 +39,20 @@ pub(super) struct PolicyArgs {
 
 #[derive(Subcommand, Debug)]
 enum Verb {
-    /// Check documents offline; every fault with its file, line and column
+    /// Check documents offline; every fault with its file, line and column, and what is probably not meant
+    ///
+    /// Warnings are of documents without faults: rules that nobody can pass, things that nobody uses, patterns that take from one
+    /// another. With --data the listeners of that installation are known too.
     #[command(
-        after_help = "EXAMPLES:\n  portcullis policy check portcullis-demo/policies\n  portcullis policy check routes.toml clients.toml"
+        after_help = "EXAMPLES:\n  portcullis policy check portcullis-demo/policies\n  portcullis policy check routes.toml clients.toml --deny-warnings"
     )]
     Check {
         /// Folders (their *.toml, by name) and files, together one policy
         #[arg(required = true, value_name = "FILE|DIR")]
         paths: Vec<PathBuf>,
+        /// Exit with 1 if there is a warning, too
+        #[arg(long)]
+        deny_warnings: bool,
     },
     /// Show what would change if these documents were applied
     #[command(after_help = "EXAMPLE:\n  portcullis policy plan portcullis-demo/policies")]
@@ -98,7 +105,7 @@ enum Verb {
 
 pub(super) async fn run(args: PolicyArgs, context: &Context) -> Result<Outcome, CliError> {
     match args.verb {
-        Verb::Check { paths } => check(&paths, context),
+        Verb::Check { paths, deny_warnings } => check::run(&paths, deny_warnings, context),
         Verb::Plan { paths } => {
             let documents = Documents::read(&paths)?.for_server();
             let answer = context.api()?.post(&format!("{PATH}/plan"), &json!({"documents": documents})).await?;
@@ -117,30 +124,6 @@ pub(super) async fn run(args: PolicyArgs, context: &Context) -> Result<Outcome, 
         }
         Verb::Explain(args) => explain::run(args, context).await,
     }
-}
-
-fn check(paths: &[PathBuf], context: &Context) -> Result<Outcome, CliError> {
-    let documents = Documents::read(paths)?;
-    let faults = match Policy::parse(&documents.with_paths()) {
-        Ok(_) => Vec::new(),
-        Err(faults) => faults,
-    };
-    let lines: String = faults.iter().map(|fault| format!("{}\n", table::plain(&fault.to_string()))).collect();
-    if context.output.is_json() {
-        // Beside the JSON, for the log of the build that runs this.
-        context.output.remark(&lines);
-    }
-    context.output.either(&json!({"faults": faults}), || {
-        let mut text = lines;
-        text.push_str(&match (faults.len(), documents.len()) {
-            (0, 1) => "no faults in 1 document\n".to_owned(),
-            (0, documents) => format!("no faults in {documents} documents\n"),
-            (1, _) => "1 fault\n".to_owned(),
-            (faults, _) => format!("{faults} faults\n"),
-        });
-        text
-    })?;
-    Ok(if faults.is_empty() { Outcome::Done } else { Outcome::Refused })
 }
 
 async fn apply(paths: &[PathBuf], comment: Option<String>, yes: bool, context: &Context) -> Result<Outcome, CliError> {

@@ -2,7 +2,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use policies::{Allowlist, ForwardedHeader, Network, TrustedProxies};
+use policies::{Allowlist, ForwardedHeader, ListenerFacts, Network, TrustedProxies};
 use serde::{Deserialize, Serialize};
 
 use super::proxies::{ProxyProtocolFile, proxies};
@@ -52,6 +52,17 @@ pub struct ListenerConfig {
     pub forwarded_header: ForwardedHeader,
     /// From where it may be connected to at all, asked before TLS costs anything. Absent: from anywhere.
     pub networks: Option<Allowlist>,
+}
+
+impl ListenerConfig {
+    /// What the documents of a policy are checked against.
+    pub fn facts(&self) -> ListenerFacts {
+        ListenerFacts {
+            name: self.name.clone(),
+            serves_routes: self.serves == Serves::Gateway,
+            takes_certificates: self.client_certificates != ClientCertificates::None,
+        }
+    }
 }
 
 /// One `[[listener]]` as written.

@@ -13,7 +13,6 @@ use hyper::body::{Body as _, Incoming};
 use hyper::{Request, Response};
 
 use super::stop::{Malformed, Stop};
-use super::target::Target;
 use super::trail::Trail;
 use super::{Gate, enroll, est, renewal, sight};
 use crate::config::Serves;
@@ -41,8 +40,7 @@ pub(super) enum Endpoint {
 }
 
 /// Whether the path is one of ours.
-pub(super) fn find(oauth: &OAuth, serves: Serves, target: &Target<'_>) -> Option<Endpoint> {
-    let path = target.path.as_str();
+pub(super) fn find(oauth: &OAuth, serves: Serves, method: &str, path: &str) -> Option<Endpoint> {
     // The administrators' certificates are renewed like all others.
     if renewal::find(path).is_some() {
         return Some(Endpoint::Renewal);
@@ -60,7 +58,7 @@ pub(super) fn find(oauth: &OAuth, serves: Serves, target: &Target<'_>) -> Option
         return Some(Endpoint::Enroll);
     }
     let page = path == "/docs" || path.starts_with("/docs/") || path == "/openapi.json";
-    let reading = matches!(target.method.as_str(), "GET" | "HEAD");
+    let reading = matches!(method, "GET" | "HEAD");
     (page && reading).then_some(Endpoint::Page)
 }
 

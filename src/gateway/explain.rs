@@ -1,23 +1,25 @@
 //! Would this request pass, and why? The same functions as a real request, overheard step by step. Nothing is spent, and
 //! no credential is checked: the caller says whose they would be.
 
+mod described;
+
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{
-    AuthMethod, ClientId, CredentialKind, CredentialRef, CredentialStatus, Denial, Proof, ScopeSet, Stage, Step, Trace,
-};
+use policies::{Denial, RouteTable, Stage, Step, Trace};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
-use super::authenticate;
-use super::find_route;
 use super::limits::Limits;
 use super::path::NormalPath;
-use crate::snapshot::{PolicyView, Snapshot};
+use super::{authenticate, endpoints, find_route};
+use crate::clock::Clock;
+use crate::config::{ClientCertificates, ListenerConfig, Serves};
+use crate::oauth::OAuth;
+use crate::snapshot::Snapshot;
 
 /// A described request.
-#[derive(Clone, Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Default, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct ExplainRequest {
     /// `GET`.
@@ -31,119 +33,201 @@ pub struct ExplainRequest {
     pub listener: Option<String>,
     /// Whose credentials would be presented.
     pub client: Option<String>,
-    /// `mutual_tls`, `api_key`, `bearer`; with a client and nothing here: a client certificate.
+    /// `mutual_tls`, `api_key`, `bearer`; with a client and nothing here or in `credentials`: a client certificate.
     #[serde(default)]
     pub presents: Vec<String>,
-    /// The scopes that the credential (a token, a narrowed key) would carry; absent: all of the client's.
+    /// Ids of credentials that would be presented as they are now: of API keys, serial numbers of our certificates.
+    #[serde(default)]
+    pub credentials: Vec<String>,
+    /// The scopes that the described credential (a token, a narrowed key) would carry; absent: all of the client's.
     pub scopes: Option<Vec<String>>,
 }
 
 /// The decision and its steps, in order.
 #[derive(Clone, Debug, Serialize, ToSchema)]
 pub struct ExplainAnswer {
-    /// `allow` or `deny`.
+    /// `allow`, `deny`, or `endpoint`: the server answers this path itself and judges its callers there.
     pub decision: &'static str,
     /// The denial's code.
     pub code: Option<&'static str>,
     /// The denial's inside message.
     pub reason: Option<String>,
     pub route: Option<String>,
+    /// The rules in shadow that would have denied it.
+    pub shadow: Vec<&'static str>,
     pub policy_version: i64,
     #[schema(value_type = Vec<Object>)]
     pub steps: Vec<Step>,
 }
 
-/// Judges the described request against what is in force now.
-pub fn explain(snapshot: &Snapshot, limits: &Limits, request: &ExplainRequest) -> ExplainAnswer {
-    let view = snapshot.policy();
-    let mut steps = Vec::new();
-    let mut route = None;
-    let result = judge(&view, limits, request, &mut route, &mut steps);
-    ExplainAnswer {
-        decision: if result.is_ok() { "allow" } else { "deny" },
-        code: result.as_ref().err().map(|refused| refused.0),
-        reason: result.err().map(|refused| refused.1),
-        route,
-        policy_version: view.version,
-        steps,
+/// Judges described requests against what is in force now.
+pub struct Explainer {
+    pub snapshot: Arc<Snapshot>,
+    pub oauth: Arc<OAuth>,
+    pub clock: Clock,
+    pub listeners: Vec<ExplainedListener>,
+    /// The control plane's own routes.
+    pub admin_routes: RouteTable,
+    pub limits: Arc<Limits>,
+}
+
+/// What a listener lets through to the gate.
+pub struct ExplainedListener {
+    pub name: String,
+    pub serves: Serves,
+    pub client_certificates: ClientCertificates,
+}
+
+impl From<&ListenerConfig> for ExplainedListener {
+    fn from(config: &ListenerConfig) -> Self {
+        Self { name: config.name.clone(), serves: config.serves, client_certificates: config.client_certificates }
     }
 }
 
-type Refused = (&'static str, String);
+/// Why it would not pass: code and inside message.
+struct Refused(&'static str, String);
 
-fn judge(
-    view: &PolicyView,
-    limits: &Limits,
-    request: &ExplainRequest,
-    found: &mut Option<String>,
-    steps: &mut Vec<Step>,
-) -> Result<(), Refused> {
-    let denied = |denial: Denial| (denial.code(), denial.to_string());
-    let source = policies::canonical(request.source.unwrap_or(IpAddr::from([127, 0, 0, 1])));
-    steps.step(Stage::Source, true, || format!("judged as coming from {source}"));
-    let path = NormalPath::parse(&request.path).map_err(|fault| {
-        steps.step(Stage::Path, false, || fault.to_string());
-        ("malformed_path", fault.to_string())
-    })?;
-    steps.step(Stage::Path, true, || format!("{} is in normal form", path.as_str()));
-    let listener = request.listener.as_deref().unwrap_or("gateway");
-    let route = find_route(&view.policy.routes, listener, &request.method, path.as_str(), steps).map_err(denied)?;
-    *found = Some(route.id.to_string());
-    policies::check_source(&route, source, steps).map_err(denied)?;
-    if route.is_public() {
-        let spent = limits.peek(None, &route);
-        return policies::admit_public(route, source, spent, steps).map(|_| ()).map_err(denied);
+impl From<Denial> for Refused {
+    fn from(denial: Denial) -> Self {
+        Self(denial.code(), denial.to_string())
     }
-    let proofs = described_proofs(request).map_err(|fault| {
-        steps.step(Stage::Authenticate, false, || fault.clone());
-        ("malformed_request", fault)
-    })?;
-    let principal = authenticate::resolve(view, proofs).map_err(|denial| {
-        steps.step(Stage::Authenticate, false, || denial.to_string());
-        denied(denial)
-    })?;
-    steps.step(Stage::Authenticate, true, || {
-        format!("client {} by {}, described, not proved", principal.client().id, principal.methods())
-    });
-    let entitlement = policies::entitle(principal, route, source, steps).map_err(denied)?;
-    // The allowance is not touched: what is left of it is for real requests.
-    let spent = limits.peek(Some(entitlement.principal()), entitlement.route());
-    entitlement.admit(spent, steps).map(|_| ()).map_err(denied)
 }
 
-fn described_proofs(request: &ExplainRequest) -> Result<Vec<Proof>, String> {
-    let Some(client) = &request.client else {
-        return if request.presents.is_empty() {
-            Ok(Vec::new())
-        } else {
-            Err("say with `client` whose credentials are presented".to_owned())
+/// How it would pass.
+enum Passed {
+    Allowed,
+    Endpoint,
+}
+
+/// What is told beside the steps.
+#[derive(Default)]
+struct Story {
+    route: Option<String>,
+    steps: Vec<Step>,
+}
+
+impl Story {
+    /// A step that says no without being a rule of the policy.
+    fn refuse(&mut self, stage: Stage, code: &'static str, why: String) -> Refused {
+        self.steps.step(stage, false, || why.clone());
+        Refused(code, why)
+    }
+}
+
+impl Explainer {
+    /// Judges the described request.
+    pub fn explain(&self, request: &ExplainRequest) -> ExplainAnswer {
+        let view = self.snapshot.policy();
+        let mut story = Story::default();
+        let result = self.judge(&view, request, &mut story);
+        let mut shadow: Vec<&'static str> = Vec::new();
+        for rule in story.steps.iter().filter(|step| step.would_deny()).filter_map(|step| step.stage.rule()) {
+            if !shadow.contains(&rule) {
+                shadow.push(rule);
+            }
+        }
+        let (decision, refused) = match result {
+            Ok(Passed::Allowed) => ("allow", None),
+            Ok(Passed::Endpoint) => ("endpoint", None),
+            Err(refused) => ("deny", Some(refused)),
         };
-    };
-    let client: ClientId = client.parse().map_err(|_| format!("{client:?} is not a client id"))?;
-    let scopes = match &request.scopes {
-        Some(scopes) => Some(ScopeSet::parse_list(&scopes.join(" ")).map_err(|error| error.to_string())?),
-        None => None,
-    };
-    let default = [AuthMethod::MutualTls.as_str().to_owned()];
-    let presents = if request.presents.is_empty() { &default[..] } else { &request.presents };
-    presents
-        .iter()
-        .map(|method| {
-            let method: AuthMethod =
-                method.parse().map_err(|_| format!("{method:?} is not a method: use mutual_tls, api_key or bearer"))?;
-            let kind = match method {
-                AuthMethod::MutualTls => CredentialKind::ClientCertificate,
-                AuthMethod::ApiKey => CredentialKind::ApiKey,
-                AuthMethod::Bearer => CredentialKind::AccessToken,
-            };
-            Ok(Proof {
-                method,
-                credential: CredentialRef { kind, id: Arc::from("described") },
-                client: client.clone(),
-                status: CredentialStatus::Active,
-                scopes: scopes.clone(),
-                networks: None,
-            })
-        })
-        .collect()
+        ExplainAnswer {
+            decision,
+            code: refused.as_ref().map(|refused| refused.0),
+            reason: refused.map(|refused| refused.1),
+            route: story.route,
+            shadow,
+            policy_version: view.version,
+            steps: story.steps,
+        }
+    }
+
+    fn judge(
+        &self,
+        view: &crate::snapshot::PolicyView,
+        request: &ExplainRequest,
+        story: &mut Story,
+    ) -> Result<Passed, Refused> {
+        let source = policies::canonical(request.source.unwrap_or(IpAddr::from([127, 0, 0, 1])));
+        story.steps.step(Stage::Source, true, || format!("judged as coming from {source}"));
+        let listener = self.listener(request, story)?;
+        let proofs = described::proofs(self, view, request)
+            .map_err(|fault| story.refuse(Stage::Request, "malformed_request", fault))?;
+        let proofs = meet(listener, proofs, story)?;
+        if matches!(request.method.as_str(), "CONNECT" | "TRACE") {
+            let why = format!("the method {} is not allowed here", request.method);
+            return Err(story.refuse(Stage::Request, "method_not_allowed", why));
+        }
+        let path = NormalPath::parse(&request.path)
+            .map_err(|fault| story.refuse(Stage::Path, "malformed_path", fault.to_string()))?;
+        let path = path.as_str();
+        story.steps.step(Stage::Path, true, || format!("{path} is in normal form"));
+        if endpoints::find(&self.oauth, listener.serves, &request.method, path).is_some() {
+            let why = || format!("{path} is answered by the server itself, before any route, and judged there");
+            story.steps.step(Stage::Endpoint, true, why);
+            return Ok(Passed::Endpoint);
+        }
+        let table = match listener.serves {
+            Serves::Admin => &self.admin_routes,
+            Serves::Gateway | Serves::Pki => &view.policy.routes,
+        };
+        let route = find_route(table, &listener.name, &request.method, path, &mut story.steps)?;
+        story.route = Some(route.id.to_string());
+        policies::check_source(&route, source, &mut story.steps)?;
+        if route.is_public() {
+            let spent = self.limits.peek(None, &route);
+            policies::admit_public(route, source, spent, &mut story.steps)?;
+            return Ok(Passed::Allowed);
+        }
+        let principal = authenticate::resolve(view, proofs).inspect_err(|denial| {
+            story.steps.step(Stage::Authenticate, false, || denial.to_string());
+        })?;
+        story.steps.step(Stage::Authenticate, true, || {
+            let shown: Vec<String> = principal.proofs().iter().map(described::told).collect();
+            format!("client {} by {}: {}", principal.client().id, principal.methods(), shown.join(", "))
+        });
+        let entitlement = policies::entitle(principal, route, source, &mut story.steps)?;
+        // The allowance is not touched: what is left of it is for real requests.
+        let spent = self.limits.peek(Some(entitlement.principal()), entitlement.route());
+        entitlement.admit(spent, &mut story.steps)?;
+        Ok(Passed::Allowed)
+    }
+
+    /// The listener that the request would reach: another one has other routes, or none at all.
+    fn listener(&self, request: &ExplainRequest, story: &mut Story) -> Result<&ExplainedListener, Refused> {
+        let name = request.listener.as_deref().unwrap_or("gateway");
+        let Some(listener) = self.listeners.iter().find(|listener| listener.name == name) else {
+            let known: Vec<&str> = self.listeners.iter().map(|listener| listener.name.as_str()).collect();
+            let why = format!("no listener is called {name:?}; there are: {}", known.join(", "));
+            return Err(story.refuse(Stage::Request, "unknown_listener", why));
+        };
+        if listener.serves == Serves::Pki {
+            let why =
+                format!("listener {name} serves certificates and revocation lists over plain HTTP and has no routes");
+            return Err(story.refuse(Stage::Route, "route_not_found", why));
+        }
+        Ok(listener)
+    }
+}
+
+/// Whether the credentials get through the handshake of this listener at all.
+fn meet(
+    listener: &ExplainedListener,
+    mut proofs: Vec<policies::Proof>,
+    story: &mut Story,
+) -> Result<Vec<policies::Proof>, Refused> {
+    let is_certificate = |proof: &policies::Proof| proof.method == policies::AuthMethod::MutualTls;
+    match listener.client_certificates {
+        ClientCertificates::Required if !proofs.iter().any(is_certificate) => {
+            let why = format!("listener {} wants a client certificate: the TLS handshake would fail", listener.name);
+            return Err(story.refuse(Stage::Request, "handshake_failed", why));
+        }
+        ClientCertificates::None if proofs.iter().any(is_certificate) => {
+            proofs.retain(|proof| !is_certificate(proof));
+            let told = || format!("listener {} asks for no client certificate: none would be presented", listener.name);
+            story.steps.step(Stage::Request, true, told);
+        }
+        _ => {}
+    }
+    Ok(proofs)
 }

@@ -8,15 +8,18 @@ use http::request::Parts;
 use hyper::Response;
 use hyper::body::Body as _;
 use metrics::counter;
-use policies::{Principal, Refusals, Route};
+use policies::{Denial, LimitState, Principal, Refusals, Route, Stage};
 
 use super::GateParts;
+use super::account::{Account, End};
 use super::limit_headers::LimitHeaders;
-use super::stop::{Stop, UpstreamFault};
+use super::stop::{Malformed, Stop, UpstreamFault};
 use crate::listen::Connection;
 use crate::store::audit_log::DecisionRow;
 use crate::usage::{Caller, Counts, Key, Meter, Place};
 
+/// The outcome of what passed.
+const ALLOWED: &str = "allowed";
 /// Longest path that is recorded.
 const PATH_BYTES_MAX: usize = 512;
 /// The status that is recorded when there was nobody left to tell one (nginx's custom).
@@ -44,8 +47,12 @@ pub(super) struct Trail<'a> {
     client: Option<String>,
     /// Rules in shadow that said no, and the rule that denied.
     refusals: Refusals,
+    /// How every limit stood, if one of them denied.
+    standings: Vec<LimitState>,
     outcome: &'static str,
     detail: Option<String>,
+    /// Which step it was that ended the road.
+    ended: Option<Stage>,
     limits: LimitHeaders,
 }
 
@@ -71,8 +78,10 @@ impl<'a> Trail<'a> {
             principal: None,
             client: None,
             refusals: Refusals::default(),
-            outcome: "allowed",
+            standings: Vec::new(),
+            outcome: ALLOWED,
             detail: None,
+            ended: None,
             limits: LimitHeaders::default(),
         }
     }
@@ -124,6 +133,7 @@ impl<'a> Trail<'a> {
     pub(super) fn outcome(&mut self, outcome: &'static str, detail: Option<String>) {
         self.outcome = outcome;
         self.detail = detail;
+        self.ended = (outcome != ALLOWED).then_some(Stage::Endpoint);
     }
 
     /// Says more than the caller is told.
@@ -164,6 +174,10 @@ impl<'a> Trail<'a> {
         }
         self.outcome = outcome;
         self.detail = Some(detail);
+        self.ended = Some(stage_of(stop));
+        if let Stop::Denied(Denial::Throttled { limits, .. } | Denial::QuotaExceeded { limits, .. }) = stop {
+            self.standings.clone_from(limits);
+        }
     }
 
     /// The rules that would have denied this, had they not been in shadow; counted here.
@@ -176,6 +190,19 @@ impl<'a> Trail<'a> {
             }
         }
         (!rules.is_empty()).then(|| rules.join(" "))
+    }
+
+    /// What the account of this decision is made of.
+    fn account(&mut self) -> Account {
+        Account {
+            source: self.source,
+            path: self.path.clone(),
+            route: self.route.clone(),
+            principal: self.principal.clone(),
+            refusals: std::mem::take(&mut self.refusals.0),
+            limits: std::mem::take(&mut self.standings),
+            end: self.ended.map(|stage| End { stage, detail: self.detail.clone().unwrap_or_default() }),
+        }
     }
 
     pub(super) fn finish(mut self, response: &Response<Body>) {
@@ -193,12 +220,14 @@ impl<'a> Trail<'a> {
         self.count(given);
         let shadow = self.shadow();
         // What a rule in shadow would have done is why it is in shadow: that is recorded whatever was allowed.
-        if shadow.is_none() && !gate.audit.wants(self.outcome == "allowed") {
+        let allowed = self.outcome == ALLOWED;
+        if shadow.is_none() && !gate.audit.wants(allowed) {
             return;
         }
+        let account = (!allowed || shadow.is_some()).then(|| self.account());
         let principal = self.principal.take();
         let client = principal.as_ref().map(|principal| principal.client());
-        gate.audit.record(DecisionRow {
+        let row = DecisionRow {
             id: self.decision_id.to_string(),
             at: self.at_millis,
             listener: self.listener.config.name.clone(),
@@ -215,7 +244,12 @@ impl<'a> Trail<'a> {
             detail: self.detail.take(),
             shadow,
             micros: i64::try_from(nanos / 1000).unwrap_or(i64::MAX),
-        });
+        };
+        match account {
+            // Written out where the row is, not while the caller waits.
+            Some(account) => gate.audit.record_with(row, Box::new(move || account.into_json())),
+            None => gate.audit.record(row),
+        }
     }
 }
 
@@ -253,12 +287,37 @@ impl Trail<'_> {
 impl Drop for Trail<'_> {
     fn drop(&mut self) {
         if !self.written {
-            if self.decided_nanos.is_none() && self.outcome == "allowed" {
+            if self.decided_nanos.is_none() && self.outcome == ALLOWED {
                 self.outcome = "client_gone";
+                self.ended = Some(Stage::Action);
             }
             self.detail = Some("the client went away before the answer".to_owned());
             self.write(CLIENT_GONE, 0);
         }
+    }
+}
+
+/// Which step a stop belongs to, if no rule of the route has said no.
+fn stage_of(stop: &Stop) -> Stage {
+    match stop {
+        Stop::AddressLimited { .. } => Stage::Address,
+        Stop::Malformed(Malformed::Path(_)) => Stage::Path,
+        Stop::Malformed(_) => Stage::Request,
+        Stop::Denied(denial) => match denial {
+            Denial::RouteNotFound { .. } => Stage::Route,
+            Denial::NoCredential
+            | Denial::CredentialUnknown { .. }
+            | Denial::CredentialMismatch { .. }
+            | Denial::InvalidToken { .. } => Stage::Authenticate,
+            Denial::CredentialExpired { .. } | Denial::CredentialRevoked { .. } => Stage::Status,
+            Denial::MethodNotAccepted { .. } => Stage::Methods,
+            Denial::SourceNotAllowed { .. } => Stage::ClientNetwork,
+            Denial::InsufficientScope { .. } => Stage::Scopes,
+            Denial::Throttled { .. } => Stage::Throttle,
+            Denial::QuotaExceeded { .. } => Stage::Quota,
+        },
+        Stop::Refused(_) | Stop::NotOffered(_) => Stage::Endpoint,
+        Stop::Upstream(_) | Stop::Fault(_) => Stage::Action,
     }
 }
 

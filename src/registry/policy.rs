@@ -13,6 +13,7 @@ use crate::failure::{Failure, Fault, Refusal};
 use crate::store::policy::{self, PolicyHeader, PolicyRow, StoredDocument};
 use crate::store::{self, Page, Tx};
 
+mod lint;
 mod reconcile;
 
 /// Bytes of all documents together; what one may have, and how many there may be, the parser says.

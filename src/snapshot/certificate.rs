@@ -51,6 +51,12 @@ impl Certificates {
         self.by_issuer.pin().get(issuer)?.pin().get(serial).cloned()
     }
 
+    /// Which authority issued a certificate of this serial number.
+    pub(super) fn issuer_of(&self, serial: &Serial) -> Option<KeyId> {
+        let by_issuer = self.by_issuer.pin();
+        by_issuer.iter().find(|(_, by_serial)| by_serial.pin().contains_key(serial)).map(|(issuer, _)| issuer.clone())
+    }
+
     pub(super) fn is_revoked(&self, thumbprint: &Thumbprint) -> bool {
         self.revoked.pin().contains(thumbprint)
     }

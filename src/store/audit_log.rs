@@ -11,6 +11,9 @@ use crate::failure::Fault;
 /// Most rows one query gives.
 pub const PAGE_MAX: u32 = 1000;
 
+/// Most accounts that are kept, the newest: about a gigabyte. A flood of denials fills no disk with its explanations.
+const ACCOUNTS_MAX: i64 = 1_000_000;
+
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS decisions (
     id           TEXT PRIMARY KEY,
@@ -30,6 +33,11 @@ CREATE TABLE IF NOT EXISTS decisions (
     shadow       TEXT,
     micros       BIGINT NOT NULL
 ) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS accounts (
+    seq   INTEGER PRIMARY KEY AUTOINCREMENT,
+    id    TEXT NOT NULL UNIQUE,
+    steps TEXT NOT NULL
+);
 CREATE INDEX IF NOT EXISTS decisions_by_time ON decisions (at);
 ";
 
@@ -117,10 +125,17 @@ impl AuditLog {
         Ok(Self { readers, writer })
     }
 
-    /// Appends rows in one transaction.
-    pub async fn append(&self, rows: &[DecisionRow]) -> Result<(), Fault> {
+    /// Appends rows, each with its account if it has one, in one transaction.
+    pub async fn append(&self, rows: &[(DecisionRow, Option<String>)]) -> Result<(), Fault> {
         let mut tx = self.writer.begin().await?;
-        for row in rows {
+        for (row, account) in rows {
+            if let Some(steps) = account {
+                sqlx::query("INSERT OR IGNORE INTO accounts (id, steps) VALUES ($1, $2)")
+                    .bind(&row.id)
+                    .bind(steps)
+                    .execute(&mut *tx)
+                    .await?;
+            }
             sqlx::query(
                 "INSERT OR IGNORE INTO decisions (id, at, listener, source, http_method, path, route, client, partner, \
                  auth_methods, credentials, outcome, status, detail, shadow, micros) \
@@ -146,6 +161,12 @@ impl AuditLog {
             .await?;
         }
         Ok(tx.commit().await?)
+    }
+
+    /// How a decision came about, step by step, as JSON. None is kept of what was simply allowed.
+    pub async fn account(&self, id: &str) -> Result<Option<String>, Fault> {
+        let query = sqlx::query_scalar("SELECT steps FROM accounts WHERE id = $1").bind(id);
+        Ok(query.fetch_optional(&self.readers).await?)
     }
 
     /// Lists decisions, newest first.
@@ -178,12 +199,28 @@ impl AuditLog {
         Ok(query.build_query_as().fetch_all(&self.readers).await?)
     }
 
-    /// Drops what is older than `before` (milliseconds), a part at a time; returns how many went.
+    /// Drops what is older than `before` (milliseconds), a part at a time, and the oldest accounts beyond [`ACCOUNTS_MAX`]; returns
+    /// how many rows went.
     pub async fn prune(&self, before: i64) -> Result<u64, Fault> {
-        let done = sqlx::query("DELETE FROM decisions WHERE id IN (SELECT id FROM decisions WHERE at < $1 LIMIT 5000)")
-            .bind(before)
-            .execute(&self.writer)
+        self.prune_to(before, ACCOUNTS_MAX).await
+    }
+
+    async fn prune_to(&self, before: i64, accounts_max: i64) -> Result<u64, Fault> {
+        const OLD: &str = "(SELECT id FROM decisions WHERE at < $1 ORDER BY at, id LIMIT 5000)";
+        let mut tx = self.writer.begin().await?;
+        sqlx::query("DELETE FROM accounts WHERE seq <= (SELECT MAX(seq) FROM accounts) - $1")
+            .bind(accounts_max)
+            .execute(&mut *tx)
             .await?;
+        sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM accounts WHERE id IN {OLD}")))
+            .bind(before)
+            .execute(&mut *tx)
+            .await?;
+        let done = sqlx::query(sqlx::AssertSqlSafe(format!("DELETE FROM decisions WHERE id IN {OLD}")))
+            .bind(before)
+            .execute(&mut *tx)
+            .await?;
+        tx.commit().await?;
         Ok(done.rows_affected())
     }
 
@@ -192,3 +229,6 @@ impl AuditLog {
         self.writer.close().await;
     }
 }
+
+#[cfg(test)]
+mod tests;

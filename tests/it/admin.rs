@@ -32,6 +32,7 @@ const GUARDED: &[(&str, &str)] = &[
     ("GET", "/v1/status"),
     ("GET", "/v1/partners"),
     ("GET", "/v1/audit"),
+    ("GET", "/v1/audit/0193c0de-5a5a-7000-8000-0123456789ab"),
     ("GET", "/v1/policies/current"),
     ("GET", "/v1/nothing-of-the-sort"),
     ("GET", "/metrics"),

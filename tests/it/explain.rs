@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use portcullis::gateway::{ExplainAnswer, ExplainRequest, explain};
+use portcullis::gateway::{ExplainAnswer, ExplainRequest};
 use portcullis::registry::Actor;
 use portcullis::registry::client::NewClient;
 
@@ -68,7 +68,7 @@ const PATHS: &[(&str, &str)] = &[
 ];
 
 fn ask(gateway: &Gateway, request: &ExplainRequest) -> ExplainAnswer {
-    explain(&gateway.app.foundation.snapshot, gateway.app.gate.limits(), request)
+    gateway.app.explainer.explain(request)
 }
 
 fn described(method: &str, path: &str, source: [u8; 4]) -> ExplainRequest {
@@ -76,10 +76,7 @@ fn described(method: &str, path: &str, source: [u8; 4]) -> ExplainRequest {
         method: method.to_owned(),
         path: path.to_owned(),
         source: Some(source.into()),
-        listener: None,
-        client: None,
-        presents: Vec::new(),
-        scopes: None,
+        ..ExplainRequest::default()
     }
 }
 
@@ -229,4 +226,70 @@ async fn explain_spends_nothing() {
         );
         assert_eq!(client.call(&gateway, method, &client.path).await.code(), "throttled");
     }
+}
+
+/// The listener decides whose routes are asked, and which credentials get that far.
+#[tokio::test]
+async fn explain_judges_by_the_routes_of_the_listener() {
+    let gateway = Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, POLICY]))).await;
+    let on = |listener: &str, path: &str, presents: &[&str]| ExplainRequest {
+        listener: Some(listener.to_owned()),
+        client: (!presents.is_empty()).then(|| "acme-orders".to_owned()),
+        presents: presents.iter().map(ToString::to_string).collect(),
+        ..described("GET", path, [127, 0, 0, 1])
+    };
+    for (request, decision, code) in [
+        // The control plane has routes of its own: those of the policy are not found there, whatever they allow.
+        (on("admin", "/test/hello-world", &["mutual_tls"]), "deny", Some("route_not_found")),
+        (on("admin", "/v1/status", &["mutual_tls"]), "deny", Some("insufficient_scope")),
+        (on("admin", "/livez", &[]), "allow", None),
+        (on("pki", "/test/hello-world", &["mutual_tls"]), "deny", Some("route_not_found")),
+        (on("nowhere", "/test/hello-world", &["mutual_tls"]), "deny", Some("unknown_listener")),
+        (on("mtls", "/public", &["bearer"]), "deny", Some("handshake_failed")),
+        (on("gateway", "/oauth2/token", &[]), "endpoint", None),
+        (on("admin", "/oauth2/token", &[]), "deny", Some("route_not_found")),
+        (
+            ExplainRequest { method: "TRACE".into(), ..on("gateway", "/public", &[]) },
+            "deny",
+            Some("method_not_allowed"),
+        ),
+    ] {
+        let told = ask(&gateway, &request);
+        assert_eq!((told.decision, told.code), (decision, code), "{told:#?}");
+    }
+    // And that is what happens.
+    let acme = gateway.acme();
+    for path in ["/test/hello-world", "/v1/status"] {
+        let mut session = crate::harness::Session::open(
+            &gateway,
+            "admin",
+            SessionOptions { identity: Some(acme.identity.clone()), ..SessionOptions::default() },
+        )
+        .await
+        .unwrap();
+        let answer = session.get(path, &[]).await;
+        let told = ask(&gateway, &on("admin", path, &["mutual_tls"]));
+        assert_eq!(told.code.unwrap(), gateway.decision(answer.decision_id()).await.outcome, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn explain_judges_a_credential_by_its_id_as_it_is_now() {
+    let gateway = Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, POLICY]))).await;
+    let acme = gateway.acme();
+    let with = |ids: &[&str], path: &str| ExplainRequest {
+        credentials: ids.iter().map(ToString::to_string).collect(),
+        ..described("GET", path, [127, 0, 0, 1])
+    };
+    let (key, serial) = (acme.api_key_id(), acme.serial.as_str());
+    assert_eq!(ask(&gateway, &with(&[key], "/test/hello-world")).decision, "allow");
+    assert_eq!(ask(&gateway, &with(&[serial], "/test/hello-world")).decision, "allow");
+    assert_eq!(ask(&gateway, &with(&[key, serial], "/both")).decision, "allow");
+    assert_eq!(ask(&gateway, &with(&[key], "/both")).code, Some("method_not_accepted"));
+    let unknown = ask(&gateway, &with(&["nonsense"], "/both"));
+    assert_eq!(unknown.code, Some("malformed_request"), "{unknown:#?}");
+    gateway.registry().revoke_api_key(&Actor::local(), key, "lost").await.unwrap();
+    let told = ask(&gateway, &with(&[key], "/test/hello-world"));
+    assert_eq!(told.code, Some("credential_revoked"), "{told:#?}");
+    assert!(told.steps.iter().any(|step| step.detail.contains(&format!("api-key {key} is revoked"))), "{told:#?}");
 }

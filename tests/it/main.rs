@@ -62,5 +62,7 @@ mod scopes;
 mod source;
 /// How fast: clients, credentials, partners, routes; through changes of plan, restarts and crashes.
 mod throttles;
+/// How a decision came about, by its id.
+mod trace;
 /// How much of what each client used.
 mod usage;

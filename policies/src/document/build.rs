@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use super::DocumentFault;
 use super::fault::{At, Faults};
+use super::lint::Places;
 use super::reader::Text;
 use crate::network::Allowlist;
 use crate::policy::{Policy, unknown};
@@ -21,7 +22,7 @@ pub(super) struct Builder<'d> {
     /// Names that break their grammar, by table: what was meant to refer to them is not a second fault.
     misnamed: HashMap<&'static str, Vec<String>>,
     /// All scopes that may be referred to.
-    scopes: HashSet<String>,
+    scopes: HashMap<String, At>,
     /// Resource servers whose scopes could not all be read: references to them are not judged.
     unreadable_servers: HashSet<String>,
     routes: Vec<(Route, At)>,
@@ -38,7 +39,7 @@ impl<'d> Builder<'d> {
             policy: Policy::default(),
             declared: HashMap::new(),
             misnamed: HashMap::new(),
-            scopes: HashSet::new(),
+            scopes: HashMap::new(),
             unreadable_servers: HashSet::new(),
             routes: Vec::new(),
             route_references: Vec::new(),
@@ -87,8 +88,11 @@ impl<'d> Builder<'d> {
     }
 
     /// Notes a scope that may be granted and required.
-    pub(super) fn declare_scope(&mut self, identifier: &str, name: &str) -> bool {
-        self.scopes.insert(format!("{identifier}/{name}"))
+    pub(super) fn declare_scope(&mut self, identifier: &str, name: &str, at: At) -> bool {
+        let scope = format!("{identifier}/{name}");
+        let is_new = !self.scopes.contains_key(&scope);
+        self.scopes.entry(scope).or_insert(at);
+        is_new
     }
 
     /// Notes that not all scopes of a resource server could be read.
@@ -110,7 +114,7 @@ impl<'d> Builder<'d> {
             }
         };
         let is_known = is_reserved_scope(&scope)
-            || self.scopes.contains(scope.as_str())
+            || self.scopes.contains_key(scope.as_str())
             || self.faults.is_full()
             || self.unreadable_servers.contains(scope.resource_server())
             || self.is_excused("scope", scope.as_str());
@@ -153,8 +157,8 @@ impl<'d> Builder<'d> {
         }
     }
 
-    /// The policy, if nothing was wrong.
-    pub(super) fn finish(mut self) -> Result<Policy, Vec<DocumentFault>> {
+    /// The policy and where everything stands, if nothing was wrong.
+    pub(super) fn finish(mut self) -> Result<(Policy, Places), Vec<DocumentFault>> {
         self.check_route_references();
         let (routes, places): (Vec<Route>, Vec<At>) = self.routes.into_iter().unzip();
         match RouteTable::new(routes) {
@@ -167,6 +171,11 @@ impl<'d> Builder<'d> {
                 }
             }
         }
-        if self.faults.is_empty() { Ok(self.policy) } else { Err(self.faults.into_list()) }
+        if self.faults.is_empty() {
+            let overrides = self.route_references.into_iter().map(|id| (id.text.to_owned(), id.at)).collect();
+            Ok((self.policy, Places { declared: self.declared, scopes: self.scopes, routes: places, overrides }))
+        } else {
+            Err(self.faults.into_list())
+        }
     }
 }

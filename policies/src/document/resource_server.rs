@@ -55,7 +55,7 @@ pub(super) fn read<'d>(mut fields: Fields<'d>, builder: &mut Builder<'d>) {
     for (scope, at) in scopes {
         if !is_good || !is_scope_name(&scope.name) {
             builder.misname("scope", format!("{}/{}", identifier.text, scope.name));
-        } else if builder.declare_scope(identifier.text, &scope.name) {
+        } else if builder.declare_scope(identifier.text, &scope.name, at) {
             server.scopes.push(scope);
         } else {
             builder.faults.add(at, format!("scope {:?} is declared twice", scope.name));

@@ -36,6 +36,34 @@ impl Allowlist {
         self.networks().find(|network| network.contains(ip))
     }
 
+    /// The entry that decides about `ip`, for people: `, in acme-offices (203.0.113.0/24)`. Empty where there is no restriction.
+    #[must_use]
+    pub(crate) fn verdict(&self, ip: IpAddr) -> String {
+        if self.is_anywhere() {
+            return String::new();
+        }
+        if let Some(network) = self.matching(ip) {
+            let entry = network.entry_of(ip).map_or_else(String::new, |cidr| format!(" ({cidr})"));
+            return format!(", in {}{entry}", network.name());
+        }
+        let left_out = self.networks().find_map(|network| Some((network.name(), network.exception_of(ip)?)));
+        left_out.map_or_else(
+            || ", in none of them".to_owned(),
+            |(name, except)| format!(", left out of {name} by its exception {except}"),
+        )
+    }
+
+    /// Whether some address is allowed by both.
+    #[must_use]
+    pub fn overlaps(&self, other: &Self) -> bool {
+        match (self.is_anywhere(), other.is_anywhere()) {
+            (true, true) => true,
+            (true, false) => other.networks().any(|network| !network.is_nowhere()),
+            (false, true) => self.networks().any(|network| !network.is_nowhere()),
+            (false, false) => self.networks().any(|one| other.networks().any(|other| one.overlaps(other))),
+        }
+    }
+
     /// Whether there is no restriction.
     #[must_use]
     pub const fn is_anywhere(&self) -> bool {

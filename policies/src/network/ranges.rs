@@ -34,6 +34,16 @@ impl Ranges {
         }
     }
 
+    /// Whether no address is inside.
+    pub(super) fn is_empty(&self) -> bool {
+        self.v4.firsts.is_empty() && self.v6.firsts.is_empty()
+    }
+
+    /// Whether an address is inside both.
+    pub(super) fn intersects(&self, other: &Self) -> bool {
+        self.v4.intersects(&other.v4) || self.v6.intersects(&other.v6)
+    }
+
     /// Whether all of a family is inside.
     pub(super) fn hold_a_family(&self) -> bool {
         self.v4.is_exactly(u32::MIN, u32::MAX) || self.v6.is_exactly(u128::MIN, u128::MAX)
@@ -70,6 +80,11 @@ impl<T: Ord + Copy> Sorted<T> {
         let Some(firsts) = self.firsts.get(start..end) else { return false };
         let Some(within) = firsts.partition_point(|first| *first <= number).checked_sub(1) else { return false };
         self.lasts.get(start + within).is_some_and(|last| number <= *last)
+    }
+
+    fn intersects(&self, other: &Self) -> bool {
+        // Of two ranges that meet, one begins inside the other.
+        self.firsts.iter().any(|first| other.contains(*first)) || other.firsts.iter().any(|first| self.contains(*first))
     }
 
     fn is_exactly(&self, first: T, last: T) -> bool {

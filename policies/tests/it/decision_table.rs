@@ -219,11 +219,11 @@ fn a_trace_tells_all_steps_in_order() {
     assert_eq!(
         told,
         [
-            "route_network true: route GET /x allows only; called from 203.0.113.7",
+            "route_network true: route GET /x allows only; called from 203.0.113.7, in only (203.0.113.0/24)",
             "methods true: proved mutual_tls+api_key, accepted: mutual_tls",
             "partner_network true: partner acme allows anywhere; called from 203.0.113.7",
             "client_network true: client acme-orders allows anywhere; called from 203.0.113.7",
-            "credential_network true: api-key 1 allows only; called from 203.0.113.7",
+            "credential_network true: api-key 1 allows only; called from 203.0.113.7, in only (203.0.113.0/24)",
             "status true: client acme-orders of partner acme is enabled",
             "status true: client-certificate 1 is active",
             "status true: api-key 1 is active",
@@ -232,6 +232,23 @@ fn a_trace_tells_all_steps_in_order() {
             "quota true: no quota",
         ]
     );
+}
+
+#[test]
+fn a_network_step_names_the_entry_that_decided() {
+    let told = |networks: Allowlist, source: &str| {
+        let mut steps = Vec::new();
+        let _ = check_source(&Route { networks, ..route("GET", "/x") }, ip(source), &mut steps);
+        steps.remove(0).detail.split(" allows ").nth(1).unwrap().to_owned()
+    };
+    let office = || Allowlist::of(vec![network("office", &["203.0.113.0/24"], &["203.0.113.66/32"])]);
+    assert_eq!(told(office(), "203.0.113.7"), "office; called from 203.0.113.7, in office (203.0.113.0/24)");
+    assert_eq!(
+        told(office(), "203.0.113.66"),
+        "office; called from 203.0.113.66, left out of office by its exception 203.0.113.66/32"
+    );
+    assert_eq!(told(office(), "::ffff:198.51.100.1"), "office; called from 198.51.100.1, in none of them");
+    assert_eq!(told(Allowlist::anywhere(), "198.51.100.1"), "anywhere; called from 198.51.100.1");
 }
 
 #[test]

@@ -8,6 +8,7 @@ mod difference; // what `policy plan` shows
 mod document_faults; // every fault, with its place
 mod fixtures; // short ways to write clients, proofs, routes
 mod identifiers; // client and partner ids, methods, status
+mod lint; // what is well formed and probably not meant
 mod properties; // what must hold for all inputs
 mod quota_calendar; // periods in time zones
 mod routes; // which route rules a path

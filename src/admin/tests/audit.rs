@@ -42,6 +42,20 @@ async fn decisions_are_there_as_soon_as_they_are_made() {
 }
 
 #[tokio::test]
+async fn a_decision_is_opened_with_its_steps() {
+    let server = Server::new().await;
+    server.state.audit.record(decision(1, "allowed"));
+    let steps = r#"[{"stage":"scopes","passed":false,"mode":"enforce","detail":"d"}]"#;
+    server.state.audit.record_with(decision(2, "insufficient_scope"), Box::new(move || steps.to_owned()));
+    let show = async |number: u32| server.get(&format!("/v1/audit/{}", decision(number, "").id)).await;
+    let simple = show(1).await.ok(StatusCode::OK);
+    assert_eq!((&simple["outcome"], &simple["steps"]), (&json!("allowed"), &Value::Null));
+    let denied = show(2).await.ok(StatusCode::OK);
+    assert_eq!((&denied["outcome"], &denied["steps"][0]["stage"]), (&json!("insufficient_scope"), &json!("scopes")));
+    show(3).await.refused(StatusCode::NOT_FOUND, "decision_not_found");
+}
+
+#[tokio::test]
 async fn changes_are_listed_with_who_made_them() {
     let server = Server::with_client().await;
     let all = server.get("/v1/audit?kind=change&actor=admin").await.ok(StatusCode::OK);

@@ -5,18 +5,13 @@ use serde_json::{Value, json};
 
 use crate::cli::context::{Context, Outcome, body, given};
 use crate::cli::error::CliError;
-use crate::cli::table::{self, Column};
-
-const STEPS: [Column; 3] = [
-    Column::field("STAGE", "stage"),
-    Column::made("", |step, _| if step["passed"] == true { "ok" } else { "DENY" }.to_owned()),
-    Column::field("WHAT WAS COMPARED", "detail"),
-];
+use crate::cli::steps;
+use crate::cli::table;
 
 /// Say whether a described request would pass, and which step decides; nothing is spent, no credential is checked
 #[derive(Args, Debug)]
 #[command(
-    after_help = "EXAMPLES:\n  portcullis policy explain GET /test/hello-world --client acme-orders --presents api_key\n  portcullis policy explain --method GET --path /test/hello-world --client acme-orders --presents mutual_tls --presents bearer \\\n    --scope https://api.example.com/test/hello-world --source 203.0.113.7"
+    after_help = "EXAMPLES:\n  portcullis policy explain GET /test/hello-world --client acme-orders --presents api_key\n  portcullis policy explain --method GET --path /test/hello-world --client acme-orders --presents mutual_tls --presents bearer \\\n    --scope https://api.example.com/test/hello-world --source 203.0.113.7\n  portcullis policy explain GET /test/hello-world --credential 5f2c90aa17de4b0c8d3f6a1b2c3d4e5f"
 )]
 pub(super) struct ExplainArgs {
     /// The request, as one would say it: `GET /test/hello-world`; or with --method and --path
@@ -40,7 +35,10 @@ pub(super) struct ExplainArgs {
     /// A method it authenticates by: `mutual_tls`, `api_key` or `bearer`; repeat for more
     #[arg(long, value_name = "METHOD", requires = "client")]
     presents: Vec<String>,
-    /// A scope that the credential carries; repeat for more [default: all of the client's]
+    /// A credential that it carries as it is now, by its id: of an API key, the serial number of a certificate; repeat for more
+    #[arg(long = "credential", value_name = "ID")]
+    credentials: Vec<String>,
+    /// A scope that the described credential carries; repeat for more [default: all of the client's]
     #[arg(long = "scope", value_name = "SCOPE", requires = "client")]
     scopes: Vec<String>,
 }
@@ -57,6 +55,7 @@ pub(super) async fn run(args: ExplainArgs, context: &Context) -> Result<Outcome,
         ("listener", json!(args.listener)),
         ("client", json!(args.client)),
         ("presents", given(&presents)),
+        ("credentials", given(&args.credentials)),
         ("scopes", given(&args.scopes)),
     ]);
     let answer = context.api()?.post("/v1/explain", &body).await?;
@@ -65,9 +64,10 @@ pub(super) async fn run(args: ExplainArgs, context: &Context) -> Result<Outcome,
 }
 
 fn shown(answer: &Value) -> String {
-    let steps = answer["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
-    let mut text = table::of_items(steps, &STEPS, 0);
+    let told = answer["steps"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let mut text = steps::shown(told);
     let route = answer["route"].as_str().map_or_else(String::new, |route| format!(" on {}", table::plain(route)));
+    let shadow: Vec<String> = answer["shadow"].as_array().into_iter().flatten().map(table::shown).collect();
     text.push_str(&match answer["code"].as_str() {
         None => format!("\n{}{route}\n", table::shown(&answer["decision"])),
         Some(code) => {
@@ -76,6 +76,9 @@ fn shown(answer: &Value) -> String {
             format!("\n{}{route}: {}{reason}\n", table::shown(&answer["decision"]), table::plain(code))
         }
     });
+    if !shadow.is_empty() {
+        text.push_str(&format!("in shadow, it would be denied by: {}\n", shadow.join(", ")));
+    }
     text
 }
 
@@ -103,5 +106,8 @@ scopes  DENY  needs a/b
 deny on hello: insufficient_scope (needs a/b)
 "
         );
+        let shadowed = json!({"decision": "allow", "code": null, "route": "hello", "shadow": ["networks", "scopes"],
+            "steps": [{"stage": "source", "passed": true, "mode": "enforce", "detail": "d"}]});
+        assert!(shown(&shadowed).ends_with("\nallow on hello\nin shadow, it would be denied by: networks, scopes\n"));
     }
 }

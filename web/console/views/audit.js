@@ -4,7 +4,7 @@ import { get, post } from "../api.js";
 import { field, show as showDialog, values } from "../dialog.js";
 import { button, facts, fill, h, heading, table } from "../dom.js";
 import * as format from "../format.js";
-import { steps } from "./explain.js";
+import { stepList, steps } from "./explain.js";
 
 export async function show({ query, reload }) {
   const changes = query.get("kind") === "change";
@@ -14,6 +14,7 @@ export async function show({ query, reload }) {
     partner: query.get("partner"),
     outcome: changes ? null : query.get("outcome"),
     denied: changes ? null : query.get("denied"),
+    shadow: changes ? null : query.get("shadow"),
     actor: changes ? query.get("actor") : null,
     action: changes ? query.get("action") : null,
     since: millis(query.get("since")),
@@ -38,6 +39,7 @@ export async function show({ query, reload }) {
       { name: "client", label: "Client", value: query.get("client") },
       { name: "partner", label: "Partner", value: query.get("partner") },
       { name: "denied", label: "Outcome", type: "select", options: [["", "All"], ["true", "Denied"]], value: query.get("denied") },
+      { name: "shadow", label: "Shadow", type: "select", options: [["", "All"], ["true", "Would be denied"]], value: query.get("shadow") },
       { name: "outcome", label: "Code", value: query.get("outcome") },
       { name: "since", label: "Since", type: "datetime-local", value: query.get("since") },
       { name: "until", label: "Until", type: "datetime-local", value: query.get("until") },
@@ -80,10 +82,10 @@ function change(row) {
   ]), h("pre", { tabindex: "0" }, JSON.stringify(row.detail, null, 2)));
 }
 
-/** A row, and what the gate would say to the same request now. The control plane's own routes are not in the policy. */
+/** A decision with the steps that were kept of it, and what the gate would say to the same request now. */
 async function decision(row) {
-  const own = row.listener === "admin" || row.route?.startsWith("admin ");
-  const again = own ? null : await post("/v1/explain", {
+  const kept = await get(`/v1/audit/${encodeURIComponent(row.id)}`).catch(() => null);
+  const again = await post("/v1/explain", {
     method: row.http_method,
     path: row.path,
     source: row.source,
@@ -94,6 +96,7 @@ async function decision(row) {
     facts([
       ["Outcome", format.outcome(row)],
       ["Reason", row.detail],
+      ["In shadow", row.shadow],
       ["Status", row.status],
       ["Time", format.timeMillis(row.at)],
       ["Client", row.client],
@@ -104,8 +107,9 @@ async function decision(row) {
       ["Listener", row.listener],
       ["From", h("code", {}, row.source)],
       ["Took", `${format.count(row.micros)} µs`],
-      ["Decision id", h("code", {}, row.id)],
+      ["Decision id", h("a", { href: `#/audit?id=${encodeURIComponent(row.id)}` }, h("code", {}, row.id))],
     ]),
+    kept?.steps ? [h("h3", {}, "How it was decided"), stepList(kept.steps)] : null,
     again
       ? [
         h("h3", {}, "Judged again, with what is in force now"),

@@ -48,16 +48,26 @@ export async function show({ query }) {
 
 /** A decision step by step. */
 export function steps(answer) {
-  const allowed = answer.decision === "allow";
+  const verdict = {
+    allow: () => badge("allowed", "good"),
+    endpoint: () => badge("the server's own", "good"),
+  }[answer.decision] ?? (() => badge(answer.code ?? "denied", "bad"));
   return h("div", { class: "decision" },
     h("p", {},
-      allowed ? badge("allowed", "good") : badge(answer.code ?? "denied", "bad"),
+      verdict(),
       answer.route ? [" by ", h("code", {}, answer.route)] : null,
+      answer.shadow?.length ? `, in shadow denied by ${answer.shadow.join(", ")}` : null,
       `, policy version ${answer.policy_version}`),
     answer.reason ? h("p", {}, answer.reason) : null,
-    h("ol", { class: "steps" }, answer.steps.map((step) =>
-      h("li", { class: step.passed ? "passed" : "failed" },
-        h("span", { class: "mark", "aria-hidden": "true" }, step.passed ? "✓" : "✗"),
-        h("span", { class: "stage" }, step.stage.replaceAll("_", " "), h("span", { class: "hidden" }, step.passed ? " passed: " : " failed: ")),
-        h("span", { class: "detail" }, step.detail)))));
+    stepList(answer.steps));
+}
+
+/** The steps alone. A rule in shadow lets the request on whatever it says. */
+export function stepList(list) {
+  const said = (step) => step.passed ? (step.mode === "off" ? "off" : "passed") : (step.mode === "shadow" ? "in shadow, failed" : "failed");
+  return h("ol", { class: "steps" }, list.map((step) =>
+    h("li", { class: step.passed || step.mode === "shadow" ? "passed" : "failed" },
+      h("span", { class: "mark", "aria-hidden": "true" }, step.passed ? "✓" : step.mode === "shadow" ? "?" : "✗"),
+      h("span", { class: "stage" }, step.stage.replaceAll("_", " "), h("span", { class: "hidden" }, ` ${said(step)}: `)),
+      h("span", { class: "detail" }, step.detail))));
 }

@@ -212,9 +212,8 @@ async fn what_cannot_be_read_is_denied() {
         "test/hello-world",
         "/test/hello-world%",
     ] {
-        for status in [traefik(&mut session, &[proof[0], proof[1], ("x-forwarded-uri", target)]).await.status] {
-            assert!((400..500).contains(&status.as_u16()), "{target:?}: {status}");
-        }
+        let status = traefik(&mut session, &[proof[0], proof[1], ("x-forwarded-uri", target)]).await.status;
+        assert!((400..500).contains(&status.as_u16()), "{target:?}: {status}");
     }
     for (path, answer) in [
         ("/forward-auth/other", 404),
@@ -317,18 +316,18 @@ async fn a_question_asked_twice_is_paid_for_once() {
         let more = [proof.as_slice(), &[("x-portcullis-request-id", id), ("x-original-uri", uri)]].concat();
         nginx(&mut session, &more).await
     };
-    const HELLO: &str = "/test/hello-world";
+    const PATH: &str = "/test/hello-world";
     for _ in 0..5 {
-        assert_eq!(ask("request-one", HELLO).await.status, 200, "the same request again");
+        assert_eq!(ask("request-one", PATH).await.status, 200, "the same request again");
     }
     // Another request under the same name pays for itself.
     assert_eq!(ask("request-one", "/other").await.status, 200);
-    assert_eq!(ask("request-two", HELLO).await.header("x-portcullis-status"), Some("429"));
-    assert_eq!(ask("request-one", HELLO).await.status, 200);
+    assert_eq!(ask("request-two", PATH).await.header("x-portcullis-status"), Some("429"));
+    assert_eq!(ask("request-one", PATH).await.status, 200);
     // Paid for is not allowed: everything is judged again.
     gateway.registry().set_client_enabled(&Actor::local(), "acme-orders", false).await.unwrap();
-    assert_eq!(ask("request-one", HELLO).await.status, 401);
-    assert_eq!(ask("", HELLO).await.status, 403, "a proxy that said it would send one, and did not");
+    assert_eq!(ask("request-one", PATH).await.status, 401);
+    assert_eq!(ask("", PATH).await.status, 403, "a proxy that said it would send one, and did not");
 }
 
 #[tokio::test]

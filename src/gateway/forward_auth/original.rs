@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{AsHeaderName, HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
@@ -101,11 +101,8 @@ pub(super) fn rebuilt(method: Method, uri: Uri, host: HeaderValue, mut headers: 
     parts
 }
 
-fn value<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<HeaderValue, Unreadable>
-where
-    &'static str: AsHeaderName,
-{
-    let mut values: http::header::ValueIter<'a, HeaderValue> = headers.get_all(name).iter();
+fn value(headers: &HeaderMap, name: &'static str) -> Result<HeaderValue, Unreadable> {
+    let mut values = headers.get_all(name).iter();
     let value = values.next().filter(|value| !value.is_empty()).ok_or(Unreadable::Missing(name))?;
     if values.next().is_some() {
         return Err(Unreadable::Twice(name));
@@ -114,7 +111,7 @@ where
 }
 
 /// The text of a header that must come, and once.
-fn single<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a str, Unreadable> {
+fn single(headers: &HeaderMap, name: &'static str) -> Result<&str, Unreadable> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().filter(|value| !value.is_empty()).ok_or(Unreadable::Missing(name))?;
     if values.next().is_some() {

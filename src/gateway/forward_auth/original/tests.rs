@@ -8,7 +8,7 @@ fn a_target_is_a_path_and_a_query_and_nothing_else() {
     for good in ["/", "/a/b?c=d", "/a?b?c", "/%C3%A9"] {
         assert_eq!(uri(good, "it").unwrap().to_string(), good);
     }
-    for bad in ["", "a", "?a", "*", "http://other/a", "/a#b", "/a?b#c", "/a b", "/a\tb", "/\u{e9}", "/a\"b"] {
+    for bad in ["", "a", "?a", "*", "http://other/a", "/a#b", "/a?b#c", "/a b", "/a\tb", "/\u{e9}"] {
         assert!(uri(bad, "it").is_err(), "{bad:?}");
     }
     // What the road refuses comes as far as the road: its words are better.

@@ -63,7 +63,7 @@ fn good_documents_get_no_remark() {
 fn what_nobody_uses() {
     assert_eq!(
         more("[[network]]\nname = \"old\"\ncidrs = [\"10.0.0.0/8\"]\n"),
-        ["p.toml:39:8: network \"old\" is not used: no client, partner or route of these documents names it"]
+        ["p.toml:34:8: network \"old\" is not used: no client, partner or route of these documents names it"]
     );
     assert_eq!(
         changed("usage_plan = \"standard\"\n", ""),
@@ -92,7 +92,7 @@ fn allowlists_that_exclude_everyone() {
     let unreachable = GOOD.replacen("networks = [\"office\"]\naction", "networks = [\"elsewhere\"]\naction", 1);
     assert_eq!(
         warnings_of(&(unreachable + elsewhere), &Surroundings::default()),
-        ["p.toml:29:8: route \"orders\" excludes everyone: no client that holds its scopes may call from elsewhere"]
+        ["p.toml:28:8: route \"orders\" excludes everyone: no client that holds its scopes may call from elsewhere"]
     );
 }
 
@@ -100,7 +100,7 @@ fn allowlists_that_exclude_everyone() {
 fn scopes_that_nobody_holds() {
     assert_eq!(
         changed("\"api/read\", \"api/write\"", "\"api/write\""),
-        ["p.toml:4:21: no client of these documents holds scope \"api/read\", which route \"orders\" asks for"]
+        ["p.toml:4:20: no client of these documents holds scope \"api/read\", which route \"orders\" asks for"]
     );
     assert_eq!(
         changed("\"api/read\", \"api/write\"", "\"api/read\""),
@@ -116,7 +116,7 @@ fn scopes_that_nobody_holds() {
 fn modes_of_rules_that_are_not_there() {
     assert_eq!(
         changed("networks = [\"office\"]\naction", "rules = { networks = \"shadow\" }\naction"),
-        ["p.toml:29:8: rules.networks of route \"orders\" is of no use: it may be called from anywhere"]
+        ["p.toml:28:8: rules.networks of route \"orders\" is of no use: it may be called from anywhere"]
     );
     assert_eq!(
         changed("id = \"acme\"\nnetworks = [\"office\"]", "id = \"acme\"\nrules = { networks = \"off\" }"),
@@ -150,7 +150,7 @@ fn listeners_that_cannot_meet_a_route() {
     assert_eq!(warnings_of(GOOD, &around), [""; 0], "a token can be shown anywhere");
     let certificate =
         GOOD.replacen("[[\"mutual_tls\"], [\"bearer\"]]", "[[\"mutual_tls\"], [\"mutual_tls\", \"bearer\"]]", 1);
-    let place = "p.toml:29:8: route \"orders\"";
+    let place = "p.toml:28:8: route \"orders\"";
     assert_eq!(
         warnings_of(&certificate, &around),
         [format!(
@@ -176,14 +176,14 @@ fn patterns_that_take_from_one_another() {
     assert_eq!(
         more(&route("export", "POST", "/orders/export", mock)),
         [
-            "p.toml:41:8: GET /orders/export is denied: the most specific pattern decides alone, and only /orders/{id} of route \"orders\" serves it"
+            "p.toml:36:8: GET /orders/export is denied: the most specific pattern decides alone, and only /orders/{id} of route \"orders\" serves it"
         ]
     );
     assert_eq!(more(&route("export", "GET", "/orders/export", mock)), [""; 0], "a mock folds no spelling");
     assert_eq!(
         more(&route("all", "GET", "/{*rest}", proxy)),
         [
-            "p.toml:41:8: route \"all\" takes other spellings of /orders/{id}, such as /ORDERS/{ID}, which route \"orders\" guards otherwise; an upstream that folds case would serve them as the same"
+            "p.toml:36:8: route \"all\" takes other spellings of /orders/{id}, such as /ORDERS/{ID}, which route \"orders\" guards otherwise; an upstream that folds case would serve them as the same"
         ]
     );
     // Another listener, another world.

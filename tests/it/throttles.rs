@@ -189,6 +189,8 @@ async fn who_is_moved_to_another_plan_takes_along_what_is_spent() {
     gateway.advance(SECOND / 5);
     assert_eq!(passes(&gateway, &one.path, &one).await, 20, "and it waits no longer than the faster plan asks");
     gateway.apply(&policy(1.0, 3)).await;
+    // A bucket goes over to the new plan with its next request.
+    assert_eq!(passes(&gateway, &one.path, &one).await, 0);
     gateway.advance(SECOND);
     assert_eq!(passes(&gateway, &one.path, &one).await, 1, "a smaller burst is spent, not overdrawn");
 }

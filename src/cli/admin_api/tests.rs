@@ -329,7 +329,7 @@ async fn a_policy_is_checked_without_a_server() {
     assert!(written.starts_with(&format!("{}:", file.display())) && written.ends_with("faults\n"), "{written}");
     std::fs::write(&file, "").unwrap();
     let (outcome, written) = house.run(&["policy", "check", file.to_str().unwrap(), "--output", "json"]).await;
-    assert_eq!((outcome, written.as_str()), (Ok(Outcome::Done), "{\n  \"faults\": []\n}\n"));
+    assert_eq!((outcome, written.as_str()), (Ok(Outcome::Done), "{\n  \"faults\": [],\n  \"warnings\": []\n}\n"));
 }
 
 #[test]

@@ -9,7 +9,7 @@ use super::documents::Documents;
 use crate::cli::context::{Context, Outcome};
 use crate::cli::error::CliError;
 use crate::cli::table;
-use crate::config::{Config, ListenerConfig};
+use crate::config::{CONFIG_FILE_NAME, Config, ListenerConfig};
 
 pub(super) fn run(paths: &[PathBuf], deny_warnings: bool, context: &Context) -> Result<Outcome, CliError> {
     let documents = Documents::read(paths)?;
@@ -32,7 +32,9 @@ pub(super) fn run(paths: &[PathBuf], deny_warnings: bool, context: &Context) -> 
 
 /// Those of the installation that was named, if one was. Documents are mostly checked where there is none.
 fn listeners(context: &Context) -> Result<Option<Vec<ListenerFacts>>, CliError> {
-    let Some(data) = context.global.data() else { return Ok(None) };
+    // A folder that only says where the server is has no settings.
+    let data = context.global.data().filter(|data| data.join(CONFIG_FILE_NAME).exists());
+    let Some(data) = data else { return Ok(None) };
     let config = Config::load(&data).map_err(|faults| CliError::new(faults.join("; ")))?;
     Ok(Some(config.listeners.iter().map(ListenerConfig::facts).collect()))
 }

@@ -111,7 +111,7 @@ fn value(headers: &HeaderMap, name: &'static str) -> Result<HeaderValue, Unreada
 }
 
 /// The text of a header that must come, and once.
-fn single(headers: &HeaderMap, name: &'static str) -> Result<&str, Unreadable> {
+fn single<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h str, Unreadable> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().filter(|value| !value.is_empty()).ok_or(Unreadable::Missing(name))?;
     if values.next().is_some() {

@@ -11,6 +11,9 @@ use crate::listen::PeerCertificate;
 
 const CLIENT_CERT: &str = "Client-Cert";
 const CLIENT_CERT_CHAIN: &str = "Client-Cert-Chain";
+/// What proxies write where their client showed none: nothing; an empty byte sequence; and Caddy 2.6, for which the placeholder is
+/// then unknown, the placeholder.
+const NO_CERTIFICATE: [&[u8]; 3] = [b"", b"::", b":{http.request.tls.client.certificate_der_base64}:"];
 const XFCC: &str = "X-Forwarded-Client-Cert";
 /// As in a handshake.
 const CHAIN_LENGTH_MAX: usize = 6;
@@ -42,8 +45,7 @@ fn client_cert(headers: &HeaderMap) -> Result<Option<PeerCertificate>, Unreadabl
         return Err(Unreadable::Twice(CLIENT_CERT));
     }
     let others = headers.get_all(CLIENT_CERT_CHAIN);
-    // Caddy writes an empty byte sequence where there is no certificate.
-    let Some(leaf) = leaf.filter(|leaf| !leaf.is_empty() && leaf.as_bytes() != b"::") else {
+    let Some(leaf) = leaf.filter(|leaf| !NO_CERTIFICATE.contains(&leaf.as_bytes())) else {
         // §2.3: never without Client-Cert.
         return if others.iter().all(|line| line.is_empty()) {
             Ok(None)

@@ -34,6 +34,8 @@ fn rfc_9440_is_one_item_and_a_list() {
     assert!(read(&[]).unwrap().is_none());
     assert!(read(&[("client-cert", "")]).unwrap().is_none(), "as nginx and others write no value");
     assert!(read(&[("client-cert", "::")]).unwrap().is_none(), "as Caddy does");
+    let placeholder = ":{http.request.tls.client.certificate_der_base64}:";
+    assert!(read(&[("client-cert", placeholder)]).unwrap().is_none(), "as Caddy 2.6 does");
     assert_eq!(read(&[("client-cert", &item(&leaf))]).unwrap().unwrap().chain, std::slice::from_ref(&leaf));
     let list = format!("{}, {}", item(&above), item(&above));
     let found = read(&[("client-cert", &item(&leaf)), ("client-cert-chain", &list)]).unwrap().unwrap();

@@ -199,7 +199,7 @@ impl AuditLog {
         Ok(query.build_query_as().fetch_all(&self.readers).await?)
     }
 
-    /// Drops what is older than `before` (milliseconds), a part at a time, and the oldest accounts beyond [`ACCOUNTS_MAX`]; returns
+    /// Drops what is older than `before` (milliseconds), a part at a time, and the oldest accounts beyond `ACCOUNTS_MAX`; returns
     /// how many rows went.
     pub async fn prune(&self, before: i64) -> Result<u64, Fault> {
         self.prune_to(before, ACCOUNTS_MAX).await

@@ -16,7 +16,7 @@ const DOMAIN: &str = "imported-api-key";
 pub struct PresentedImportedKey<'a>(&'a str);
 
 impl<'a> PresentedImportedKey<'a> {
-    /// `None` when it is not [`IMPORTED_KEY_BYTES_MIN`] to [`IMPORTED_KEY_BYTES_MAX`] visible ASCII characters.
+    /// `None` when it is not `IMPORTED_KEY_BYTES_MIN` to `IMPORTED_KEY_BYTES_MAX` visible ASCII characters.
     pub fn parse(text: &'a str) -> Option<Self> {
         let length = IMPORTED_KEY_BYTES_MIN..=IMPORTED_KEY_BYTES_MAX;
         let good = length.contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic());

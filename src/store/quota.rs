@@ -246,3 +246,6 @@ pub async fn prune(tx: &mut Tx, before: UnixSeconds) -> Result<u64, Fault> {
               AND newer.starts_at > quota_periods.starts_at)";
     Ok(sqlx::query(delete).bind(before.0).execute(tx.connection()).await?.rows_affected())
 }
+
+#[cfg(test)]
+mod tests;

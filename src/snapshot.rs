@@ -4,14 +4,12 @@
 //! The feed is applied in order and by one task at a time. A change only says *look again at this row*, so that applying one
 //! twice does no harm, and a row that is newer than its change is simply right earlier.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use pki::{KeyId, Serial, Thumbprint};
-use policies::ClientId;
 use tokio::sync::{Mutex, MutexGuard, watch};
 
 pub use self::anchors::{Anchors, CLOCK_SKEW_SECONDS, ForeignIdentity, NotForeign};
@@ -31,7 +29,6 @@ use self::issuer::DeniedIssuers;
 use self::secret::ClientSecrets;
 use crate::clock::Clock;
 use crate::failure::Fault;
-use crate::store::certificate::listed;
 use crate::store::packet::Portion;
 use crate::store::{self, Seq, Store};
 
@@ -293,31 +290,6 @@ impl Snapshot {
     /// Counts up each time a token signing key comes, goes or changes state.
     pub fn signing_key_changes(&self) -> watch::Receiver<u64> {
         self.signing_keys.subscribe()
-    }
-
-    async fn load_certificates(&self, store: &Store) -> Result<(), Fault> {
-        // One id a client in memory, not one a certificate.
-        let mut ids = HashMap::new();
-        let mut next = listed::packet(store, 0).await?;
-        while let Some(packet) = next {
-            // The database looks for the next packet while this one is taken in.
-            let following = listed::packet(store, packet.last());
-            let (following, taken) = tokio::join!(following, async { self.take_in(&packet, &mut ids) });
-            taken?;
-            next = following?;
-        }
-        Ok(())
-    }
-
-    fn take_in(&self, packet: &listed::Packet, ids: &mut HashMap<String, ClientId>) -> Result<(), Fault> {
-        for certificate in packet.certificates()? {
-            match certificate {
-                Ok(certificate) => _ = self.certificates.put(&certificate, ids),
-                // What is not on the list is not let in.
-                Err(fault) => tracing::error!(error = fault.inside(), "a certificate's row cannot be read"),
-            }
-        }
-        Ok(())
     }
 }
 

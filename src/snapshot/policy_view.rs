@@ -8,7 +8,7 @@ use policies::{Allowlist, Client, ClientRules, Document, PartnerId, PartnerTerms
 use super::resolve;
 use crate::failure::Fault;
 use crate::store::client::{ClientRow, listed};
-use crate::store::packet::{Packet, Portion};
+use crate::store::packet::{self, Packet, Portion};
 use crate::store::partner::PartnerRow;
 use crate::store::policy::PolicyRow;
 use crate::store::{self, Store, stored};
@@ -88,16 +88,8 @@ impl PolicyView {
         partners: HashMap<String, PartnerEntry>,
     ) -> Result<(), Fault> {
         let mut sharing = Sharing::default();
-        let mut coming = listed::packet(store, portion, 0).await?;
-        while let Some(packet) = coming {
-            // The database looks for the next packet while this one is taken in.
-            let following = listed::packet(store, portion, packet.last());
-            let taking = async { self.take_packet(&packet, &partners, &mut sharing) };
-            let (following, taken) = tokio::join!(following, taking);
-            taken?;
-            coming = following?;
-        }
-        Ok(())
+        let behind = |place| listed::packet(store, portion, place);
+        packet::each(behind, |packet| self.take_packet(packet, &partners, &mut sharing)).await
     }
 
     fn take_packet(

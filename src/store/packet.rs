@@ -3,11 +3,11 @@
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
-use super::Store;
+use super::{Select, Store};
 use crate::failure::Fault;
 
 /// Rows in one packet: about half a megabyte of text.
-const ROWS: i64 = 2_000;
+pub(super) const ROWS: i64 = 2_000;
 
 /// Some rows, each an array of columns, and where the next ones begin.
 #[derive(Debug)]
@@ -24,29 +24,57 @@ pub enum Portion {
     Import(i64),
 }
 
+/// Takes a table in packet by packet: the database looks for the next one while this one is taken in. `behind` gives the packet
+/// behind a place.
+///
+/// # Errors
+/// Those of reading and of taking in.
+pub async fn each<F>(
+    mut behind: impl FnMut(i64) -> F,
+    mut take: impl FnMut(&Packet) -> Result<(), Fault>,
+) -> Result<(), Fault>
+where
+    F: Future<Output = Result<Option<Packet>, Fault>>,
+{
+    let mut coming = behind(0).await?;
+    while let Some(packet) = coming {
+        let (following, taken) = tokio::join!(behind(packet.last), async { take(&packet) });
+        taken?;
+        coming = following?;
+    }
+    Ok(())
+}
+
 impl Packet {
-    /// The rows behind `place`, 0 for the first and [`Packet::last`] for every other; `None` after the last.
+    /// The rows of a portion behind `place`, 0 for the first and the place of the last row for every other; `None` after the last.
     ///
     /// `select` gives, for the place `$1` and at most `$2` rows, the last place and a JSON array of arrays: of all rows, and of
     /// those of the import `$3`.
-    pub(super) async fn behind(
+    pub(super) async fn of_portion(
         store: &Store,
-        select: [&'static str; 2],
+        [all, imported]: [&'static str; 2],
         portion: Portion,
         place: i64,
     ) -> Result<Option<Self>, Fault> {
-        let [all, imported] = select;
-        let select = match portion {
-            Portion::All => sqlx::query_as(all).bind(place).bind(ROWS),
-            Portion::Import(id) => sqlx::query_as(imported).bind(place).bind(ROWS).bind(id),
-        };
-        let (last, json): (Option<i64>, String) = select.fetch_one(store.readers()).await?;
-        Ok(last.map(|last| Self { json, last }))
+        match portion {
+            Portion::All => Self::behind(store, all, place, ROWS).await,
+            Portion::Import(id) => Self::found(store, sqlx::query_as(imported).bind(place).bind(ROWS).bind(id)).await,
+        }
     }
 
-    /// The place of its last row.
-    pub fn last(&self) -> i64 {
-        self.last
+    /// The same for a statement that knows no imports, with at most `rows` rows.
+    pub(super) async fn behind(
+        store: &Store,
+        select: &'static str,
+        place: i64,
+        rows: i64,
+    ) -> Result<Option<Self>, Fault> {
+        Self::found(store, sqlx::query_as(select).bind(place).bind(rows)).await
+    }
+
+    async fn found(store: &Store, select: Select<'_, (Option<i64>, String)>) -> Result<Option<Self>, Fault> {
+        let (last, json) = select.fetch_one(store.readers()).await?;
+        Ok(last.map(|last| Self { json, last }))
     }
 
     /// Its rows. One that cannot be read is an error in its place and hides none of the others.

@@ -1,15 +1,11 @@
-//! What the positive list needs of every client certificate, read in packets: a row of a database each would take half a minute
-//! for a million of them.
+//! What the positive list needs of every client certificate.
 
 use serde::Deserialize;
-use serde_json::Value;
 
 use super::{CertificateRow, CertificateState};
 use crate::failure::Fault;
 use crate::store::Store;
-
-/// Certificates in one packet: about half a megabyte of text.
-const PACKET: i64 = 2_000;
+use crate::store::packet::{self, Packet};
 
 /// A client certificate on the positive list. Times are seconds since the Unix epoch, ids are lower-case hex.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,13 +27,6 @@ pub struct ListedCertificate {
     pub revocation_reason: Option<String>,
 }
 
-/// Some of them, and where the next ones begin.
-#[derive(Debug)]
-pub struct Packet {
-    json: String,
-    last: i64,
-}
-
 /// One row as the database writes it: an array, in this order.
 #[derive(Deserialize)]
 struct Written(
@@ -56,50 +45,31 @@ struct Written(
     Option<String>,
 );
 
-/// The packet behind `place`, which is 0 for the first and [`Packet::last`] for every other; `None` after the last.
+const SELECT: &str = "
+    SELECT MAX(place), json_group_array(json_array(issuer_key_id, serial, state, client_id, thumbprint, not_before, not_after,
+                                                   scopes, networks, superseded_at, created_at, revoked_at, reason))
+    FROM (SELECT c.rowid AS place, c.issuer_key_id, c.serial, c.state, c.client_id, c.thumbprint, c.not_before, c.not_after,
+                 c.scopes, c.networks, c.superseded_at, c.created_at, r.revoked_at, r.reason
+          FROM certificates c
+          LEFT JOIN revocations r ON r.issuer_key_id = c.issuer_key_id AND r.serial = c.serial
+          WHERE c.rowid > $1 AND c.kind = 'client' ORDER BY c.rowid LIMIT $2)";
+
+/// The certificates behind `place`; `None` after the last.
+pub async fn packet(store: &Store, place: i64) -> Result<Option<Packet>, Fault> {
+    Packet::behind(store, SELECT, place, packet::ROWS).await
+}
+
+/// The certificates of a packet.
 ///
 /// # Errors
-/// A fault when the database cannot be read.
-pub async fn packet(store: &Store, place: i64) -> Result<Option<Packet>, Fault> {
-    packet_of(store, place, PACKET).await
-}
-
-async fn packet_of(store: &Store, place: i64, certificates: i64) -> Result<Option<Packet>, Fault> {
-    let select = sqlx::query_as(
-        "SELECT MAX(place), json_group_array(json_array(issuer_key_id, serial, state, client_id, thumbprint, not_before, not_after,
-                                                        scopes, networks, superseded_at, created_at, revoked_at, reason))
-         FROM (SELECT c.rowid AS place, c.issuer_key_id, c.serial, c.state, c.client_id, c.thumbprint, c.not_before, c.not_after,
-                      c.scopes, c.networks, c.superseded_at, c.created_at, r.revoked_at, r.reason
-               FROM certificates c
-               LEFT JOIN revocations r ON r.issuer_key_id = c.issuer_key_id AND r.serial = c.serial
-               WHERE c.rowid > $1 AND c.kind = 'client' ORDER BY c.rowid LIMIT $2)",
-    );
-    let (last, json): (Option<i64>, String) = select.bind(place).bind(certificates).fetch_one(store.readers()).await?;
-    Ok(last.map(|last| Packet { json, last }))
-}
-
-impl Packet {
-    /// The place of its last certificate.
-    pub fn last(&self) -> i64 {
-        self.last
-    }
-
-    /// Its certificates. One that cannot be read is an error in its place and hides none of the others.
-    ///
-    /// # Errors
-    /// A fault when the packet as a whole is not what was asked for.
-    pub fn certificates(&self) -> Result<Vec<Result<ListedCertificate, Fault>>, Fault> {
-        if let Ok(rows) = serde_json::from_str::<Vec<Written>>(&self.json) {
-            return Ok(rows.into_iter().map(Written::read).collect());
-        }
-        let rows: Vec<Value> = serde_json::from_str(&self.json).map_err(unreadable)?;
-        Ok(rows.into_iter().map(|row| serde_json::from_value::<Written>(row).map_err(unreadable)?.read()).collect())
-    }
+/// A fault when the packet as a whole is not what was asked for; a certificate that cannot be read is an error in its place.
+pub fn read(packet: &Packet) -> Result<Vec<Result<ListedCertificate, Fault>>, Fault> {
+    Ok(packet.rows::<Written>()?.into_iter().map(|row| row?.read()).collect())
 }
 
 impl Written {
     fn read(self) -> Result<ListedCertificate, Fault> {
-        let list = |text: Option<String>| text.map(|text| serde_json::from_str(&text)).transpose().map_err(unreadable);
+        let list = |text: Option<String>| text.as_deref().map(packet::list).transpose();
         Ok(ListedCertificate {
             issuer_key_id: self.0,
             serial: self.1,
@@ -136,10 +106,6 @@ impl From<CertificateRow> for ListedCertificate {
             revocation_reason: row.revocation_reason,
         }
     }
-}
-
-fn unreadable(error: serde_json::Error) -> Fault {
-    Fault::new(format!("a certificate as the database lists it: {error}"))
 }
 
 #[cfg(test)]
@@ -183,25 +149,20 @@ mod tests {
         }
         tx.commit().await.unwrap();
 
-        let (mut seen, mut place) = (Vec::new(), 0);
-        while let Some(packet) = packet_of(&store, place, 3).await.unwrap() {
-            place = packet.last();
-            for listed in packet.certificates().unwrap() {
-                let listed = listed.unwrap();
-                let row = certificate::get(&store, "aa", &listed.serial).await.unwrap().unwrap();
-                assert_eq!(listed, row.into());
-                seen.push(listed.serial);
-            }
+        let mut listed = Vec::new();
+        let behind = |place| Packet::behind(&store, SELECT, place, 3);
+        let take = |packet: &Packet| {
+            listed.extend(read(packet)?);
+            Ok(())
+        };
+        packet::each(behind, take).await.unwrap();
+        let mut seen = Vec::new();
+        for certificate in listed {
+            let certificate = certificate.unwrap();
+            let row = certificate::get(&store, "aa", &certificate.serial).await.unwrap().unwrap();
+            assert_eq!(certificate, row.into());
+            seen.push(certificate.serial);
         }
         assert_eq!(seen, serials);
-    }
-
-    #[test]
-    fn a_row_that_cannot_be_read_hides_none_of_the_others() {
-        let good = r#"["aa","01","issued",null,null,1,2,null,null,null,1,null,null]"#;
-        let bad = r#"["aa","02",7,null,null,1,2,null,null,null,1,null,null]"#;
-        let packet = Packet { json: format!("[{bad},{good}]"), last: 2 };
-        let read: Vec<bool> = packet.certificates().unwrap().iter().map(Result::is_ok).collect();
-        assert_eq!(read, [false, true]);
     }
 }

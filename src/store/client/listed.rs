@@ -39,7 +39,7 @@ macro_rules! select {
 
 /// The clients behind `place`; `None` after the last.
 pub async fn packet(store: &Store, portion: Portion, place: i64) -> Result<Option<Packet>, Fault> {
-    Packet::behind(store, [select!(""), select!("AND import_id = $3")], portion, place).await
+    Packet::of_portion(store, [select!(""), select!("AND import_id = $3")], portion, place).await
 }
 
 /// The clients of a packet.

@@ -37,7 +37,7 @@ macro_rules! select {
 
 /// The secrets behind `place`; `None` after the last.
 pub async fn packet(store: &Store, portion: Portion, place: i64) -> Result<Option<Packet>, Fault> {
-    Packet::behind(store, [select!(""), select!("AND import_id = $3")], portion, place).await
+    Packet::of_portion(store, [select!(""), select!("AND import_id = $3")], portion, place).await
 }
 
 /// The secrets of a packet.

@@ -4,7 +4,7 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::header::{HOST, HeaderMap, HeaderName, HeaderValue};
+use http::header::{HOST, HeaderMap, HeaderValue};
 use http::request::Parts;
 use http::uri::PathAndQuery;
 use http::{Method, Request, Uri};
@@ -16,7 +16,7 @@ use crate::config::Dialect;
 use crate::listen::PeerCertificate;
 
 /// Set by a proxy that makes one for each request of its clients, where the settings say so.
-const REQUEST_ID: HeaderName = HeaderName::from_static("x-portcullis-request-id");
+const REQUEST_ID: &str = "X-Portcullis-Request-Id";
 const REQUEST_ID_BYTES: std::ops::RangeInclusive<usize> = 8..=128;
 /// What the proxy says of its client is read here and goes no further.
 const TOLD: &[&str] = &[
@@ -64,13 +64,13 @@ impl Original {
             Dialect::Nginx => (
                 method(single(headers, "X-Original-Method")?)?,
                 uri(single(headers, "X-Original-URI")?, "X-Original-URI")?,
-                value(headers, "X-Original-Host")?,
+                value(headers, "X-Original-Host")?.clone(),
                 address(single(headers, "X-Real-IP")?, "X-Real-IP")?,
             ),
             Dialect::Traefik | Dialect::Caddy => (
                 method(single(headers, "X-Forwarded-Method")?)?,
                 uri(single(headers, "X-Forwarded-Uri")?, "X-Forwarded-Uri")?,
-                value(headers, "X-Forwarded-Host")?,
+                value(headers, "X-Forwarded-Host")?.clone(),
                 forwarded_for(headers, caller.trusted_proxies.as_ref())?,
             ),
             Dialect::Envoy => (
@@ -101,23 +101,16 @@ pub(super) fn rebuilt(method: Method, uri: Uri, host: HeaderValue, mut headers: 
     parts
 }
 
-fn value(headers: &HeaderMap, name: &'static str) -> Result<HeaderValue, Unreadable> {
+/// The value of a header that must come, and once.
+fn value<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h HeaderValue, Unreadable> {
     let mut values = headers.get_all(name).iter();
     let value = values.next().filter(|value| !value.is_empty()).ok_or(Unreadable::Missing(name))?;
-    if values.next().is_some() {
-        return Err(Unreadable::Twice(name));
-    }
-    Ok(value.clone())
+    if values.next().is_some() { Err(Unreadable::Twice(name)) } else { Ok(value) }
 }
 
-/// The text of a header that must come, and once.
+/// The text of one.
 fn single<'h>(headers: &'h HeaderMap, name: &'static str) -> Result<&'h str, Unreadable> {
-    let mut values = headers.get_all(name).iter();
-    let value = values.next().filter(|value| !value.is_empty()).ok_or(Unreadable::Missing(name))?;
-    if values.next().is_some() {
-        return Err(Unreadable::Twice(name));
-    }
-    value.to_str().map_err(|_| Unreadable::Malformed(name))
+    value(headers, name)?.to_str().map_err(|_| Unreadable::Malformed(name))
 }
 
 pub(super) fn method(text: &str) -> Result<Method, Unreadable> {
@@ -150,7 +143,7 @@ fn authority(parts: &Parts) -> Result<HeaderValue, Unreadable> {
         Some(authority) => {
             HeaderValue::from_str(authority.as_str()).map_err(|_| Unreadable::Malformed("the authority"))
         }
-        None => value(&parts.headers, "host"),
+        None => value(&parts.headers, "host").cloned(),
     }
 }
 
@@ -177,15 +170,9 @@ fn forwarded_for(headers: &HeaderMap, trusted: Option<&TrustedProxies>) -> Resul
 }
 
 fn request_id(headers: &HeaderMap) -> Result<String, Unreadable> {
-    const NAME: &str = "X-Portcullis-Request-Id";
-    let mut values = headers.get_all(REQUEST_ID).iter();
-    let value = values.next().ok_or(Unreadable::Missing(NAME))?;
-    if values.next().is_some() {
-        return Err(Unreadable::Twice(NAME));
-    }
-    let text = value.to_str().map_err(|_| Unreadable::Malformed(NAME))?;
+    let text = single(headers, REQUEST_ID)?;
     if !REQUEST_ID_BYTES.contains(&text.len()) {
-        return Err(Unreadable::Malformed(NAME));
+        return Err(Unreadable::Malformed(REQUEST_ID));
     }
     Ok(text.to_owned())
 }

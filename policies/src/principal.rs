@@ -13,7 +13,7 @@ use crate::scope::ScopeSet;
 ///
 /// ```compile_fail,E0451
 /// # fn forge() -> policies::Principal {
-/// policies::Principal { facts: todo!() }
+/// policies::Principal { facts: unreachable!() }
 /// # }
 /// ```
 #[derive(Debug, Clone)]

@@ -20,7 +20,7 @@ pub use self::readiness::{Check, Probe};
 use crate::audit::Audit;
 use crate::authority::Authority;
 use crate::gateway::limits::Quotas;
-use crate::gateway::{ExplainAnswer, ExplainRequest};
+use crate::gateway::Explainer;
 use crate::inventory::ExpiryWatch;
 use crate::oauth::OAuth;
 use crate::registry::Registry;
@@ -63,8 +63,6 @@ mod token;
 mod trust_anchor;
 mod usage;
 
-/// Judges a described request as the gate would.
-pub type Explain = Arc<dyn Fn(ExplainRequest) -> ExplainAnswer + Send + Sync>;
 /// The metrics of the process, in Prometheus' text format.
 pub type RenderMetrics = Arc<dyn Fn() -> String + Send + Sync>;
 
@@ -82,7 +80,7 @@ pub struct AdminState {
     pub expiry: ExpiryWatch,
     /// To be flushed before the table is read.
     pub usage: Usage,
-    pub explain: Explain,
+    pub explainer: Arc<Explainer>,
     pub quotas: Quotas,
     /// What the parts say of themselves; the database is asked besides.
     pub readiness: Probe,

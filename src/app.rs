@@ -208,10 +208,7 @@ impl App {
             audit_log,
             expiry: expiry.clone(),
             usage: usage.clone(),
-            explain: {
-                let explainer = Arc::clone(&explainer);
-                Arc::new(move |request| explainer.explain(&request))
-            },
+            explainer: Arc::clone(&explainer),
             quotas: limits.quotas.clone(),
             readiness: readiness.probe(),
             metrics: Arc::new(move || metrics.render()),

@@ -18,5 +18,5 @@ pub(super) async fn explain(
     State(state): State<Arc<AdminState>>,
     Body(request): Body<ExplainRequest>,
 ) -> Json<ExplainAnswer> {
-    Json((state.explain)(request))
+    Json(state.explainer.explain(&request).await)
 }

@@ -135,7 +135,7 @@ impl Server {
             audit,
             audit_log,
             quotas,
-            explain: Arc::new(move |request| explained.explain(&request)),
+            explainer: Arc::new(explained),
             readiness: Arc::new(move || {
                 vec![Check { name: "test", ok: probed.load(Ordering::SeqCst), detail: String::new() }]
             }),

@@ -6,7 +6,7 @@ mod described;
 use std::net::IpAddr;
 use std::sync::Arc;
 
-use policies::{Denial, RouteTable, Stage, Step, Trace};
+use policies::{Denial, Principal, Route, RouteTable, Spent, Stage, Step, Trace};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -116,10 +116,10 @@ impl Story {
 
 impl Explainer {
     /// Judges the described request.
-    pub fn explain(&self, request: &ExplainRequest) -> ExplainAnswer {
+    pub async fn explain(&self, request: &ExplainRequest) -> ExplainAnswer {
         let view = self.snapshot.policy();
         let mut story = Story::default();
-        let result = self.judge(&view, request, &mut story);
+        let result = self.judge(&view, request, &mut story).await;
         let mut shadow: Vec<&'static str> = Vec::new();
         for rule in story.steps.iter().filter(|step| step.would_deny()).filter_map(|step| step.stage.rule()) {
             if !shadow.contains(&rule) {
@@ -142,7 +142,7 @@ impl Explainer {
         }
     }
 
-    fn judge(
+    async fn judge(
         &self,
         view: &crate::snapshot::PolicyView,
         request: &ExplainRequest,
@@ -175,7 +175,7 @@ impl Explainer {
         story.route = Some(route.id.to_string());
         policies::check_source(&route, source, &mut story.steps)?;
         if route.is_public() {
-            let spent = self.limits.peek(None, &route);
+            let spent = self.peek(None, &route, story).await?;
             policies::admit_public(route, source, spent, &mut story.steps)?;
             return Ok(Passed::Allowed);
         }
@@ -188,9 +188,16 @@ impl Explainer {
         });
         let entitlement = policies::entitle(principal, route, source, &mut story.steps)?;
         // The allowance is not touched: what is left of it is for real requests.
-        let spent = self.limits.peek(Some(entitlement.principal()), entitlement.route());
+        let spent = self.peek(Some(entitlement.principal()), entitlement.route(), story).await?;
         entitlement.admit(spent, &mut story.steps)?;
         Ok(Passed::Allowed)
+    }
+
+    async fn peek(&self, principal: Option<&Principal>, route: &Route, story: &mut Story) -> Result<Spent, Refused> {
+        self.limits.peek(principal, route, self.clock.now()).await.map_err(|fault| {
+            tracing::error!(error = fault.inside(), "limits cannot be looked at");
+            story.refuse(Stage::Quota, "internal_error", fault.outside().to_owned())
+        })
     }
 
     /// The listener that the request would reach: another one has other routes, or none at all.

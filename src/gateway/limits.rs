@@ -52,27 +52,17 @@ impl Limits {
         Ok(Spent::of(states))
     }
 
-    /// How every throttle of the request stands. Nothing is spent.
-    pub fn peek(&self, principal: Option<&Principal>, route: &Route) -> Spent {
-        Spent::of(self.throttles.peek(principal, route))
-    }
-
-    /// How every quota of the request would stand after it. Nothing is spent.
+    /// How every limit of the request stands, and would stand after it. Nothing is spent.
     ///
     /// # Errors
     /// The database cannot be read.
-    pub async fn peek_quotas(
-        &self,
-        principal: &Principal,
-        route: &Route,
-        now: UnixSeconds,
-    ) -> Result<Vec<LimitState>, Fault> {
-        let mut states = Vec::new();
-        for asked in quotas_of_request(principal.client(), route) {
+    pub async fn peek(&self, principal: Option<&Principal>, route: &Route, now: UnixSeconds) -> Result<Spent, Fault> {
+        let mut states = self.throttles.peek(principal, route);
+        for asked in principal.map_or_else(Vec::new, |principal| quotas_of_request(principal.client(), route)) {
             let standing = self.quotas.peek(&asked, now).await?;
             states.push(quota_state(&asked, &standing, now));
         }
-        Ok(states)
+        Ok(Spent::of(states))
     }
 }
 

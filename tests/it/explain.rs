@@ -67,8 +67,8 @@ const PATHS: &[(&str, &str)] = &[
     ("GET", "/a/../write"),
 ];
 
-fn ask(gateway: &Gateway, request: &ExplainRequest) -> ExplainAnswer {
-    gateway.app.explainer.explain(request)
+async fn ask(gateway: &Gateway, request: &ExplainRequest) -> ExplainAnswer {
+    gateway.app.explainer.explain(request).await
 }
 
 fn described(method: &str, path: &str, source: [u8; 4]) -> ExplainRequest {
@@ -136,7 +136,7 @@ async fn explain_agrees_with_what_happens() {
                         presents: vec![spoken(method).to_owned()],
                         ..described(verb, path, source)
                     };
-                    let told = ask(&gateway, &request);
+                    let told = ask(&gateway, &request).await;
                     let answer = session.send(verb, path, &headers, "").await.unwrap();
                     let happened = gateway.decision(answer.decision_id()).await;
                     assert_eq!(told.decision == "allow", answer.status == 200, "{what}: {told:#?}");
@@ -151,7 +151,7 @@ async fn explain_agrees_with_what_happens() {
     assert_eq!(cases, 4 * 3 * 2 * PATHS.len());
     // Nobody, and two credentials at once.
     for (_, path) in PATHS.iter().filter(|(verb, _)| *verb == "GET") {
-        let told = ask(&gateway, &described("GET", path, [127, 0, 0, 1]));
+        let told = ask(&gateway, &described("GET", path, [127, 0, 0, 1])).await;
         let answer = gateway.session().await.get(path, &[]).await;
         let happened = gateway.decision(answer.decision_id()).await;
         assert_eq!(told.code.unwrap_or("allowed"), happened.outcome, "nobody {path}");
@@ -166,7 +166,8 @@ async fn explain_agrees_with_what_happens() {
                 presents: vec!["mutual_tls".to_owned(), "api_key".to_owned()],
                 ..described("GET", path, [127, 0, 0, 1])
             },
-        );
+        )
+        .await;
         assert_eq!(told.code.unwrap_or("allowed"), gateway.decision(answer.decision_id()).await.outcome, "both {path}");
     }
 }
@@ -180,21 +181,21 @@ async fn explain_knows_the_other_listener_and_a_token_with_fewer_scopes() {
         ..described("GET", path, [127, 0, 0, 1])
     };
     let on_mtls = ExplainRequest { listener: Some("mtls".to_owned()), ..acme("/mtls-only") };
-    assert_eq!(ask(&gateway, &on_mtls).decision, "allow");
+    assert_eq!(ask(&gateway, &on_mtls).await.decision, "allow");
     let narrowed = ExplainRequest {
         presents: vec!["bearer".to_owned()],
         scopes: Some(vec![format!("{}/read", gateway.server())]),
         ..acme("/test/hello-world")
     };
-    assert_eq!(ask(&gateway, &narrowed).code, Some("insufficient_scope"));
+    assert_eq!(ask(&gateway, &narrowed).await.code, Some("insufficient_scope"));
     let mapped = ExplainRequest { source: Some("::ffff:127.0.0.2".parse().unwrap()), ..acme("/office") };
-    assert_eq!(ask(&gateway, &mapped).decision, "allow");
+    assert_eq!(ask(&gateway, &mapped).await.decision, "allow");
     for (request, code) in [
         (ExplainRequest { client: Some("nobody".to_owned()), ..acme("/write") }, "credential_revoked"),
         (ExplainRequest { presents: vec!["password".to_owned()], ..acme("/write") }, "malformed_request"),
         (ExplainRequest { client: None, ..acme("/write") }, "malformed_request"),
     ] {
-        assert_eq!(ask(&gateway, &request).code, Some(code));
+        assert_eq!(ask(&gateway, &request).await.code, Some(code));
     }
 }
 
@@ -217,7 +218,7 @@ async fn explain_spends_nothing() {
             ..described("GET", &client.path, [127, 0, 0, 1])
         };
         for _ in 0..5 {
-            assert_eq!(ask(&gateway, &request).decision, "allow");
+            assert_eq!(ask(&gateway, &request).await.decision, "allow");
         }
         assert_eq!(
             client.call(&gateway, method, &client.path).await.status,
@@ -225,7 +226,37 @@ async fn explain_spends_nothing() {
             "{method:?}: its one request is still there"
         );
         assert_eq!(client.call(&gateway, method, &client.path).await.code(), "throttled");
+        assert_eq!(ask(&gateway, &request).await.code, Some("throttled"), "{method:?}: what is spent is told");
     }
+}
+
+#[tokio::test]
+async fn explain_tells_how_a_quota_stands_and_takes_none_of_it() {
+    const PLAN: &str = "\n[[usage_plan]]\nname = \"two\"\nquota = { limit = 2, period = \"day\" }\n";
+    let gateway = Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, PLAN]))).await;
+    let new = NewClient {
+        id: "two-a-day".to_owned(),
+        partner: "two".to_owned(),
+        scopes: vec![gateway.demo.scope.clone()],
+        usage_plan: Some("two".to_owned()),
+        ..NewClient::default()
+    };
+    let client = Partner::create_as(&gateway, new).await;
+    let request = ExplainRequest {
+        client: Some("two-a-day".to_owned()),
+        presents: vec!["api_key".to_owned()],
+        ..described("GET", &client.path, [127, 0, 0, 1])
+    };
+    for _ in 0..2 {
+        for _ in 0..3 {
+            assert_eq!(ask(&gateway, &request).await.decision, "allow");
+        }
+        assert_eq!(client.call(&gateway, Method::ApiKey, &client.path).await.status, 200);
+    }
+    let told = ask(&gateway, &request).await;
+    assert_eq!(told.code, Some("quota_exceeded"));
+    assert!(told.steps.iter().any(|step| step.stage == policies::Stage::Quota && !step.passed), "{:#?}", told.steps);
+    assert_eq!(client.call(&gateway, Method::ApiKey, &client.path).await.code(), "quota_exceeded");
 }
 
 /// The listener decides whose routes are asked, and which credentials get that far.
@@ -254,7 +285,7 @@ async fn explain_judges_by_the_routes_of_the_listener() {
             Some("method_not_allowed"),
         ),
     ] {
-        let told = ask(&gateway, &request);
+        let told = ask(&gateway, &request).await;
         assert_eq!((told.decision, told.code), (decision, code), "{told:#?}");
     }
     // And that is what happens.
@@ -268,7 +299,7 @@ async fn explain_judges_by_the_routes_of_the_listener() {
         .await
         .unwrap();
         let answer = session.get(path, &[]).await;
-        let told = ask(&gateway, &on("admin", path, &["mutual_tls"]));
+        let told = ask(&gateway, &on("admin", path, &["mutual_tls"])).await;
         assert_eq!(told.code.unwrap(), gateway.decision(answer.decision_id()).await.outcome, "{path}");
     }
 }
@@ -282,14 +313,14 @@ async fn explain_judges_a_credential_by_its_id_as_it_is_now() {
         ..described("GET", path, [127, 0, 0, 1])
     };
     let (key, serial) = (acme.api_key_id(), acme.serial.as_str());
-    assert_eq!(ask(&gateway, &with(&[key], "/test/hello-world")).decision, "allow");
-    assert_eq!(ask(&gateway, &with(&[serial], "/test/hello-world")).decision, "allow");
-    assert_eq!(ask(&gateway, &with(&[key, serial], "/both")).decision, "allow");
-    assert_eq!(ask(&gateway, &with(&[key], "/both")).code, Some("method_not_accepted"));
-    let unknown = ask(&gateway, &with(&["nonsense"], "/both"));
+    assert_eq!(ask(&gateway, &with(&[key], "/test/hello-world")).await.decision, "allow");
+    assert_eq!(ask(&gateway, &with(&[serial], "/test/hello-world")).await.decision, "allow");
+    assert_eq!(ask(&gateway, &with(&[key, serial], "/both")).await.decision, "allow");
+    assert_eq!(ask(&gateway, &with(&[key], "/both")).await.code, Some("method_not_accepted"));
+    let unknown = ask(&gateway, &with(&["nonsense"], "/both")).await;
     assert_eq!(unknown.code, Some("malformed_request"), "{unknown:#?}");
     gateway.registry().revoke_api_key(&Actor::local(), key, "lost").await.unwrap();
-    let told = ask(&gateway, &with(&[key], "/test/hello-world"));
+    let told = ask(&gateway, &with(&[key], "/test/hello-world")).await;
     assert_eq!(told.code, Some("credential_revoked"), "{told:#?}");
     assert!(told.steps.iter().any(|step| step.detail.contains(&format!("api-key {key} is revoked"))), "{told:#?}");
 }

@@ -19,8 +19,8 @@ pub use self::readiness::{Check, Probe};
 
 use crate::audit::Audit;
 use crate::authority::Authority;
-use crate::gateway::limits::Quotas;
 use crate::gateway::Explainer;
+use crate::gateway::limits::Quotas;
 use crate::inventory::ExpiryWatch;
 use crate::oauth::OAuth;
 use crate::registry::Registry;

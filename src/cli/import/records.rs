@@ -1,7 +1,7 @@
 //! A file of rows, one at a time: CSV (RFC 4180) with a header line, or JSON lines.
 
 use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
+use std::io::{self, BufRead, BufReader, Read};
 use std::path::Path;
 
 use serde_json::{Map, Value};
@@ -22,24 +22,39 @@ pub(super) enum Records {
     Lines(Source),
 }
 
-/// What is read: never more than [`FILE_BYTES_MAX`].
-type Source = BufReader<std::io::Take<Box<dyn Read + Send>>>;
+type Source = BufReader<Bounded>;
+
+/// A file that is an error where it goes on past its bound: one that ended there would pass for a whole one.
+pub(super) struct Bounded {
+    file: Box<dyn Read + Send>,
+    left: u64,
+}
+
+impl Read for Bounded {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.file.read(buffer)?;
+        self.left = self.left.checked_sub(read as u64).ok_or_else(|| {
+            io::Error::new(io::ErrorKind::FileTooLarge, "it is too large: import it in several files")
+        })?;
+        Ok(read)
+    }
+}
 
 impl Records {
     /// Opens a file, `-` for standard input, and sees from its beginning what it is.
     pub(super) fn open(path: &Path) -> Result<Self, CliError> {
         let source: Box<dyn Read + Send> = if path.as_os_str() == "-" {
-            Box::new(std::io::stdin())
+            Box::new(io::stdin())
         } else {
             Box::new(
                 File::open(path).map_err(|error| CliError::new(format!("cannot read {}: {error}", path.display())))?,
             )
         };
-        Self::of(source)
+        Self::of(source, FILE_BYTES_MAX)
     }
 
-    pub(super) fn of(source: Box<dyn Read + Send>) -> Result<Self, CliError> {
-        let mut source = BufReader::with_capacity(1 << 16, source.take(FILE_BYTES_MAX));
+    fn of(file: Box<dyn Read + Send>, bytes_max: u64) -> Result<Self, CliError> {
+        let mut source = BufReader::with_capacity(1 << 16, Bounded { file, left: bytes_max });
         let mut start = source.fill_buf().map_err(broken)?;
         // Spreadsheets put a byte order mark before everything.
         if start.starts_with(b"\xef\xbb\xbf") {
@@ -101,7 +116,7 @@ fn next_line(source: &mut Source) -> Result<Option<Fields>, CliError> {
     }
 }
 
-fn broken(error: std::io::Error) -> CliError {
+fn broken(error: io::Error) -> CliError {
     CliError::new(format!("the file cannot be read: {error}"))
 }
 
@@ -117,7 +132,7 @@ fn malformed(error: &csv::Error) -> CliError {
             format!("a row has {len} fields where the header has {expected_len}")
         }
         csv::ErrorKind::Utf8 { .. } => "a row is not UTF-8".to_owned(),
-        csv::ErrorKind::Io(error) => return broken(std::io::Error::new(error.kind(), error.to_string())),
+        csv::ErrorKind::Io(error) => return broken(io::Error::new(error.kind(), error.to_string())),
         _ => "the CSV cannot be read".to_owned(),
     };
     CliError::new(what + &line)
@@ -130,7 +145,11 @@ mod tests {
     use super::*;
 
     fn read(text: &'static str) -> Vec<Result<Value, String>> {
-        let mut records = match Records::of(Box::new(text.as_bytes())) {
+        read_within(text, FILE_BYTES_MAX)
+    }
+
+    fn read_within(text: &'static str, bytes_max: u64) -> Vec<Result<Value, String>> {
+        let mut records = match Records::of(Box::new(text.as_bytes()), bytes_max) {
             Ok(records) => records,
             Err(error) => return vec![Err(error.to_string())],
         };
@@ -159,5 +178,17 @@ mod tests {
             assert!(faults.len() == 1 && !faults[0].contains("secret-value"), "{faults:?}");
         }
         assert_eq!(read("").len(), 0);
+    }
+
+    #[test]
+    fn a_file_past_its_bound_is_refused_and_not_cut() {
+        for text in ["key\nabc\ndef\n", "{\"key\":1}\n\n\n"] {
+            assert!(read_within(text, 12).iter().all(Result::is_ok), "{text}");
+            let found = read_within(text, 11);
+            assert!(
+                found.last().is_some_and(|row| row.as_ref().is_err_and(|error| error.contains("too large"))),
+                "{found:?}"
+            );
+        }
     }
 }

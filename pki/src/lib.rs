@@ -141,4 +141,5 @@ pub use serial::Serial;
 pub use signer::{Signer, ecdsa_signature_der};
 pub use spiffe_id::SpiffeId;
 pub use subject_names::SubjectNames;
+pub use text::read_hex;
 pub use thumbprint::{SpkiFingerprint, Thumbprint};

@@ -1,4 +1,4 @@
-//! Hex and serde helpers shared by the identifier newtypes.
+//! Hex, text that is safe to show, and the text form of the identifier newtypes.
 
 use std::fmt;
 
@@ -9,7 +9,8 @@ pub(crate) fn write_hex(f: &mut fmt::Formatter<'_>, octets: &[u8]) -> fmt::Resul
 
 /// Reads hex in any case, either bare or with one colon between each pair of digits (as `openssl x509 -text` prints it).
 /// `None` when anything else is in the text, digits are odd in number, or there are none.
-pub(crate) fn read_hex(text: &str) -> Option<Vec<u8>> {
+#[must_use]
+pub fn read_hex(text: &str) -> Option<Vec<u8>> {
     let digit = |c: u8| (c as char).to_digit(16).map(|d| d as u8);
     if text.contains(':') {
         return text

@@ -136,9 +136,7 @@ impl ImportedKey {
 
 fn sha256(text: &str) -> Option<[u8; 32]> {
     if text.len() == 64 {
-        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-        let pairs = text.as_bytes().chunks_exact(2).map(|pair| Some(digit(pair[0])? << 4 | digit(pair[1])?));
-        return pairs.collect::<Option<Vec<u8>>>()?.try_into().ok();
+        return pki::read_hex(text)?.try_into().ok();
     }
     let text = text.trim_end_matches('=');
     STANDARD_NO_PAD.decode(text).or_else(|_| URL_SAFE_NO_PAD.decode(text)).ok()?.try_into().ok()

@@ -97,10 +97,7 @@ pub(super) fn list(text: &str) -> Result<Vec<String>, Fault> {
 
 /// The octets of a BLOB column, of which JSON has the hex digits.
 pub(super) fn octets(hex: &str) -> Result<Vec<u8>, Fault> {
-    let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
-    let octet = |pair: &[u8]| Some((digit(*pair.first()?)? << 4) | digit(*pair.get(1)?)?);
-    let octets: Option<Vec<u8>> = hex.as_bytes().chunks(2).map(octet).collect();
-    octets.ok_or_else(|| Fault::new("octets as the database lists them"))
+    pki::read_hex(hex).ok_or_else(|| Fault::new("octets as the database lists them"))
 }
 
 fn unreadable(error: serde_json::Error) -> Fault {

@@ -153,3 +153,6 @@ pub async fn discard_unfinished(tx: &mut Tx, before: UnixSeconds) -> Result<u64,
     .await?;
     Ok(done.rows_affected())
 }
+
+#[cfg(test)]
+mod tests;

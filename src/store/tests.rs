@@ -9,6 +9,8 @@ use super::revocation::{EntryFilter, RevocationRow};
 use super::revoked_token::RevokedTokenRow;
 use super::*;
 
+mod first_release;
+
 const NOW: UnixSeconds = UnixSeconds(1_800_000_000);
 
 pub(super) async fn store() -> (TempDir, Store) {
@@ -155,67 +157,6 @@ async fn a_certificate_goes_from_reserved_to_issued_to_revoked_and_never_back() 
 }
 
 #[tokio::test]
-async fn crl_numbers_rise_and_an_older_list_does_not_replace_a_newer() {
-    let (_folder, store) = store().await;
-    let mut tx = store.begin().await.unwrap();
-    assert_eq!(issuer::next_crl_number(&mut tx, "aa").await.unwrap(), 1);
-    assert_eq!(issuer::next_crl_number(&mut tx, "aa").await.unwrap(), 2);
-    assert!(issuer::next_crl_number(&mut tx, "none").await.is_err());
-    let list = |number: i64, scope| crl::CrlRow {
-        issuer_key_id: "aa".into(),
-        scope,
-        number,
-        this_update: NOW.0,
-        next_update: NOW.0 + 10,
-        entries: Some(0),
-        octets: 3,
-        list: format!("{scope}.{number}"),
-    };
-    let three = list(3, 0);
-    assert!(crl::save_whole(&mut tx, &whole(2), NOW).await.unwrap());
-    assert!(!crl::save_whole(&mut tx, &whole(1), NOW).await.unwrap());
-    assert!(crl::save(&mut tx, &three).await.unwrap());
-    tx.commit().await.unwrap();
-    let two = crl::get(&store, "aa").await.unwrap().unwrap();
-    assert_eq!((two.number, two.octets, two.list.as_str()), (2, 1, "aa.2"));
-    assert_eq!(crl::of_issuer(&store, "aa").await.unwrap(), [two, three]);
-    assert_eq!(crl::piece(&store, "aa.2", 0).await.unwrap().unwrap(), b"x");
-    assert!(crl::piece(&store, "aa.1", 0).await.unwrap().is_none(), "what was not published is not there");
-}
-
-fn whole(number: i64) -> crl::WholeList {
-    crl::WholeList {
-        issuer_key_id: "aa".into(),
-        number,
-        this_update: NOW.0,
-        next_update: NOW.0 + 10,
-        der: b"x".to_vec(),
-    }
-}
-
-#[tokio::test]
-async fn of_lists_the_newest_and_the_one_before_are_kept() {
-    let (_folder, store) = store().await;
-    for number in 1..=4 {
-        let mut tx = store.begin().await.unwrap();
-        assert!(crl::save_whole(&mut tx, &whole(number), NOW).await.unwrap());
-        // Half written when the process ended.
-        crl::write_piece(&mut tx, &format!("half {number}"), 1, b"y", NOW).await.unwrap();
-        tx.commit().await.unwrap();
-    }
-    let there = async |list: &str, position| crl::piece(&store, list, position).await.unwrap().is_some();
-    assert_eq!(
-        [there("aa.1", 0).await, there("aa.2", 0).await, there("aa.3", 0).await, there("aa.4", 0).await],
-        [false, false, true, true]
-    );
-    let mut tx = store.begin().await.unwrap();
-    assert_eq!(crl::discard_unfinished(&mut tx, NOW).await.unwrap(), 0, "it may be at work still");
-    assert_eq!(crl::discard_unfinished(&mut tx, UnixSeconds(NOW.0 + 1)).await.unwrap(), 4);
-    tx.commit().await.unwrap();
-    assert!(there("aa.3", 0).await && there("aa.4", 0).await);
-}
-
-#[tokio::test]
 async fn a_token_revocation_outlives_the_token_by_the_leeway() {
     let (_folder, store) = store().await;
     let row = RevokedTokenRow {
@@ -287,41 +228,4 @@ async fn the_files_are_their_owners_alone() {
     assert!(names.iter().any(|name| name == "portcullis.db-wal") && names.len() >= 4, "{names:?}");
     log.close().await;
     store.close().await;
-}
-
-/// What the first release wrote is there after the tables were made anew, and what hangs together still does.
-#[tokio::test]
-async fn a_database_of_the_first_release_is_taken_over() {
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("old.db");
-    let options = SqliteConnectOptions::new().filename(&path).create_if_missing(true).foreign_keys(true);
-    let old = SqlitePoolOptions::new().max_connections(1).connect_with(options).await.unwrap();
-    let first = MIGRATOR.iter().filter(|migration| migration.version == 1).cloned().collect::<Vec<_>>();
-    sqlx::migrate::Migrator::with_migrations(first).run(&old).await.unwrap();
-    for statement in [
-        "INSERT INTO partners (id, name, created_at) VALUES ('acme', 'Acme', 1)",
-        "INSERT INTO clients (id, partner_id, scopes, networks, created_at) VALUES ('orders', 'acme', '[]', '[]', 1)",
-        "INSERT INTO issuers (key_id, kind, state, subject, certificate, key_file, not_after, crl_number, created_at)
-         VALUES ('aa', 'issuing', 'active', 'CN=A', x'01', 'issuing.key', 99, 7, 5)",
-        "INSERT INTO certificates (issuer_key_id, serial, state, client_id, kind, subject, spki_fingerprint, thumbprint,
-         not_before, not_after, scopes, networks, der, created_at)
-         VALUES ('aa', '0b', 'issued', 'orders', 'client', 'CN=o', 'ff', 'ee', 1, 90, NULL, '[\"10.0.0.0/8\"]', x'02', 6)",
-        "INSERT INTO revocations (issuer_key_id, serial, revoked_at, reason) VALUES ('aa', '0b', 8, 'superseded')",
-        "INSERT INTO crls (issuer_key_id, number, this_update, next_update, der) VALUES ('aa', 7, 8, 9, x'03')",
-    ] {
-        sqlx::query(statement).execute(&old).await.unwrap();
-    }
-    old.close().await;
-
-    let store = Store::open(&path).await.unwrap();
-    let issuer = issuer::get(&store, "aa").await.unwrap().unwrap();
-    assert_eq!((issuer.key_location.as_deref(), issuer.crl_number, issuer.state_since), (Some("issuing.key"), 7, 5));
-    let row = certificate::get(&store, "aa", "0b").await.unwrap().unwrap();
-    assert_eq!((row.revoked_at, row.revocation_reason.as_deref()), (Some(8), Some("superseded")));
-    assert_eq!((row.networks.unwrap(), row.crl_partition), (vec!["10.0.0.0/8".to_owned()], 0));
-    assert_eq!(certificate::der(&store, "aa", "0b").await.unwrap().unwrap(), [2]);
-    assert_eq!(crl::get(&store, "aa").await.unwrap().unwrap().number, 7);
-    let broken: Vec<(String,)> =
-        sqlx::query_as("SELECT \"table\" FROM pragma_foreign_key_check").fetch_all(store.readers()).await.unwrap();
-    assert!(broken.is_empty(), "{broken:?}");
 }

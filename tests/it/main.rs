@@ -18,6 +18,8 @@ mod audit;
 mod authenticate;
 /// What the methods cost and promise.
 mod compare;
+/// How it is said that they may not.
+mod denials;
 /// What is published for others: certificates and revocation lists.
 mod distribution;
 /// Going away and coming back; new certificates without either.
@@ -56,7 +58,7 @@ mod revocation;
 mod rotation;
 /// Rules that bite, that only watch, and that are off.
 mod rules;
-/// What they may, and how it is said that they may not.
+/// What they may.
 mod scopes;
 /// Where a caller comes from, behind proxies too, and that every way judges it alike.
 mod source;

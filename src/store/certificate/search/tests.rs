@@ -2,6 +2,7 @@
 
 use proptest::prelude::*;
 
+use super::way::{Filter, Way};
 use super::*;
 use crate::store::certificate::change_key;
 use crate::store::sighting::{self, SightingKind, SightingRow};

@@ -7,7 +7,7 @@ use crate::harness::Answer;
 
 /// Set to write the table anew.
 const BLESS: &str = "PORTCULLIS_BLESS";
-const BEGIN: &str = "<!-- denials: tests/it/scopes.rs writes what stands between, with PORTCULLIS_BLESS=1 -->";
+const BEGIN: &str = "<!-- denials: tests/it/denials.rs writes what stands between, with PORTCULLIS_BLESS=1 -->";
 const END: &str = "<!-- /denials -->";
 
 /// What was answered, by number of the case: what it was, and one cell for each preset.

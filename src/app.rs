@@ -32,13 +32,13 @@ use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, ListenerConfig, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
 use crate::gateway::limits::{AddressLimits, Keeper, Limits, Quotas, Throttles};
-use crate::gateway::{self, DecisionIds, Explainer, ForwardAuth, Gate, GateParts, Meters, Services, Upstreams};
+use crate::gateway::{self, DecisionIds, Explainer, ForwardAuth, Gate, GateParts, Leaks, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
 use crate::oauth::jwt::Algorithm;
 use crate::oauth::{OAuth, OAuthConfig};
 use crate::openapi::{GatewayDocs, PublishedListener, Site};
-use crate::registry::{Pepper, Registry};
+use crate::registry::{KeyRules, Pepper, Registry};
 use crate::snapshot::Snapshot;
 use crate::store::Store;
 use crate::store::audit_log::AuditLog;
@@ -98,6 +98,10 @@ impl Foundation {
             clock: clock.clone(),
             pepper: Arc::clone(&pepper),
             environment: config.environment.clone(),
+            keys: KeyRules {
+                max_ttl_seconds: config.keys.max_ttl_seconds,
+                imported_max_ttl_seconds: Some(config.keys.imported_max_ttl_seconds),
+            },
         };
         let settings = Self::settings(&config, endpoints);
         let keys = keys(&config, &passphrase).await?;
@@ -234,6 +238,7 @@ impl App {
             sightings: sightings.clone(),
             usage: usage.clone(),
             upstreams: Upstreams::new(),
+            leaks: Leaks::load(&config.keys.leak_reporters, foundation.registry.clone())?,
             services: Services::default().with(admin_routes::SERVICE, admin),
             forward_auth: ForwardAuth::load(&config.forward_auth, sockets.0.iter().map(|socket| &*socket.listener))?,
             admin_routes: admin_routes::table()?,

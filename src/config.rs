@@ -5,6 +5,7 @@
 mod expiry;
 mod file;
 mod forward_auth;
+mod keys;
 mod listener;
 mod proxies;
 mod usage;
@@ -17,6 +18,7 @@ use ipnet::IpNet;
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
 pub use forward_auth::{Dialect, ForwardAuthFile, ForwardAuthSettings, ForwardedCertificate};
+pub use keys::{KeySettings, KeysFile, LeakReporterFile, LeakReporterSettings, LeakVerification};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
 pub use proxies::ProxyProtocolFile;
 pub use usage::UsageFile;
@@ -45,6 +47,7 @@ pub struct Config {
     pub limits: LimitSettings,
     pub audit: AuditSettings,
     pub expiry: ExpirySettings,
+    pub keys: KeySettings,
     pub usage: UsageSettings,
     pub log: LogSettings,
 }

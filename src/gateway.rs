@@ -16,6 +16,7 @@ mod est;
 mod explain;
 mod forward_auth;
 mod identity_headers;
+mod leaks;
 mod limit_headers;
 pub mod limits;
 mod meters;
@@ -44,6 +45,7 @@ pub use endpoints::Pages;
 pub use enroll::PATH as ENROLLMENT_PATH;
 pub use explain::{ExplainAnswer, ExplainRequest, ExplainedListener, Explainer};
 pub use forward_auth::ForwardAuth;
+pub use leaks::Leaks;
 pub use meters::Meters;
 pub use services::{Caller, Services};
 
@@ -83,6 +85,7 @@ pub struct GateParts {
     /// How much of what each client uses.
     pub usage: Usage,
     pub upstreams: Upstreams,
+    pub leaks: Leaks,
     pub services: Services,
     /// Proxies that ask us before they let a request through.
     pub forward_auth: ForwardAuth,

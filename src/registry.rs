@@ -12,6 +12,7 @@ pub use self::client_secret::{ClientSecretView, CreatedClientSecret, NewClientSe
 pub use self::enrollment::{CreatedEnrollment, EnrollmentView, NewEnrollment, PresentedToken};
 pub use self::expiry::Expiry;
 pub use self::import::{ImportOutcome, ImportTerms};
+pub use self::key_rules::KeyRules;
 pub use self::narrowing::check_narrowing;
 pub use self::partner::PartnerView;
 pub use self::pepper::Pepper;
@@ -33,6 +34,7 @@ pub mod client_secret;
 pub mod enrollment;
 mod expiry;
 pub mod import;
+mod key_rules;
 pub mod narrowing;
 pub mod partner;
 pub mod pepper;
@@ -48,6 +50,7 @@ pub struct Registry {
     pub pepper: Arc<Pepper>,
     /// The `<env>` of API keys, `[a-z0-9]{1,16}`: tells people (and leak scanners) which installation a key opens.
     pub environment: String,
+    pub keys: KeyRules,
 }
 
 impl Registry {

@@ -17,7 +17,7 @@ use super::path_part::PathPart;
 use super::problem::Problem;
 use super::query::StrictQuery;
 use crate::registry::api_key::{ApiKeyView, CreatedApiKey, NewApiKey};
-use crate::store::api_key::ApiKeyFilter;
+use crate::store::api_key::{ApiKeyFilter, Unused};
 
 /// How long a replaced key goes on when nothing is said.
 const GRACE_SECONDS_DEFAULT: i64 = 86_400;
@@ -82,6 +82,12 @@ impl Ending {
 pub(super) struct ApiKeyQuery {
     /// Those of this client only.
     client: Option<String>,
+    /// Live ones that let nobody in for so many seconds, and are older.
+    unused_for_seconds: Option<u32>,
+    /// Replaced ones that let somebody in since: whoever sends them has not changed over to the new one.
+    #[serde(default)]
+    #[param(required = false)]
+    replaced_in_use: bool,
     /// 1 to 1000; 100 when absent.
     #[param(minimum = 1, maximum = 1000)]
     limit: Option<u32>,
@@ -103,7 +109,15 @@ pub(super) async fn list(
     StrictQuery(query): StrictQuery<ApiKeyQuery>,
 ) -> Result<Json<Listed<ApiKeyView>>, Problem> {
     let page = page::page(query.limit, query.after.as_deref())?;
-    let filter = ApiKeyFilter { client: query.client, ends_before: None, page };
+    let now = state.registry.clock.now();
+    let unused = query.unused_for_seconds.map(|seconds| Unused { since: now.plus(-i64::from(seconds)), now });
+    let filter = ApiKeyFilter {
+        client: query.client,
+        unused,
+        replaced_in_use: query.replaced_in_use,
+        page,
+        ..ApiKeyFilter::default()
+    };
     Ok(Json(Listed::of(state.registry.api_keys(&filter).await?, page)))
 }
 

@@ -210,7 +210,14 @@ impl Parts {
         };
         let (kept, secret) = (snapshot.clone(), PASSPHRASE.as_bytes());
         let oauth = OAuth::new(config, store.clone(), kept, clock.clone(), pepper.clone(), secret).await.unwrap();
-        let registry = Registry { store, snapshot, clock: clock.clone(), pepper, environment: "test".into() };
+        let registry = Registry {
+            store,
+            snapshot,
+            clock: clock.clone(),
+            pepper,
+            environment: "test".into(),
+            keys: crate::registry::KeyRules::default(),
+        };
         Self { registry, authority, oauth }
     }
 }

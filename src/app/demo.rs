@@ -14,7 +14,6 @@ use crate::failure::{Failure, Fault};
 use crate::registry::Actor;
 use crate::registry::api_key::NewApiKey;
 use crate::registry::client_secret::NewClientSecret;
-use crate::store::Page;
 use crate::store::api_key::ApiKeyFilter;
 
 /// The identifier that the sample policy is written for.
@@ -112,7 +111,7 @@ async fn issue_credentials(foundation: &Foundation, scope: String) -> Result<Cre
     // Those of a start that was cut short were never told to anyone.
     for lost in foundation
         .registry
-        .api_keys(&ApiKeyFilter { client: Some(CLIENT.to_owned()), ends_before: None, page: Page::default() })
+        .api_keys(&ApiKeyFilter { client: Some(CLIENT.to_owned()), ..ApiKeyFilter::default() })
         .await?
     {
         foundation.registry.revoke_api_key(&actor, &lost.id, "superseded").await?;

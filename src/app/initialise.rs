@@ -89,6 +89,7 @@ impl NewInstallation {
             limits: Default::default(),
             audit: Default::default(),
             expiry: Default::default(),
+            keys: Default::default(),
             usage: Default::default(),
             log: Default::default(),
         };

@@ -3,15 +3,19 @@ use serde_json::{Value, json};
 
 use super::context::{Context, Outcome, body, given};
 use super::error::CliError;
+use super::files;
 use super::import::{self, CredentialImportArgs, Import};
 use super::listing::{self, Limit};
 use super::moment;
 use super::query::{self, Query};
 use super::span::Span;
 use super::table::Column;
+use crate::registry::PresentedApiKey;
 
 const PATH: &str = "/v1/api-keys";
-const COLUMNS: [Column; 8] = [
+/// No key is longer, and a line end.
+const INSPECTED_BYTES_MAX: u64 = 1024;
+const COLUMNS: [Column; 10] = [
     Column::field("ID", "id"),
     Column::field("CLIENT", "client"),
     Column::field("NAME", "name"),
@@ -22,6 +26,8 @@ const COLUMNS: [Column; 8] = [
     Column::field("STATUS", "status"),
     Column::time("EXPIRES", "expires_at", "never"),
     Column::time("LAST SEEN", "last_seen_at", "never"),
+    Column::field("FROM", "last_seen_source"),
+    Column::field("AT", "last_seen_route"),
     Column::time("CREATED", "created_at", "-"),
 ];
 
@@ -59,11 +65,19 @@ enum Verb {
         networks: Vec<String>,
     },
     /// List API keys; never the keys themselves
-    #[command(after_help = "EXAMPLE:\n  portcullis key list --client acme-orders")]
+    #[command(
+        after_help = "EXAMPLES:\n  portcullis key list --client acme-orders\n  portcullis key list --unused-for 90d\n  portcullis key list --replaced-in-use"
+    )]
     List {
         /// Only this client's
         #[arg(long, value_name = "ID")]
         client: Option<String>,
+        /// Only live ones that let nobody in for this long, and are older
+        #[arg(long, value_name = "TIME")]
+        unused_for: Option<Span>,
+        /// Only replaced ones that somebody still sends
+        #[arg(long)]
+        replaced_in_use: bool,
         #[command(flatten)]
         limit: Limit,
     },
@@ -81,6 +95,11 @@ enum Verb {
         #[arg(long, value_name = "TIME", default_value = "24h")]
         grace: Span,
     },
+    /// Say of a text whether it is a key of a Portcullis at all, without asking any server; 1 when it is not
+    ///
+    /// The text comes from standard input: on the command line it would stand in the shell's history.
+    #[command(after_help = "EXAMPLE:\n  portcullis key inspect <finding.txt")]
+    Inspect,
     /// Stop a key at once
     #[command(after_help = "EXAMPLE:\n  portcullis key revoke 4fGh81kQ2z --reason key-compromise")]
     Revoke {
@@ -94,14 +113,18 @@ enum Verb {
 
 pub(super) async fn run(args: KeyArgs, context: &Context) -> Result<Outcome, CliError> {
     match args.verb {
-        Verb::List { client, limit } => {
-            let query = Query::default().with("client", client);
+        Verb::List { client, unused_for, replaced_in_use, limit } => {
+            let query = Query::default()
+                .with("client", client)
+                .with("unused_for_seconds", unused_for.map(Span::seconds))
+                .with("replaced_in_use", replaced_in_use.then_some(true));
             return listing::print(context, PATH, &query, limit, &COLUMNS).await;
         }
         Verb::Import(args) => {
             let import = Import { path: PATH, member: "keys", read: import::key };
             return import::run_credentials(args, import, context).await;
         }
+        Verb::Inspect => return inspect(context),
         Verb::Create { client, name, expires_in, scopes, networks } => {
             let body = body([
                 ("client", json!(client)),
@@ -126,6 +149,26 @@ pub(super) async fn run(args: KeyArgs, context: &Context) -> Result<Outcome, Cli
             context.output.object(&answer)?;
         }
     }
+    Ok(Outcome::Done)
+}
+
+/// For leak scanners: a pattern finds what looks like a key, the checksum tells what is one.
+fn inspect(context: &Context) -> Result<Outcome, CliError> {
+    let text = files::read_stdin(INSPECTED_BYTES_MAX)?;
+    let text = std::str::from_utf8(&text).unwrap_or_default().trim();
+    let Some(key) = PresentedApiKey::parse(text) else {
+        let answer = json!({"is_key": false});
+        context.output.either(&answer, || "not a key: wrong shape or checksum\n".to_owned())?;
+        return Ok(Outcome::Refused);
+    };
+    let answer = json!({"is_key": true, "id": key.id(), "environment": key.environment()});
+    context.output.either(&answer, || {
+        format!(
+            "a key of the environment {}, id {}: see `portcullis key list`, and revoke it if it was found where it should not be\n",
+            key.environment(),
+            key.id()
+        )
+    })?;
     Ok(Outcome::Done)
 }
 

@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::expiry::ExpiryFile;
 use super::forward_auth::{self, ForwardAuthFile};
+use super::keys::KeysFile;
 use super::listener::{ListenerFile, Serves};
 use super::usage::UsageFile;
 use super::{
@@ -34,6 +35,8 @@ pub struct ConfigFile {
     pub audit: AuditFile,
     #[serde(default)]
     pub expiry: ExpiryFile,
+    #[serde(default)]
+    pub keys: KeysFile,
     #[serde(default)]
     pub usage: UsageFile,
     #[serde(default)]
@@ -168,6 +171,7 @@ impl ConfigFile {
         let limits = self.limits.check(&mut faults);
         let audit = self.audit.check(&mut faults);
         let expiry = self.expiry.check(data, &mut faults);
+        let keys = self.keys.check(data, &mut faults);
         let usage = self.usage.check(&mut faults);
         let log = self.log.check(&mut faults);
         if !faults.is_empty() {
@@ -185,6 +189,7 @@ impl ConfigFile {
             limits,
             audit,
             expiry,
+            keys,
             usage,
             log,
         })

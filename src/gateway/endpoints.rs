@@ -14,7 +14,7 @@ use hyper::{Request, Response};
 
 use super::stop::{Malformed, Stop};
 use super::trail::Trail;
-use super::{Gate, enroll, est, renewal, sight};
+use super::{Gate, enroll, est, leaks, renewal, sight};
 use crate::config::Serves;
 use crate::listen::Connection;
 use crate::oauth::{Authenticated, AuthenticationFailed, OAuth};
@@ -34,6 +34,7 @@ pub type Pages = Arc<dyn Fn(&PolicyView, &str, &str, &HeaderMap) -> Option<Respo
 pub(super) enum Endpoint {
     OAuth,
     Enroll,
+    Leaks,
     Page,
     Renewal,
     Est,
@@ -57,6 +58,9 @@ pub(super) fn find(oauth: &OAuth, serves: Serves, method: &str, path: &str) -> O
     if path == enroll::PATH {
         return Some(Endpoint::Enroll);
     }
+    if path == leaks::PATH {
+        return Some(Endpoint::Leaks);
+    }
     let page = path == "/docs" || path.starts_with("/docs/") || path == "/openapi.json";
     let reading = matches!(method, "GET" | "HEAD");
     (page && reading).then_some(Endpoint::Page)
@@ -68,6 +72,7 @@ impl Endpoint {
         match self {
             Self::OAuth => "oauth",
             Self::Enroll => "enroll",
+            Self::Leaks => "leaks",
             Self::Page => "page",
             Self::Renewal => "renewal",
             Self::Est => "est",
@@ -83,7 +88,7 @@ impl Endpoint {
         body: Incoming,
         trail: &mut Trail<'_>,
     ) -> Result<Response<Body>, Stop> {
-        if matches!(self, Self::Enroll | Self::Renewal | Self::Est) {
+        if matches!(self, Self::Enroll | Self::Leaks | Self::Renewal | Self::Est) {
             count_body(&body, trail);
         }
         match self {
@@ -116,6 +121,7 @@ impl Endpoint {
                 Ok(answer.map(Body::from))
             }
             Self::Enroll => enroll::answer(gate, connection.source, view, &parts, body, trail).await,
+            Self::Leaks => leaks::answer(gate, connection, &parts, body, trail).await,
             Self::Renewal => renewal::answer(gate, connection, view, parts, body, trail).await,
             Self::Est => est::answer(gate, connection, view, parts, body, trail).await,
             Self::Page => {

@@ -116,6 +116,7 @@ impl Fixture {
             clock: clock.clone(),
             pepper: Arc::clone(&pepper),
             environment: "test".into(),
+            keys: crate::registry::KeyRules::default(),
         };
         let mut config = OAuthConfig {
             issuer: GATE.into(),

@@ -10,6 +10,7 @@ use utoipa::ToSchema;
 
 pub use self::import::{ForeignKey, ImportedApiKey};
 pub use self::imported::PresentedImportedKey;
+pub use self::leak::LeakOutcome;
 pub use self::presented::PresentedApiKey;
 
 pub(super) use self::presented::is_environment;
@@ -23,6 +24,7 @@ use crate::store::sighting::{self, SightingKind, SightingRow};
 
 mod import;
 mod imported;
+mod leak;
 mod presented;
 
 /// Live keys of one client. More is a program that makes keys in a loop.
@@ -68,6 +70,8 @@ pub struct ApiKeyView {
     pub last_seen_at: Option<i64>,
     /// From which address.
     pub last_seen_source: Option<String>,
+    /// At which route.
+    pub last_seen_route: Option<String>,
     pub revoked_at: Option<i64>,
     pub revocation_reason: Option<String>,
     pub replaced_by: Option<String>,
@@ -106,6 +110,7 @@ impl ApiKeyView {
             expires_at: row.expires_at,
             last_seen_at: None,
             last_seen_source: None,
+            last_seen_route: None,
             revoked_at: row.revoked_at,
             revocation_reason: row.revocation_reason,
             replaced_by: row.replaced_by,
@@ -116,6 +121,7 @@ impl ApiKeyView {
         if let Some(seen) = seen.remove(&self.id) {
             self.last_seen_at = Some(seen.last_seen_at);
             self.last_seen_source = Some(seen.source);
+            self.last_seen_route = seen.route;
         }
         self
     }
@@ -126,7 +132,7 @@ impl Registry {
     pub async fn create_api_key(&self, actor: &Actor, new: NewApiKey) -> Result<CreatedApiKey, Failure> {
         bounds::optional_line("name", new.name.as_deref(), bounds::NAME_CHARS_MAX)?;
         let now = self.clock.now();
-        let expires_at = new.expiry.map(|expiry| expiry.instant(now)).transpose()?;
+        let expires_at = self.keys.end_of_new(new.expiry, now)?;
         let (mut tx, view) = self.begin().await?;
         let client = client::found(&mut tx, &new.client).await?;
         check_narrowing(&view, &client, new.scopes.as_deref(), new.networks.as_deref())?;
@@ -215,7 +221,7 @@ impl Registry {
             hash_algorithm: KeyHash::Hmac,
             import_id: None,
             created_at: now.0,
-            expires_at: lifetime_seconds.map(|seconds| now.0.saturating_add(seconds)),
+            expires_at: self.keys.end_of_successor(lifetime_seconds, now).map(|end| end.0),
             ..old
         };
         api_key::insert(&mut tx, &row, now).await?;

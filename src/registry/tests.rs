@@ -48,7 +48,8 @@ impl Fixture {
         let clock = Clock::manual(NOW);
         let snapshot = Snapshot::load(&store, &clock).await.unwrap();
         let pepper = Arc::new(Pepper::load_or_create(&folder.path().join("pepper")).unwrap());
-        let registry = Registry { store, snapshot, clock, pepper, environment: "test".into() };
+        let registry =
+            Registry { store, snapshot, clock, pepper, environment: "test".into(), keys: KeyRules::default() };
         Self { _folder: folder, registry, actor: Actor { name: "ops".into(), source: Some([192, 0, 2, 1].into()) } }
     }
 

@@ -65,12 +65,23 @@ impl std::fmt::Debug for ApiKeyRow {
     }
 }
 
+/// Keys that are there for nothing.
+#[derive(Clone, Copy, Debug)]
+pub struct Unused {
+    pub since: UnixSeconds,
+    pub now: UnixSeconds,
+}
+
 /// Which keys to list, newest first. Empty: all.
 #[derive(Clone, Debug, Default)]
 pub struct ApiKeyFilter {
     pub client: Option<String>,
     /// Those that end before this instant.
     pub ends_before: Option<UnixSeconds>,
+    /// Those that are live, older than this instant, and let nobody in since.
+    pub unused: Option<Unused>,
+    /// Those that were replaced and let somebody in after that: whoever sends them has not changed over.
+    pub replaced_in_use: bool,
     pub page: Page,
 }
 
@@ -97,6 +108,22 @@ pub async fn list(from: impl Read, filter: &ApiKeyFilter) -> Result<Vec<ApiKeyRo
     }
     if let Some(before) = filter.ends_before {
         query.push(" AND expires_at < ").push_bind(before.0);
+    }
+    if let Some(unused) = filter.unused {
+        query.push(" AND revoked_at IS NULL AND (expires_at IS NULL OR expires_at > ").push_bind(unused.now.0);
+        query.push(") AND created_at < ").push_bind(unused.since.0);
+        query.push(
+            " AND NOT EXISTS (SELECT 1 FROM credential_sightings s
+                              WHERE s.kind = 'api-key' AND s.id = api_keys.id AND s.last_seen_at >= ",
+        );
+        query.push_bind(unused.since.0).push(")");
+    }
+    if filter.replaced_in_use {
+        query.push(
+            " AND replaced_by IS NOT NULL AND EXISTS
+                (SELECT 1 FROM api_keys successor JOIN credential_sightings s ON s.kind = 'api-key' AND s.id = api_keys.id
+                 WHERE successor.id = api_keys.replaced_by AND s.last_seen_at > successor.created_at)",
+        );
     }
     query.push(" ORDER BY created_at DESC, id LIMIT ").push_bind(filter.page.limit());
     query.push(" OFFSET ").push_bind(filter.page.offset());

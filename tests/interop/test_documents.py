@@ -46,7 +46,8 @@ class Whole(unittest.TestCase):
         fields += re.findall(r"pub (\w+): ", listener)
         fields += re.findall(r"^    pub (\w+): Option", text_of("src/config/expiry.rs"), re.MULTILINE)
         fields += re.findall(r"^    pub (\w+): Option", text_of("src/config/usage.rs"), re.MULTILINE)
-        tables = {"listener", "oauth", "pki", "limits", "audit", "expiry", "usage", "log", "pkcs11", "rate", "burst"}
+        fields += re.findall(r"^    pub (\w+): (?:Option|String)", text_of("src/config/keys.rs").partition("Settings")[0], re.MULTILINE)
+        tables = {"listener", "oauth", "keys", "pki", "limits", "audit", "expiry", "usage", "log", "pkcs11", "rate", "burst"}
         self.assert_documented(set(fields) - tables, "docs/configuration.md")
 
     def test_every_code_is_documented(self):

@@ -161,3 +161,33 @@ async fn clients_and_their_secrets_come_in_bulk() {
     registry.set_client_enabled(&Actor::local(), "device-1199", false).await.unwrap();
     assert!(!registry.snapshot.policy().client("device-1199").unwrap().client.enabled);
 }
+
+#[tokio::test]
+async fn a_key_that_nobody_uses_and_one_that_is_used_still_are_found() {
+    let gateway = Gateway::start().await;
+    let acme = gateway.acme();
+    let day = std::time::Duration::from_secs(86_400);
+    let listed = async |query: &str| -> Vec<String> {
+        gateway.app.sightings.flush().await.unwrap();
+        let answer = gateway.admin().await.get(&format!("/v1/api-keys?{query}"), &[]).await.json();
+        let ids = answer["items"].as_array().unwrap().iter();
+        ids.map(|key| key["id"].as_str().unwrap().to_owned()).collect()
+    };
+    let old = acme.api_key_id().to_owned();
+    assert_eq!(listed("unused_for_seconds=86400").await, Vec::<String>::new(), "it is too young");
+    gateway.advance(2 * day);
+    assert_eq!(listed("unused_for_seconds=86400").await, [old.as_str()]);
+    assert_eq!(call(&gateway, &acme.api_key).await, 200);
+    assert_eq!(listed("unused_for_seconds=86400").await, Vec::<String>::new());
+
+    gateway.advance(std::time::Duration::from_secs(60));
+    let rotated = gateway.admin().await.post_json(&format!("/v1/api-keys/{old}/rotate"), &json!({})).await;
+    assert_eq!(rotated.status, 201);
+    assert_eq!(listed("replaced_in_use=true").await, Vec::<String>::new(), "it was used before only");
+    gateway.advance(std::time::Duration::from_secs(120));
+    assert_eq!(call(&gateway, &acme.api_key).await, 200);
+    assert_eq!(listed("replaced_in_use=true").await, [old.as_str()]);
+    let shown = gateway.admin().await.get(&format!("/v1/api-keys/{old}"), &[]).await.json();
+    assert_eq!(shown["last_seen_source"], "127.0.0.1");
+    assert!(shown["last_seen_route"].as_str().unwrap().contains("/test/hello-world"), "{shown}");
+}

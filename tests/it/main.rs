@@ -38,6 +38,8 @@ mod framing;
 mod imports;
 /// What is known of the credentials that are out.
 mod inventory;
+/// Keys that somebody found where they should not be.
+mod leaks;
 /// What bites, and whom.
 mod limits;
 /// Tokens: ours, bound ones, and those of other issuers.

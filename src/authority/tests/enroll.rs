@@ -26,6 +26,7 @@ impl Desk {
             clock: house.clock.clone(),
             pepper: Arc::new(Pepper::from_bytes(&[7; 32])),
             environment: "test".into(),
+            keys: crate::registry::KeyRules::default(),
         };
         Self { house, registry }
     }

@@ -105,7 +105,7 @@ impl Registry {
             key.scopes.as_deref(),
             key.networks.as_deref(),
         )?;
-        let expires_at = key.expiry.map(|expiry| expiry.instant(now)).transpose()?;
+        let expires_at = self.keys.end_of_imported(key.expiry, now)?;
         let (hmac, hash_algorithm, last4) = match &key.key {
             ForeignKey::Text(text) => {
                 let text = text.expose_secret();

@@ -28,6 +28,7 @@ const DOMAIN: &str = "api-key";
 /// A key as it was presented: well-formed, and not yet known to be good.
 #[derive(Clone, Copy)]
 pub struct PresentedApiKey<'a> {
+    environment: &'a str,
     id: &'a str,
     secret: &'a str,
 }
@@ -49,7 +50,7 @@ impl<'a> PresentedApiKey<'a> {
             return None;
         }
         let (body, end) = text.split_at_checked(text.len() - CHECKSUM_CHARS)?;
-        end.chars().eq(checksum(body)).then_some(Self { id, secret: &tail[..SECRET_CHARS] })
+        end.chars().eq(checksum(body)).then_some(Self { environment, id, secret: &tail[..SECRET_CHARS] })
     }
 
     /// A well-formed key that no server issues, for documentation and for tests from outside: its id and secret are zeros.
@@ -58,6 +59,11 @@ impl<'a> PresentedApiKey<'a> {
         let mut text = format!("{PREFIX}{environment}_{}_{}", "0".repeat(ID_CHARS), "0".repeat(SECRET_CHARS));
         text.extend(checksum(&text));
         text
+    }
+
+    /// Which installation it says that it opens.
+    pub fn environment(&self) -> &'a str {
+        self.environment
     }
 
     /// The public part, under which the key is looked up.

@@ -282,7 +282,7 @@ impl Handler for Gate {
         if violation.is_none()
             && let Some(question) = forward_auth::find(&self.forward_auth, connection.listener.config.serves, &parts)
         {
-            return question.answer(self, &connection, parts).await;
+            return question.answer(self, &connection, parts, body).await;
         }
         let mut trail = Trail::begin(self, &connection, &parts);
         let close = violation.is_some() || self.draining.is_cancelled() || connection.closing.is_cancelled();

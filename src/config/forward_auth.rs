@@ -21,10 +21,12 @@ pub enum Dialect {
     Caddy,
     /// Envoy `ext_authz` over HTTP.
     Envoy,
+    /// Envoy `ext_authz` over gRPC.
+    EnvoyGrpc,
 }
 
 impl Dialect {
-    pub const ALL: [Self; 4] = [Self::Nginx, Self::Traefik, Self::Caddy, Self::Envoy];
+    pub const ALL: [Self; 5] = [Self::Nginx, Self::Traefik, Self::Caddy, Self::Envoy, Self::EnvoyGrpc];
 
     /// As it stands in the settings and in the path of its endpoint.
     pub fn as_str(self) -> &'static str {
@@ -33,6 +35,7 @@ impl Dialect {
             Self::Traefik => "traefik",
             Self::Caddy => "caddy",
             Self::Envoy => "envoy",
+            Self::EnvoyGrpc => "envoy-grpc",
         }
     }
 }

@@ -7,13 +7,15 @@
 mod answer;
 mod callers;
 mod certificate;
+mod ext_authz;
 mod original;
 mod repeats;
 
 use axum::body::Body;
-use http::Method;
 use http::request::Parts;
+use http::{HeaderMap, Method};
 use hyper::Response;
+use hyper::body::Incoming;
 use metrics::counter;
 
 pub use callers::ForwardAuth;
@@ -40,16 +42,28 @@ pub(super) fn find(forward_auth: &ForwardAuth, serves: Serves, parts: &Parts) ->
     if forward_auth.is_off() || serves != Serves::Gateway {
         return None;
     }
+    if parts.uri.path() == ext_authz::PATH {
+        return Some(Question(Dialect::EnvoyGrpc));
+    }
     let rest = parts.uri.path().strip_prefix(PREFIX)?;
     // Envoy puts the path of its client behind the endpoint's.
     let name = rest.split_once('/').map_or(rest, |(name, _)| name);
     let dialect = Dialect::ALL.into_iter().find(|dialect| dialect.as_str() == name)?;
+    if dialect == Dialect::EnvoyGrpc {
+        return None;
+    }
     (dialect == Dialect::Envoy || rest == name).then_some(Question(dialect))
 }
 
 impl Question {
     /// The answer, as the proxy understands it.
-    pub(super) async fn answer(self, gate: &Gate, connection: &Connection, parts: Parts) -> Response<Body> {
+    pub(super) async fn answer(
+        self,
+        gate: &Gate,
+        connection: &Connection,
+        parts: Parts,
+        body: Incoming,
+    ) -> Response<Body> {
         let Self(dialect) = self;
         let head = parts.method == Method::HEAD;
         let view = gate.snapshot.policy();
@@ -57,7 +71,11 @@ impl Question {
             Ok(caller) => caller,
             Err(detail) => return stranger(gate, connection, &parts, dialect, head, &detail).await,
         };
-        match Original::read(dialect, caller, &parts) {
+        let original = match dialect {
+            Dialect::EnvoyGrpc => ext_authz::read(&parts.headers, body, caller).await,
+            _ => Original::read(dialect, caller, &parts),
+        };
+        match original {
             Ok(original) => judge(gate, connection, caller, dialect, original, head).await,
             Err(unreadable) => {
                 let mut trail = Trail::begin(gate, connection, &parts);
@@ -65,7 +83,7 @@ impl Question {
                 let stop = Refusal::forbidden("malformed_forward_auth", message).into();
                 let asked = respond::Asked::of(&parts);
                 let response = gate.refuse(connection, stop, &asked, &mut trail);
-                finish(trail, caller, dialect, response).await
+                finish(trail, caller, dialect, response, None).await
             }
         }
     }
@@ -94,7 +112,7 @@ async fn stranger(
     let response = gate.refuse(connection, stop, &asked, &mut trail);
     trail.explain(format!("forward-auth in the dialect {}: {detail}", dialect.as_str()));
     trail.finish(&response);
-    answer::denied(dialect, response).await
+    answer::told(dialect, response, None).await
 }
 
 /// The road, on behalf of the proxy's client.
@@ -125,7 +143,7 @@ async fn judge(
         Ok(permit) => answer::allowed(dialect, &permit, on_behalf.certificate.as_deref(), &trail.decision_id()),
         Err(stop) => gate.refuse(&on_behalf, stop, &asked, &mut trail),
     };
-    finish(trail, caller, dialect, response).await
+    finish(trail, caller, dialect, response, Some(&parts.headers)).await
 }
 
 async fn decide(
@@ -154,6 +172,7 @@ async fn finish(
     caller: &Caller,
     dialect: Dialect,
     mut response: Response<Body>,
+    sent: Option<&HeaderMap>,
 ) -> Response<Body> {
     trail.take_limits().write(response.headers_mut());
     let allowed = response.status().is_success();
@@ -166,10 +185,7 @@ async fn finish(
     .increment(1);
     if allowed {
         trail.explain(format!("asked by {} in the dialect {}", caller.name, dialect.as_str()));
-        trail.finish(&response);
-        response
-    } else {
-        trail.finish(&response);
-        answer::denied(dialect, response).await
     }
+    trail.finish(&response);
+    answer::told(dialect, response, sent).await
 }

@@ -20,8 +20,15 @@ pub(super) const NAMES: &[&str] = &[
     "x-portcullis-scopes",
     "client-cert",
 ];
-/// What proves a client to us, and is not the upstream's to see.
-pub(super) const CREDENTIALS: &[&str] = &["x-api-key", "authorization"];
+/// What a proxy that asks us about a request takes off before the upstream: credentials, and what was told to us alone.
+pub(super) const CONSUMED: &[&str] = &[
+    "x-api-key",
+    "authorization",
+    "x-portcullis-caller-secret",
+    "x-portcullis-request-id",
+    "client-cert-chain",
+    "x-forwarded-client-cert",
+];
 /// Families of headers by which some proxy or other tells an upstream who is calling, from where, and for what.
 const MANAGED_PREFIXES: &[&str] = &[
     PREFIX,
@@ -76,6 +83,12 @@ pub(super) fn strip_answer(headers: &mut HeaderMap) {
     for name in forged {
         headers.remove(name);
     }
+}
+
+/// Whether some upstream may take it for one of [`NAMES`], in whatever spelling.
+pub(super) fn is_ours(name: &str) -> bool {
+    let name = folded(name);
+    name.starts_with(PREFIX) || name == "client-cert"
 }
 
 fn is_managed(name: &str) -> bool {

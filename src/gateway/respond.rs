@@ -17,7 +17,7 @@ use super::limit_headers::{self, ProblemType};
 use super::stop::{Malformed, Stop, UpstreamFault};
 use crate::failure::{self, RefusalKind};
 
-const DECISION_ID: HeaderName = HeaderName::from_static("x-portcullis-decision-id");
+pub(super) const DECISION_ID: HeaderName = HeaderName::from_static("x-portcullis-decision-id");
 const REALM: &str = "portcullis";
 
 /// What the answer's form depends on.

@@ -1,9 +1,12 @@
-"""Other proxies ask the gate: nginx and Caddy with the files in deploy/, from the outside as their clients see them."""
+"""Other proxies ask the gate: nginx, Caddy, Traefik and Envoy with the files in deploy/, from the outside as their clients see them."""
 
+import os
 import shutil
 import socket
 import ssl
 import subprocess
+import sys
+import textwrap
 import time
 import urllib.parse
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +24,7 @@ dialects = ["{dialect}"]
 client = "edge"
 hostnames = ["127.0.0.1", "api.example.com"]
 client_certificate = "{certificate}"
-request_ids = true
+request_ids = {request_ids}
 """
 
 NGINX = """
@@ -75,6 +78,72 @@ https://127.0.0.1:{port}, https://api.example.com:{port} {{
 }}
 """
 
+TRAEFIK = """
+log: {{ level: INFO }}
+global: {{ checkNewVersion: false, sendAnonymousUsage: false }}
+entryPoints:
+  edge: {{ address: "127.0.0.1:{port}" }}
+providers:
+  file: {{ directory: {folder}/dynamic, watch: false }}
+"""
+
+TRAEFIK_ROUTER = """
+http:
+  routers:
+    api:
+      rule: "HostRegexp(`.*`)"
+      entryPoints: [edge]
+      middlewares: [portcullis-clean, portcullis, portcullis-after]
+      service: api
+      tls: {{}}
+  services:
+    api: {{ loadBalancer: {{ servers: [{{ url: "{upstream}" }}] }} }}
+tls:
+  stores:
+    default: {{ defaultCertificate: {{ certFile: {folder}/server.crt, keyFile: {folder}/server.key }} }}
+"""
+
+ENVOY = """
+static_resources:
+  listeners:
+    - name: edge
+      address: {{ socket_address: {{ address: 127.0.0.1, port_value: {port} }} }}
+      filter_chains:
+        - transport_socket:
+            name: envoy.transport_sockets.tls
+            typed_config:
+              "@type": type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext
+              require_client_certificate: false
+              common_tls_context:
+                tls_certificates:
+                  - {{ certificate_chain: {{ filename: server.crt }}, private_key: {{ filename: server.key }} }}
+                validation_context: {{ trusted_ca: {{ filename: portcullis/ca.pem }}, trust_chain_verification: ACCEPT_UNTRUSTED }}
+          filters:
+            - name: envoy.filters.network.http_connection_manager
+              typed_config:
+                "@type": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager
+                stat_prefix: edge
+                use_remote_address: true
+                forward_client_cert_details: SANITIZE_SET
+                set_current_client_cert_details: {{ cert: true, chain: true }}
+                route_config:
+                  virtual_hosts:
+                    - {{ name: api, domains: ["*"], routes: [{{ match: {{ prefix: "/" }}, route: {{ cluster: api }} }}] }}
+                http_filters:
+{filters}
+                  - name: envoy.filters.http.router
+                    typed_config: {{ "@type": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router }}
+  clusters:
+    - name: api
+      type: STATIC
+      load_assignment:
+        cluster_name: api
+        endpoints:
+          - lb_endpoints:
+              - endpoint: {{ address: {{ socket_address: {{ address: 127.0.0.1, port_value: {upstream} }} }} }}
+{clusters}
+"""
+
 POLICY = """
 [[usage_plan]]
 name = "narrow"
@@ -85,6 +154,16 @@ id = "narrow"
 partner = "acme"
 scopes = ["{scope}"]
 usage_plan = "narrow"
+
+[[usage_plan]]
+name = "roomy"
+throttle = {{ rate = 100, burst = 100 }}
+
+[[client]]
+id = "roomy"
+partner = "acme"
+scopes = ["{scope}"]
+usage_plan = "roomy"
 
 [[client]]
 id = "elsewhere"
@@ -118,6 +197,7 @@ public = true
 action = {{ mock = {{ status = 204, body = "" }} }}
 """
 
+AMBIGUOUS = ("/orders/../orders/1", "/orders//1", "/orders/%2e%2e/1", "/orders/a%2fb", "/orders/1;x=y", "/orders/%61", "//orders/1")
 IDENTITY = ("x-portcullis-client", "x-portcullis-partner", "x-portcullis-method", "x-portcullis-scopes")
 
 
@@ -132,6 +212,10 @@ class Reached(HTTPSConnection):
 class Proxy:
     """The tests that every proxy passes; NAME, CERTIFICATE and start_proxy differ."""
 
+    # The question's path where it is not only the dialect's name, and whether the proxy makes ids for requests.
+    QUESTION = ""
+    REQUEST_IDS = True
+
     @classmethod
     def setUpClass(cls):
         super().setUpClass()
@@ -139,7 +223,8 @@ class Proxy:
         # Settings are read at the start.
         gate.stop()
         with (gate.data / "portcullis.toml").open("a") as settings:
-            settings.write(SETTINGS.format(dialect=cls.NAME, certificate=cls.CERTIFICATE))
+            settings.write(SETTINGS.format(dialect=cls.NAME, certificate=cls.CERTIFICATE,
+                                           request_ids=str(cls.REQUEST_IDS).lower()))
         gate.start()
         gate.cli("client", "create", "edge", "--partner", "portcullis")
         policy = next((gate.data / "policies").glob("*.toml"))
@@ -169,12 +254,17 @@ class Proxy:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                with socket.create_connection(("127.0.0.1", cls.port), timeout=1):
-                    break
+                cls.reach()
+                break
             except OSError:
                 if cls.process.poll() is not None or time.monotonic() > deadline:
                     raise AssertionError(f"{cls.NAME} did not start:\n{cls.log.read_text()}") from None
                 time.sleep(0.05)
+
+    @classmethod
+    def reach(cls):
+        """Raises OSError while it does not serve."""
+        socket.create_connection(("127.0.0.1", cls.port), timeout=1).close()
 
     def setUp(self):
         self.upstream.served.clear()
@@ -213,16 +303,15 @@ class Proxy:
         self.assertEqual(answer.json["decision_id"], answer.headers["x-portcullis-decision-id"])
         self.assertEqual([], self.upstream.served)
 
-    def decision(self, answer):
-        [row] = [row for row in self.gate.cli("audit", "list") if row["id"] == answer.headers["x-portcullis-decision-id"]]
+    def decision(self, headers):
+        [row] = [row for row in self.gate.cli("audit", "list") if row["id"] == headers["x-portcullis-decision-id"]]
         return row
 
     def test_each_method_is_let_through(self):
-        for method, keywords in {
-            "api_key": {"headers": self.gate.key_header()},
-            "bearer": {"headers": self.gate.bearer_header()},
-            "mutual_tls": {"certificate": self.gate.certificate},
-        }.items():
+        methods = {"api_key": {"headers": self.gate.key_header()}, "bearer": {"headers": self.gate.bearer_header()}}
+        if self.CERTIFICATE != "none":
+            methods["mutual_tls"] = {"certificate": self.gate.certificate}
+        for method, keywords in methods.items():
             with self.subTest(method):
                 self.upstream.served.clear()
                 self.assert_let_through(self.request(**keywords), method)
@@ -263,10 +352,12 @@ class Proxy:
         self.assert_denied(self.request("DELETE", headers=self.gate.key_header()), 404, "route_not_found")
         self.assert_denied(self.request(headers=self.key_of("elsewhere")), 403, "source_not_allowed")
         self.assert_denied(self.request(path="/orders/1?api_key=x"), 400, "credential_in_url")
-        self.assert_denied(self.request(certificate=self.gate.certificate, headers=self.key_of("narrow")), 403, "credential_mismatch")
+        if self.CERTIFICATE != "none":
+            answer = self.request(certificate=self.gate.certificate, headers=self.key_of("narrow"))
+            self.assert_denied(answer, 403, "credential_mismatch")
 
     def test_what_two_programs_may_read_differently_is_refused(self):
-        for path in ("/orders/../orders/1", "/orders//1", "/orders/%2e%2e/1", "/orders/a%2fb", "/orders/1;x=y", "/orders/%61", "//orders/1"):
+        for path in AMBIGUOUS:
             with self.subTest(path):
                 answer = self.request(path=path, headers=self.gate.key_header())
                 self.assertEqual(400, answer.status, answer)
@@ -290,12 +381,15 @@ class Proxy:
         self.assertGreater(int(denied.headers["retry-after"]), 0)
 
     def test_a_revocation_ends_an_open_connection_to_the_proxy(self):
-        certificate = self.gate.sign("to-revoke")
+        certificate, headers = (self.gate.sign("to-revoke"), None) if self.CERTIFICATE != "none" else (None, self.key_of("acme-orders"))
         connection = self.connection(certificate)
-        self.assertEqual(200, ask(connection, "GET", "/orders/1").status)
-        self.gate.revoke(certificate)
+        self.assertEqual(200, ask(connection, "GET", "/orders/1", headers).status)
+        if certificate:
+            self.gate.revoke(certificate)
+        else:
+            self.gate.cli("key", "revoke", headers["x-api-key"].split("_")[2])
         self.upstream.served.clear()
-        answer = ask(connection, "GET", "/orders/1")
+        answer = ask(connection, "GET", "/orders/1", headers)
         self.assertEqual(401, answer.status, answer)
         self.assertEqual([], self.upstream.served)
         connection.close()
@@ -306,7 +400,7 @@ class Proxy:
         self.assertNotEqual(200, answer.status, "a host that the settings do not name")
         answer = ask(connection, "GET", "/orders/7")
         connection.close()
-        row = self.decision(answer)
+        row = self.decision(answer.headers)
         self.assertEqual(("127.0.0.1", "GET", "/orders/7", "no_credential"),
                          (row["source"], row["http_method"], row["path"], row["outcome"]))
 
@@ -315,13 +409,13 @@ class Proxy:
                 "x-forwarded-method": "GET", "x-forwarded-uri": "/orders/1", "x-forwarded-host": "api.example.com",
                 "x-forwarded-for": "127.0.0.1", "x-portcullis-request-id": "12345678"} | self.gate.key_header()
         for certificate in (None, self.gate.certificate):
-            answer = self.gate.request("GET", f"/forward-auth/{self.NAME}", told, certificate=certificate)
+            answer = self.gate.request("GET", f"/forward-auth/{self.NAME}{self.QUESTION}", told, certificate=certificate)
             self.assertEqual(403, answer.status, answer)
             self.assertNotIn("x-portcullis-client", answer.headers)
         for missing in told.keys() - {"x-api-key"}:
             proof = Certificate(self.place / "client.crt", self.place / "client.key")
             headers = {name: value for name, value in told.items() if name != missing}
-            answer = self.gate.request("GET", f"/forward-auth/{self.NAME}", headers, certificate=proof)
+            answer = self.gate.request("GET", f"/forward-auth/{self.NAME}{self.QUESTION}", headers, certificate=proof)
             whole = answer.status == 200
             self.assertEqual(missing not in self.NEEDED, whole, f"{missing}: {answer}")
 
@@ -389,3 +483,116 @@ class Caddy(Proxy, GateTest):
         gate = cls.gate.addresses["gateway"]
         (cls.folder / "Caddyfile").write_text(CADDY.format(port=cls.port, gate=gate, upstream=cls.upstream.url, folder=cls.folder))
         return ["caddy", "run", "--config", cls.folder / "Caddyfile", "--adapter", "caddyfile"]
+
+
+class Traefik(Proxy, GateTest):
+    NAME, CERTIFICATE, REQUEST_IDS = "traefik", "none", False
+    NEEDED = ("x-forwarded-method", "x-forwarded-uri", "x-forwarded-host", "x-forwarded-for")
+
+    @classmethod
+    def start_proxy(cls):
+        dynamic = cls.folder / "dynamic"
+        dynamic.mkdir()
+        _, port = cls.gate.address()
+        shipped = (ROOT / "deploy/traefik/portcullis.yml").read_text()
+        own = {"gate.internal:8443": f"localhost:{port}", "/etc/traefik/portcullis": str(cls.place)}
+        (dynamic / "portcullis.yml").write_text(adapted(shipped, own))
+        (dynamic / "api.yml").write_text(TRAEFIK_ROUTER.format(upstream=cls.upstream.url, folder=cls.folder))
+        (cls.folder / "traefik.yml").write_text(TRAEFIK.format(port=cls.port, folder=cls.folder))
+        return [os.path.join(os.path.dirname(sys.executable), "traefik"), f"--configFile={cls.folder}/traefik.yml"]
+
+    @classmethod
+    def reach(cls):
+        """It listens before it has read its routes."""
+        context = ssl.create_default_context(cafile=cls.folder / "server.crt")
+        connection = Reached("api.example.com", cls.port, context=context)
+        try:
+            if ask(connection, "GET", "/orders/1").status == 404:
+                raise OSError("no routes yet")
+        finally:
+            connection.close()
+
+    def test_what_two_programs_may_read_differently_is_refused(self):
+        """Traefik writes paths anew before it asks: what it asks about is then what the upstream gets, byte for byte."""
+        for path in AMBIGUOUS:
+            with self.subTest(path):
+                self.upstream.served.clear()
+                answer = self.request(path=path, headers=self.gate.key_header())
+                if answer.status == 200:
+                    asked = self.decision({"x-portcullis-decision-id": dict(self.upstream.served[0]["headers"])["X-Portcullis-Decision-Id"]})
+                    self.assertEqual([asked["path"]], [served["path"] for served in self.upstream.served])
+                else:
+                    self.assertIn(answer.status, (400, 404), answer)
+                    self.assertEqual([], self.upstream.served)
+
+
+class Envoy(Proxy, GateTest):
+    NAME, CERTIFICATE, REQUEST_IDS, QUESTION = "envoy", "xfcc", False, "/orders/1"
+    NEEDED = ("x-real-ip",)
+    FILTERS = "portcullis-http.yaml"
+
+    @classmethod
+    def start_proxy(cls):
+        _, port = cls.gate.address()
+        own = {"address: gate.internal, port_value: 8443": f"address: 127.0.0.1, port_value: {port}", "gate.internal": "localhost",
+               "/etc/envoy/portcullis": str(cls.place)}
+        clusters = adapted((ROOT / "deploy/envoy/portcullis-cluster.yaml").read_text(), own)
+        filters = (ROOT / "deploy/envoy" / cls.FILTERS).read_text().replace("gate.internal", "localhost")
+        _, upstream = cls.upstream.url.rsplit(":", 1)
+        (cls.folder / "envoy.yaml").write_text(ENVOY.format(port=cls.port, upstream=upstream, filters=textwrap.indent(filters, " " * 18),
+                                                            clusters=textwrap.indent(clusters, " " * 4)))
+        return [os.path.join(os.path.dirname(sys.executable), "envoy"), "-c", cls.folder / "envoy.yaml", "--concurrency", "1",
+                "--disable-hot-restart", "--log-level", "warning"]
+
+
+class EnvoyGrpc(Envoy):
+    NAME, FILTERS = "envoy-grpc", "portcullis-grpc.yaml"
+
+    def test_the_client_is_told_of_its_limits(self):
+        answer = self.request(headers=self.key_of("roomy"))
+        self.assertEqual(200, answer.status, answer)
+        self.assertEqual('"burst";q=100;w=1', answer.headers["ratelimit-policy"])
+        self.assertEqual("allowed", self.decision(answer.headers)["outcome"])
+
+    def test_strangers_are_told_nothing(self):
+        """As google's own gRPC asks, with the messages from Envoy's repository."""
+        import grpc
+        from envoy.service.auth.v3 import external_auth_pb2, external_auth_pb2_grpc
+
+        def check(certificate, change=None):
+            request = external_auth_pb2.CheckRequest()
+            request.attributes.source.address.socket_address.address = "127.0.0.1"
+            http = request.attributes.request.http
+            http.method, http.path, http.host = "GET", "/orders/1", "api.example.com"
+            http.headers["x-api-key"] = self.gate.demo["api_key"]
+            if change:
+                change(request)
+            proof = (certificate.key.read_bytes(), certificate.chain.read_bytes()) if certificate else (None, None)
+            credentials = grpc.ssl_channel_credentials(self.gate.ca.read_bytes(), *proof)
+            _, port = self.gate.address()
+            with grpc.secure_channel(f"localhost:{port}", credentials) as channel:
+                return external_auth_pb2_grpc.AuthorizationStub(channel).Check(request, timeout=REQUEST_SECONDS)
+
+        proof = Certificate(self.place / "client.crt", self.place / "client.key")
+        told = check(proof)
+        self.assertEqual((0, "acme-orders"), (told.status.code, {option.header.key: option.header.value for option in
+                                                                told.ok_response.headers}["x-portcullis-client"]))
+        for certificate in (None, self.gate.certificate):
+            told = check(certificate)
+            self.assertEqual((7, 403), (told.status.code, told.denied_response.status.code))
+            self.assertIn("forward_auth_caller", told.denied_response.body)
+        for missing in ("method", "path", "host"):
+            told = check(proof, lambda request: request.attributes.request.http.ClearField(missing))
+            self.assertEqual((7, 403), (told.status.code, told.denied_response.status.code))
+            self.assertIn("malformed_forward_auth", told.denied_response.body)
+        told = check(proof, lambda request: request.attributes.ClearField("source"))
+        self.assertIn("malformed_forward_auth", told.denied_response.body)
+
+
+def adapted(shipped, own):
+    """A shipped file with the names of this test; each must be there."""
+    for name, value in own.items():
+        if name not in shipped:
+            raise AssertionError(f"{name} is not in the file")
+        shipped = shipped.replace(name, value)
+    return shipped

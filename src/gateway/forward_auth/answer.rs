@@ -3,11 +3,12 @@
 
 use axum::body::Body;
 use http::StatusCode;
-use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, HeaderValue};
+use http::header::{CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue};
 use http_body_util::{BodyExt, Limited};
 use hyper::Response;
 use policies::Permit;
 
+use super::ext_authz;
 use crate::config::Dialect;
 use crate::gateway::{identity_headers, respond};
 use crate::listen::PeerCertificate;
@@ -40,7 +41,7 @@ pub(super) fn allowed(
     for name in &missing {
         headers.insert(HeaderName::from_static(name), HeaderValue::from_static(""));
     }
-    let removed = missing.iter().chain(identity_headers::CREDENTIALS).copied().collect::<Vec<_>>().join(",");
+    let removed = missing.iter().chain(identity_headers::CONSUMED).copied().collect::<Vec<_>>().join(",");
     if dialect == Dialect::Envoy
         && let Ok(removed) = HeaderValue::from_str(&removed)
     {
@@ -49,8 +50,16 @@ pub(super) fn allowed(
     respond::pass(response, decision_id)
 }
 
-/// A denial in a dialect.
-pub(super) async fn denied(dialect: Dialect, mut response: Response<Body>) -> Response<Body> {
+/// The answer in a dialect. `sent` are the headers that the client sent, as far as they are known.
+pub(super) async fn told(dialect: Dialect, response: Response<Body>, sent: Option<&HeaderMap>) -> Response<Body> {
+    match dialect {
+        Dialect::EnvoyGrpc => ext_authz::told(response, sent).await,
+        _ if response.status().is_success() => response,
+        _ => denied(dialect, response).await,
+    }
+}
+
+async fn denied(dialect: Dialect, mut response: Response<Body>) -> Response<Body> {
     // It was meant for the client's connection; this one is the proxy's, and kept.
     response.headers_mut().remove(CONNECTION);
     if dialect != Dialect::Nginx || response.status().is_server_error() {

@@ -73,6 +73,8 @@ impl Original {
                 value(headers, "X-Forwarded-Host")?.clone(),
                 forwarded_for(headers, caller.trusted_proxies.as_ref())?,
             ),
+            // It has no headers of its own: `ext_authz` reads it.
+            Dialect::EnvoyGrpc => return Err(Unreadable::Malformed("the question")),
             Dialect::Envoy => (
                 parts.method.clone(),
                 behind_prefix(&parts.uri)?,
@@ -169,7 +171,7 @@ fn forwarded_for(headers: &HeaderMap, trusted: Option<&TrustedProxies>) -> Resul
     }
 }
 
-fn request_id(headers: &HeaderMap) -> Result<String, Unreadable> {
+pub(super) fn request_id(headers: &HeaderMap) -> Result<String, Unreadable> {
     let text = single(headers, REQUEST_ID)?;
     if !REQUEST_ID_BYTES.contains(&text.len()) {
         return Err(Unreadable::Malformed(REQUEST_ID));

@@ -94,15 +94,18 @@ async fn draft(store: &Store, plan: Plan, list: &str, now: UnixSeconds) -> Resul
             orphans.extend(rows.iter().map(|row| row.serial.clone()));
             pen.write(rows).await?;
         }
-        after.clear();
-        loop {
-            let mut rows = store::revocation::page(store, &filter, &after, PAGE).await?;
-            let Some(last) = rows.last() else { break };
+        let mut page = store::revocation::page(store, &filter, "", PAGE).await?;
+        while let Some(last) = page.last() {
             after.clone_from(&last.serial);
+            let mut rows = std::mem::take(&mut page);
             if !orphans.is_empty() {
                 rows.retain(|row| !orphans.contains(&row.serial));
             }
-            pen.write(rows).await?;
+            // The next page is read while this one is written.
+            let next = store::revocation::page(store, &filter, &after, PAGE);
+            let (written, next) = tokio::join!(pen.write(rows), next);
+            written?;
+            page = next?;
         }
     }
     pen.sign(signer, key_id, scope).await

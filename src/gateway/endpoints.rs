@@ -102,6 +102,7 @@ impl Endpoint {
                 let status = answer.status();
                 if let Some(caller) = answer.extensions().get::<Authenticated>() {
                     trail.client(caller.client.as_str());
+                    trail.hear().0.extend(caller.heard.iter().cloned());
                     if status.is_success() {
                         sight::secret(gate, connection, &caller.secret, &path);
                     }

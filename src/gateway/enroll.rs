@@ -103,7 +103,7 @@ pub(super) async fn admit(
     if let Some(entry) = view.client(&holder.client) {
         let narrowed = holder.networks.as_deref().map(|networks| view.allowlist(networks));
         let narrowed = narrowed.iter().map(|networks| (format!("enrolment {}", holder.enrollment), networks));
-        if let Err(denial) = policies::check_caller(&entry.client, narrowed, source, &mut ()) {
+        if let Err(denial) = policies::check_caller(&entry.client, narrowed, source, trail.hear()) {
             trail.client(&holder.client);
             return Err(denial.into());
         }

@@ -30,6 +30,8 @@ pub struct Authenticated {
     pub client: ClientId,
     /// The id of the secret it proved.
     pub secret: std::sync::Arc<str>,
+    /// The rules in shadow that would have refused it.
+    pub heard: Vec<policies::Step>,
 }
 
 /// The codes of RFC 6749 §5.2, RFC 7009 §2.2.1 and RFC 8707 §2.

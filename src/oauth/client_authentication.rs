@@ -4,10 +4,12 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use pki::Thumbprint;
-use policies::{Allowlist, ClientId, CredentialStatus, Denial, ScopeSet, UnixSeconds, check_caller, status_at};
+use policies::{
+    Allowlist, ClientId, CredentialStatus, Denial, Refusals, ScopeSet, UnixSeconds, check_caller, status_at,
+};
 use subtle::{Choice, ConstantTimeEq as _};
 
-use super::answer::ErrorAnswer;
+use super::answer::{Authenticated, ErrorAnswer};
 use super::presented::{Presented, Reading};
 use crate::listen::PeerCertificate;
 use crate::snapshot::{
@@ -23,6 +25,8 @@ pub(super) struct AuthenticatedClient {
     /// The id of the secret.
     pub(super) secret: Arc<str>,
     pub(super) certificate: Option<PresentedCertificate>,
+    /// The allowlists in shadow that would have refused it.
+    pub(super) heard: Refusals,
 }
 
 /// The live certificate of the same client that the connection was made with.
@@ -35,6 +39,11 @@ pub(super) struct PresentedCertificate {
 }
 
 impl AuthenticatedClient {
+    /// Who it was, for the gate.
+    pub(super) fn told(self) -> Authenticated {
+        Authenticated { client: self.entry.client.id.clone(), secret: self.secret, heard: self.heard.0 }
+    }
+
     /// What it may have at most on this connection: a certificate with fewer scopes than its client leaves only those.
     pub(super) fn allowed_scopes(&self) -> ScopeSet {
         let scopes = &self.entry.client.scopes;
@@ -78,11 +87,12 @@ pub(super) fn authenticate(
     let of_secret = of_secret.as_ref().map(|networks| (format!("client secret {}", secret.id), networks));
     let of_certificate = certificate.as_ref().and_then(|certificate| certificate.networks.as_ref());
     let of_certificate = of_certificate.map(|networks| ("client certificate".to_owned(), networks));
-    check_caller(client, of_secret.into_iter().chain(of_certificate), scene.source, &mut ()).map_err(refuse)?;
+    let mut heard = Refusals::default();
+    check_caller(client, of_secret.into_iter().chain(of_certificate), scene.source, &mut heard).map_err(refuse)?;
     if !client.enabled {
         return Err(refuse(Denial::CredentialRevoked { detail: format!("client {} is disabled", client.id) }));
     }
-    Ok(AuthenticatedClient { secret: secret.id, certificate, entry })
+    Ok(AuthenticatedClient { secret: secret.id, certificate, entry, heard })
 }
 
 fn judge(

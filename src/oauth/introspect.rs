@@ -11,7 +11,7 @@ use policies::{ADMIN_READ, CredentialStatus, INTROSPECT};
 use serde::Serialize;
 use serde_json::json;
 
-use super::answer::{self, Authenticated, ErrorAnswer};
+use super::answer::{self, ErrorAnswer};
 use super::client_authentication::{AuthenticatedClient, Scene};
 use super::{OAuth, read_form};
 use crate::listen::PeerCertificate;
@@ -53,7 +53,7 @@ impl OAuth {
             let token = form.one("token").map_err(repeated)?;
             let token = token.ok_or_else(|| ErrorAnswer::invalid_request("The token is missing."))?;
             let active = self.active(&scene, &caller, token);
-            Ok((active, Authenticated { client: caller.entry.client.id.clone(), secret: caller.secret }))
+            Ok((active, caller.told()))
         });
         match answered {
             Ok((active, authenticated)) => {

@@ -48,7 +48,12 @@ impl OAuth {
             Refusal::invalid("scope_not_granted", message)
         };
         let grant = grant::decide(&view.policy, &entry.client.scopes, requested.as_deref(), &[]).map_err(refused)?;
-        let client = AuthenticatedClient { entry, secret: Arc::from("none"), certificate: None };
+        let client = AuthenticatedClient {
+            entry,
+            secret: Arc::from("none"),
+            certificate: None,
+            heard: policies::Refusals::default(),
+        };
         let (text, issued) = self.sign_token(&client, &grant, now)?;
         let mut tx = self.store.begin().await?;
         let scope = grant.scopes.to_string();

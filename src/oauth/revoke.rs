@@ -98,7 +98,7 @@ impl OAuth {
             let scene = Scene { snapshot: &self.snapshot, view: &view, source, peer, now: self.clock.now() };
             let caller = self.authenticate(request, &form, &scene)?;
             let client = caller.entry.client.id.clone();
-            (client.clone(), Authenticated { client, secret: caller.secret })
+            (client, caller.told())
         };
         let repeated = |_| ErrorAnswer::invalid_request("A parameter stands more than once.");
         let token = form.one("token").map_err(repeated)?;

@@ -11,7 +11,7 @@ use pki::Thumbprint;
 use policies::{ClientId, ScopeSet, UnixSeconds};
 use serde::Serialize;
 
-use super::answer::{self, Authenticated, ErrorAnswer, ErrorCode};
+use super::answer::{self, ErrorAnswer, ErrorCode};
 use super::client_authentication::{AuthenticatedClient, Scene};
 use super::form::Form;
 use super::grant::{self, Grant};
@@ -101,8 +101,7 @@ impl OAuth {
             }
             Err(refused) => self.token_error(refused),
         };
-        let client_id = client.entry.client.id.clone();
-        response.extensions_mut().insert(Authenticated { client: client_id, secret: client.secret });
+        response.extensions_mut().insert(client.told());
         response
     }
 

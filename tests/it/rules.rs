@@ -6,12 +6,14 @@ use portcullis::store::audit_log::DecisionFilter;
 use crate::harness::policy::{ACME, HELLO, SERVER, document};
 use crate::harness::{Gateway, GatewayOptions, Http, Method, borrowed};
 
-/// Each of these routes has one rule that says no to Acme's key, by its mode.
-const RULES: &str = r#"
+const ELSEWHERE: &str = r#"
 [[network]]
 name = "elsewhere"
 cidrs = ["203.0.113.0/24"]
+"#;
 
+/// Each of these routes has one rule that says no to Acme's key, by its mode.
+const RULES: &str = r#"
 [[route]]
 methods = ["GET"]
 path = "/from/{mode}"
@@ -54,7 +56,7 @@ const EXPECTED: [(&str, &str, &str); 4] = [
 
 async fn start(mode: &str, allowed: AuditAllowed) -> Gateway {
     let rules = RULES.replace("MODE", mode).replace("{mode}", mode);
-    let options = GatewayOptions::policy(&document(&[SERVER, ACME, HELLO, &rules]));
+    let options = GatewayOptions::policy(&document(&[SERVER, ELSEWHERE, ACME, HELLO, &rules]));
     Gateway::start_with(options.configure(move |config| config.audit.allowed = allowed)).await
 }
 
@@ -116,9 +118,37 @@ async fn a_mode_takes_effect_with_its_policy_version() {
     let gateway = start("enforce", AuditAllowed::All).await;
     let (mut session, headers) = gateway.acme().prepare(&gateway, Method::ApiKey, Http::Two).await;
     assert_eq!(session.get("/write/enforce", &borrowed(&headers)).await.status, 403);
-    let with = |mode: &str| document(&[SERVER, ACME, HELLO, &RULES.replace("MODE", mode).replace("{mode}", "enforce")]);
+    let with = |mode: &str| {
+        document(&[SERVER, ELSEWHERE, ACME, HELLO, &RULES.replace("MODE", mode).replace("{mode}", "enforce")])
+    };
     gateway.apply(&with("shadow")).await;
     assert_eq!(session.get("/write/enforce", &borrowed(&headers)).await.status, 200);
     gateway.apply(&with("enforce")).await;
     assert_eq!(session.get("/write/enforce", &borrowed(&headers)).await.status, 403);
+}
+
+#[tokio::test]
+async fn the_token_endpoint_and_enrolment_report_a_watched_allowlist_too() {
+    let watched = ACME.replace("scopes", "networks = [\"elsewhere\"]\nrules = { networks = \"shadow\" }\nscopes");
+    let gateway = Gateway::start_with(GatewayOptions::policy(&document(&[SERVER, ELSEWHERE, &watched, HELLO]))).await;
+    gateway.acme().token(&gateway).await;
+    let order = serde_json::json!({ "client": "acme-orders" });
+    let enrollment = gateway.admin().await.post_json("/v1/enrollments", &order).await.json();
+    let token = format!("Bearer {}", enrollment["token"].as_str().unwrap());
+    let key = rcgen::KeyPair::generate().unwrap();
+    let mut wishes = rcgen::CertificateParams::default();
+    wishes.distinguished_name = rcgen::DistinguishedName::new();
+    wishes.distinguished_name.push(rcgen::DnType::CommonName, "acme-orders");
+    let request = wishes.serialize_request(&key).unwrap();
+    let headers = [("authorization", token.as_str()), ("content-type", "application/pkcs10")];
+    let answer = gateway.session().await.send("POST", "/v1/enroll", &headers, request.der().to_vec()).await.unwrap();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    let shadowed = gateway.decisions(DecisionFilter { shadow_only: true, ..DecisionFilter::default() }).await;
+    let told: Vec<_> =
+        shadowed.iter().map(|row| (row.path.as_str(), row.outcome.as_str(), row.shadow.as_deref())).collect();
+    assert_eq!(
+        told,
+        [("/v1/enroll", "allowed", Some("networks")), ("/oauth2/token", "allowed", Some("networks"))],
+        "{shadowed:?}"
+    );
 }

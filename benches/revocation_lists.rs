@@ -83,7 +83,8 @@ async fn measure(entries: u32) -> bool {
     made < TARGET && grown < MEMORY_MAX
 }
 
-/// Rows as revocations leave them. No certificate stands behind them, which a list does not ask.
+/// Rows as revocations leave them: in the database and not all in its log, which the first transaction of the list would then have to
+/// move. No certificate stands behind them, which a list does not ask.
 async fn revoke(database: &Path, issuer: &str, entries: u32) {
     let options = SqliteConnectOptions::new().filename(database).foreign_keys(false);
     let mut connection = SqliteConnection::connect_with(&options).await.expect("a connection");
@@ -97,6 +98,7 @@ async fn revoke(database: &Path, issuer: &str, entries: u32) {
     .execute(&mut connection)
     .await
     .expect("rows");
+    sqlx::query("PRAGMA wal_checkpoint(TRUNCATE)").execute(&mut connection).await.expect("an empty log");
     connection.close().await.expect("closed");
 }
 

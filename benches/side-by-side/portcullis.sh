@@ -8,7 +8,7 @@
 #   revoke     fetches the changed revocation list, as the refresh of an anchor does
 set -euo pipefail
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
-portcullis=${PORTCULLIS_BIN:-$root/target/release/portcullis}
+portcullis=${PORTCULLIS_BIN:-$root/target/dist/portcullis}
 data=${BENCH_DIR:-.}/data
 lists=$((${BENCH_PORT:-0} + 2)) admin=$((${BENCH_PORT:-0} + 3)) pki=$((${BENCH_PORT:-0} + 4))
 
@@ -17,6 +17,7 @@ settings() {
   cat >"$data/portcullis.toml" <<TOML
 environment = "bench"
 trust_domain = "bench.internal"
+passphrase_file = "keys/passphrase"
 
 [[listener]]
 name = "mtls"
@@ -138,6 +139,7 @@ serve() {
 wait_for() {
   for _ in $(seq 6000); do
     curl --silent --fail --insecure "https://127.0.0.1:$admin/livez" >/dev/null && return
+    kill -0 "$(cat "$BENCH_DIR/pid")" 2>/dev/null || break
     sleep 0.05
   done
   tail -5 "$BENCH_DIR/log" >&2

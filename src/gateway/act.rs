@@ -39,7 +39,7 @@ pub(super) async fn act(
     let route = Arc::clone(permit.route());
     match &route.action {
         Action::Mock(mock) => mock::answer(&permit, mock, parts.method == http::Method::HEAD),
-        Action::Proxy(proxy) => proxy::forward(&permit, proxy, parts, body, &scene).await,
-        Action::Service(name) => scene.services.call(name, &permit, parts, body, &scene).await,
+        Action::Proxy(proxy) => Box::pin(proxy::forward(&permit, proxy, parts, body, &scene)).await,
+        Action::Service(name) => Box::pin(scene.services.call(name, &permit, parts, body, &scene)).await,
     }
 }

@@ -61,7 +61,7 @@ async fn prove_all(
     // The token first: its issuer's keys may have to be fetched, and what else is judged must be judged after the wait.
     match presented.authorization {
         Some(PresentedAuthorization::Bearer(token)) => {
-            proofs.push(bearer::prove(&gate.oauth, view, token, presented.certificate, now).await?);
+            proofs.push(Box::pin(bearer::prove(&gate.oauth, view, token, presented.certificate, now)).await?);
         }
         Some(PresentedAuthorization::Other) => {
             return Err(Denial::InvalidToken {

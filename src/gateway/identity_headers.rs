@@ -3,8 +3,6 @@
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use http::header::{HeaderMap, HeaderName, HeaderValue};
 use policies::Principal;
 
@@ -120,9 +118,8 @@ pub(super) fn set(
     insert(headers, "x-portcullis-partner", client.partner.as_str());
     insert(headers, "x-portcullis-method", &principal.methods().to_string());
     insert(headers, "x-portcullis-scopes", &principal.scopes().to_string());
-    if let Some(leaf) = certificate.and_then(|peer| peer.chain.first()) {
-        // RFC 9440 §2.1: a byte sequence of RFC 8941, DER in base64 between colons.
-        insert(headers, "client-cert", &format!(":{}:", STANDARD.encode(leaf)));
+    if let Some(field) = certificate.and_then(PeerCertificate::client_cert_field) {
+        headers.insert("client-cert", field);
     }
 }
 

@@ -276,7 +276,7 @@ async fn connection<H: Handler>(shared: Arc<Shared<H>>, mut place: Place<H>, mut
                 let by_chain = (!shared.snapshot.is_ours(&certificate))
                     .then(|| connections.register_foreign(chain.as_slice().into(), closing));
                 registration = (by_name, by_chain);
-                connection.certificate = Some(Arc::new(PeerCertificate { certificate, chain }));
+                connection.certificate = Some(Arc::new(PeerCertificate::new(certificate, chain)));
             }
             Err(error) => return handshake_failed(&shared.listener, source, &error.to_string()),
         }

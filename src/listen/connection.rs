@@ -1,6 +1,9 @@
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use http::HeaderValue;
 use pki::ClientCertificate;
 use tokio_util::sync::CancellationToken;
 
@@ -20,6 +23,21 @@ pub struct PeerCertificate {
     pub certificate: ClientCertificate,
     /// Leaf first, as the peer sent it (DER).
     pub chain: Vec<Vec<u8>>,
+    /// Written once for all requests of a connection.
+    field: OnceLock<Option<HeaderValue>>,
+}
+
+impl PeerCertificate {
+    /// `chain` begins with the certificate itself.
+    pub fn new(certificate: ClientCertificate, chain: Vec<Vec<u8>>) -> Self {
+        Self { certificate, chain, field: OnceLock::new() }
+    }
+
+    /// The value of `Client-Cert` (RFC 9440 §2.1): a byte sequence of RFC 8941, DER in base64 between colons.
+    pub fn client_cert_field(&self) -> Option<HeaderValue> {
+        let written = || HeaderValue::from_str(&format!(":{}:", STANDARD.encode(self.chain.first()?))).ok();
+        self.field.get_or_init(written).clone()
+    }
 }
 
 /// One accepted connection, as a request is judged by it. A clone with another source stands for a caller behind a trusted proxy.

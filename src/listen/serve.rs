@@ -18,7 +18,7 @@ use tokio_util::sync::CancellationToken;
 use super::Handler;
 use super::caller::attribute;
 use super::connection::Connection;
-use super::framing::{HEAD_BYTES_MAX, HEADERS_MAX, StrictHttp1, Violation};
+use super::framing::{HEAD_BYTES_MAX, StrictHttp1, Violation};
 
 /// How long a connection whose certificate was revoked may take to end politely before it is cut.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -62,7 +62,7 @@ impl<H: Handler> Served<'_, H> {
             .timer(TokioTimer::new())
             .header_read_timeout(self.head_timeout)
             .max_buf_size(HEAD_BYTES_MAX * 2)
-            .max_headers(HEADERS_MAX + 4)
+            // No `max_headers`: hyper's own limit is the one that `StrictHttp1` has judged by, and takes no memory for each request.
             // A client that has said all it wants to say (`openssl s_client < request`) still gets its answer.
             .half_close(true)
             .serve_connection(TokioIo::new(stream), service);

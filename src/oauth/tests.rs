@@ -217,7 +217,7 @@ impl Fixture {
         let prepared = issuing.prepare(&profile, request, new_serial(), &DistributionPoints::default(), now).unwrap();
         let issued = issuing.sign(prepared).unwrap();
         let certificate = ClientCertificate::parse(&issued.der).unwrap();
-        let presented = PeerCertificate { certificate, chain: vec![issued.der.clone()] };
+        let presented = PeerCertificate::new(certificate, vec![issued.der.clone()]);
         let row = (issuing.key_id().to_string(), issued.serial.to_string());
         let strings = |list: &[&str]| list.iter().map(|item| (*item).to_owned()).collect::<Vec<_>>();
         let mut tx = self.oauth.store.begin().await.unwrap();

@@ -17,7 +17,7 @@ pub struct KeyRules {
 impl KeyRules {
     /// When a key ends that is made at `now`. Without a wish it lives as long as it may.
     pub(super) fn end_of_new(&self, wish: Option<Expiry>, now: UnixSeconds) -> Result<Option<UnixSeconds>, Refusal> {
-        bounded(wish, self.max_ttl_seconds, now)
+        bounded(wish, self.max_ttl_seconds, "max_ttl_days", now)
     }
 
     /// The same for one that is brought along.
@@ -26,7 +26,10 @@ impl KeyRules {
         wish: Option<Expiry>,
         now: UnixSeconds,
     ) -> Result<Option<UnixSeconds>, Refusal> {
-        bounded(wish, self.imported_max_ttl_seconds.or(self.max_ttl_seconds), now)
+        match self.imported_max_ttl_seconds {
+            Some(max) => bounded(wish, Some(max), "imported_max_ttl_days", now),
+            None => self.end_of_new(wish, now),
+        }
     }
 
     /// When a successor ends that lives as long as its predecessor did, or as long as it may now.
@@ -39,13 +42,18 @@ impl KeyRules {
     }
 }
 
-fn bounded(wish: Option<Expiry>, max: Option<i64>, now: UnixSeconds) -> Result<Option<UnixSeconds>, Refusal> {
+fn bounded(
+    wish: Option<Expiry>,
+    max: Option<i64>,
+    setting: &str,
+    now: UnixSeconds,
+) -> Result<Option<UnixSeconds>, Refusal> {
     let wish = wish.map(|expiry| expiry.instant(now)).transpose()?;
     let Some(max) = max else { return Ok(wish) };
     let latest = UnixSeconds(now.0.saturating_add(max));
     match wish {
         Some(instant) if instant > latest => {
-            let message = format!("A key lives at most {} days here: see keys.max_ttl_days.", max / 86_400);
+            let message = format!("Such a key lives at most {} days here: keys.{setting} says so.", max / 86_400);
             Err(Refusal::invalid("expiry_beyond_rule", message))
         }
         Some(instant) => Ok(Some(instant)),
@@ -70,7 +78,8 @@ mod tests {
         let refused = rules.end_of_new(Some(Expiry::After(90 * DAY + 1)), NOW).unwrap_err();
         assert_eq!(refused.code, "expiry_beyond_rule");
         assert_eq!(rules.end_of_imported(None, NOW).unwrap(), Some(NOW.plus(30 * DAY)));
-        assert!(rules.end_of_imported(Some(Expiry::After(31 * DAY)), NOW).is_err());
+        let refused = rules.end_of_imported(Some(Expiry::After(31 * DAY)), NOW).unwrap_err();
+        assert!(refused.to_string().contains("imported_max_ttl_days"), "{refused}");
     }
 
     #[test]

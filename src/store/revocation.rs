@@ -1,7 +1,5 @@
 //! `revocations`: append-only. Nothing here turns a revoked certificate good again.
 
-use std::str::FromStr;
-
 use policies::UnixSeconds;
 
 use super::certificate::change_key;
@@ -9,14 +7,18 @@ use super::{ChangeKind, Read, Tx};
 use crate::failure::Fault;
 
 /// One revocation, as a list carries it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevocationRow {
-    pub serial: String,
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct RevocationRow<'a> {
+    pub serial: &'a str,
     /// Seconds since the Unix epoch.
     pub revoked_at: i64,
     /// RFC 5280 §5.3.1, kebab-case.
-    pub reason: String,
+    pub reason: &'a str,
 }
+
+/// Some of the revocations for a list, as the database writes them: who asked for them reads them, off the async threads.
+#[derive(Clone, Debug, Default)]
+pub struct EntryPage(String);
 
 /// Which entries: those of one issuer and partition whose certificate ends at or after `ends_from`.
 ///
@@ -71,19 +73,14 @@ pub async fn insert(
 /// The next revocations for a list, by serial: at most `limit` that come after the serial `after` (from the first: empty).
 ///
 /// They come as one row of text: a million rows one by one take the driver seconds, and so a tenth of that.
-pub async fn page(
-    from: impl Read,
-    filter: &EntryFilter<'_>,
-    after: &str,
-    limit: u32,
-) -> Result<Vec<RevocationRow>, Fault> {
+pub async fn page(from: impl Read, filter: &EntryFilter<'_>, after: &str, limit: u32) -> Result<EntryPage, Fault> {
     let select = sqlx::query_as(
         "SELECT string_agg(entry, ';') FROM (
              SELECT serial || ' ' || revoked_at || ' ' || reason AS entry FROM revocations
              WHERE issuer_key_id = $1 AND crl_partition = $2 AND serial > $3 AND not_after >= $4
              ORDER BY serial LIMIT $5) AS page",
     );
-    entries(from.row(bind(select, filter, after, limit)).await?)
+    Ok(entries(from.row(bind(select, filter, after, limit)).await?))
 }
 
 /// The certificates that a crash orphaned, in pages as [`page`]: bytes that may have been signed, and that no row will ever call
@@ -93,7 +90,7 @@ pub async fn orphans_page(
     filter: &EntryFilter<'_>,
     after: &str,
     limit: u32,
-) -> Result<Vec<RevocationRow>, Fault> {
+) -> Result<EntryPage, Fault> {
     let select = sqlx::query_as(
         "SELECT string_agg(entry, ';') FROM (
              SELECT c.serial || ' ' || c.created_at || ' unspecified' AS entry FROM certificates c
@@ -101,7 +98,7 @@ pub async fn orphans_page(
                AND NOT EXISTS (SELECT 1 FROM revocations r WHERE r.issuer_key_id = c.issuer_key_id AND r.serial = c.serial)
              ORDER BY c.serial LIMIT $5) AS page",
     );
-    entries(from.row(bind(select, filter, after, limit)).await?)
+    Ok(entries(from.row(bind(select, filter, after, limit)).await?))
 }
 
 fn bind<'q>(
@@ -113,26 +110,41 @@ fn bind<'q>(
     select.bind(filter.issuer_key_id).bind(filter.crl_partition).bind(after).bind(filter.ends_from.0).bind(limit)
 }
 
-fn entries(row: Option<(Option<String>,)>) -> Result<Vec<RevocationRow>, Fault> {
-    let text = row.and_then(|(text,)| text).unwrap_or_default();
-    let mut rows: Vec<RevocationRow> =
-        text.split(';').filter(|entry| !entry.is_empty()).map(str::parse).collect::<Result<_, Fault>>()?;
-    // What an aggregate makes of its rows has no order of its own.
-    if !rows.is_sorted_by(|one, next| one.serial < next.serial) {
-        rows.sort_by(|one, next| one.serial.cmp(&next.serial));
-    }
-    Ok(rows)
+fn entries(row: Option<(Option<String>,)>) -> EntryPage {
+    EntryPage(row.and_then(|(text,)| text).unwrap_or_default())
 }
 
-impl FromStr for RevocationRow {
-    type Err = Fault;
+impl EntryPage {
+    /// The serial that the next page comes after; `None` when there is nothing.
+    pub fn last_serial(&self) -> Option<&str> {
+        // What an aggregate makes of its rows has no order of its own.
+        self.texts().filter_map(|entry| entry.split(' ').next()).max()
+    }
 
-    fn from_str(entry: &str) -> Result<Self, Fault> {
+    /// Its entries, by serial.
+    ///
+    /// # Errors
+    /// A fault when one cannot be read: a list without it would call a revoked certificate good.
+    pub fn rows(&self) -> Result<Vec<RevocationRow<'_>>, Fault> {
+        let mut rows: Vec<RevocationRow<'_>> = self.texts().map(RevocationRow::read).collect::<Result<_, Fault>>()?;
+        if !rows.is_sorted_by(|one, next| one.serial < next.serial) {
+            rows.sort_by_key(|row| row.serial);
+        }
+        Ok(rows)
+    }
+
+    fn texts(&self) -> impl Iterator<Item = &str> {
+        self.0.split(';').filter(|entry| !entry.is_empty())
+    }
+}
+
+impl<'a> RevocationRow<'a> {
+    fn read(entry: &'a str) -> Result<Self, Fault> {
         let mut parts = entry.split(' ');
         let read = (parts.next(), parts.next().and_then(|at| at.parse().ok()), parts.next());
         let (Some(serial), Some(revoked_at), Some(reason)) = read else {
             return Err(Fault::new(format!("the database holds a revocation that cannot be read: {entry:?}")));
         };
-        Ok(Self { serial: serial.to_owned(), revoked_at, reason: reason.to_owned() })
+        Ok(Self { serial, revoked_at, reason })
     }
 }

@@ -155,6 +155,9 @@ async fn a_head_that_does_not_end_is_too_large() {
     let mut raw = scene.connect().await;
     raw.send(&scene.request(&format!("GET /up/x HTTP/1.1\r\nHOSTKEY{}\r\n", "X-A: b\r\n".repeat(90)))).await;
     assert_eq!(raw.answer().await.status, 200);
+    // Host and key are two of the hundred that are taken.
+    raw.send(&scene.request(&format!("GET /nowhere HTTP/1.1\r\nHOSTKEY{}\r\n", "X-A: b\r\n".repeat(98)))).await;
+    assert_eq!(raw.answer().await.problem(), (404, "route_not_found".to_owned()));
     assert_eq!(scene.upstream.seen().len(), 1);
 }
 

@@ -10,7 +10,7 @@ use policies::UnixSeconds;
 use crate::authority::{instant, off_thread, random_serial, refused};
 use crate::failure::{Failure, Fault};
 use crate::store::crl::CrlRow;
-use crate::store::revocation::{EntryFilter, RevocationRow};
+use crate::store::revocation::{EntryFilter, EntryPage, RevocationRow};
 use crate::store::{self, Store, stored};
 
 /// How many revocations are read from the register at once.
@@ -88,22 +88,20 @@ async fn draft(store: &Store, plan: Plan, list: &str, now: UnixSeconds) -> Resul
         let mut orphans = BTreeSet::new();
         let mut after = String::new();
         loop {
-            let rows = store::revocation::orphans_page(store, &filter, &after, PAGE).await?;
-            let Some(last) = rows.last() else { break };
-            after.clone_from(&last.serial);
-            orphans.extend(rows.iter().map(|row| row.serial.clone()));
-            pen.write(rows).await?;
+            let page = store::revocation::orphans_page(store, &filter, &after, PAGE).await?;
+            let Some(last) = page.last_serial() else { break };
+            after = last.to_owned();
+            orphans.extend(page.rows()?.iter().map(|row| row.serial.to_owned()));
+            pen.write(page, Arc::default()).await?;
         }
+        let orphans = Arc::new(orphans);
         let mut page = store::revocation::page(store, &filter, "", PAGE).await?;
-        while let Some(last) = page.last() {
-            after.clone_from(&last.serial);
-            let mut rows = std::mem::take(&mut page);
-            if !orphans.is_empty() {
-                rows.retain(|row| !orphans.contains(&row.serial));
-            }
+        while let Some(last) = page.last_serial() {
+            after = last.to_owned();
             // The next page is read while this one is written.
             let next = store::revocation::page(store, &filter, &after, PAGE);
-            let (written, next) = tokio::join!(pen.write(rows), next);
+            let written = pen.write(std::mem::take(&mut page), Arc::clone(&orphans));
+            let (written, next) = tokio::join!(written, next);
             written?;
             page = next?;
         }
@@ -126,12 +124,14 @@ struct Pen<'a> {
 }
 
 impl Pen<'_> {
-    async fn write(&mut self, rows: Vec<RevocationRow>) -> Result<(), Failure> {
+    /// Writes a page, but for what stands in the list already.
+    async fn write(&mut self, page: EntryPage, standing: Arc<BTreeSet<String>>) -> Result<(), Failure> {
         let mut draft = self.draft.take().ok_or_else(|| Fault::new("a list is written after an error"))?;
         let mut open = std::mem::take(&mut self.open);
         let (draft, open, full) = off_thread("writing a revocation list", move || {
             let mut full = Vec::new();
-            for row in &rows {
+            let rows = page.rows()?;
+            for row in rows.iter().filter(|row| standing.is_empty() || !standing.contains(row.serial)) {
                 draft.push(&entry(row)?, &mut open).map_err(refused)?;
                 if open.len() >= PIECE_OCTETS {
                     full.push(std::mem::replace(&mut open, Vec::with_capacity(PIECE_OCTETS + 64)));
@@ -211,9 +211,9 @@ pub(super) async fn keep(store: &Store, row: &CrlRow) -> Result<Option<Bytes>, F
     Ok(Some(whole.into()))
 }
 
-fn entry(row: &RevocationRow) -> Result<RevokedEntry, Fault> {
+fn entry(row: &RevocationRow<'_>) -> Result<RevokedEntry, Fault> {
     Ok(RevokedEntry {
-        serial: stored::<Serial>("serial", &row.serial)?,
+        serial: stored::<Serial>("serial", row.serial)?,
         revoked_at: instant(UnixSeconds(row.revoked_at))?,
         // A reason that cannot be read revokes all the same, and so does one that could be taken back.
         reason: row

@@ -117,7 +117,7 @@ pub(super) fn peer(chain: Vec<Vec<u8>>, name: &'static str) -> Result<PeerCertif
     }
     let leaf = chain.first().ok_or(Unreadable::Missing(name))?;
     let certificate = pki::ClientCertificate::parse(leaf).map_err(|_| Unreadable::Malformed(name))?;
-    Ok(PeerCertificate { certificate, chain })
+    Ok(PeerCertificate::new(certificate, chain))
 }
 
 /// `Key=value;Key="value"`, with `\"` and `\\` in quotes. A comma outside of quotes begins another element.

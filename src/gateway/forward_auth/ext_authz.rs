@@ -115,11 +115,16 @@ fn headers(http: &HttpRequest) -> Result<HeaderMap, Unreadable> {
     Ok(headers)
 }
 
-/// What the header says and what Envoy says itself (`include_peer_certificate`) must be of one certificate.
+/// What the header says and what Envoy says itself (`include_peer_certificate`) must be of one certificate. `Client-Cert` is none of
+/// Envoy's headers, and in a question it has all that its client sent.
 fn peer(kind: ForwardedCertificate, headers: &HeaderMap, proved: &str) -> Result<Option<PeerCertificate>, Unreadable> {
     const PROVED: &str = "the certificate of the source";
-    let told = certificate::forwarded(kind, headers)?;
-    if kind == ForwardedCertificate::None || proved.is_empty() {
+    let told = match kind {
+        ForwardedCertificate::None => return Ok(None),
+        ForwardedCertificate::Xfcc => certificate::forwarded(kind, headers)?,
+        ForwardedCertificate::ClientCert => None,
+    };
+    if proved.is_empty() {
         return Ok(told);
     }
     let proved = certificate::peer(certificate::url_encoded_pem(proved, PROVED)?, PROVED)?;

@@ -112,6 +112,10 @@ fn a_certificate_is_taken_from_envoy_itself_and_never_two() {
     let (none, xfcc) = (ForwardedCertificate::None, ForwardedCertificate::Xfcc);
     assert!(peer(none, &told(&one), &one).unwrap().is_none(), "not of a proxy that may not hand them on");
     assert!(peer(xfcc, &HeaderMap::new(), "").unwrap().is_none());
+    let forged = HeaderMap::from_iter([(HeaderName::from_static("client-cert"), HeaderValue::from_static(":AA==:"))]);
+    let client_cert = ForwardedCertificate::ClientCert;
+    assert!(peer(client_cert, &forged, "").unwrap().is_none(), "Envoy passes on what its client wrote");
+    assert_eq!(peer(client_cert, &forged, &one).unwrap().unwrap().chain.len(), 1);
     for (headers, proved) in [(HeaderMap::new(), &*one), (told(&one), ""), (told(&one), &*one)] {
         assert_eq!(peer(xfcc, &headers, proved).unwrap().unwrap().chain.len(), 1);
     }

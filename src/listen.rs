@@ -7,6 +7,7 @@ mod accept;
 mod caller;
 mod connection;
 mod framing;
+mod one_task;
 pub mod proxy_protocol;
 mod serve;
 mod silent_hints;

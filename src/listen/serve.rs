@@ -11,7 +11,7 @@ use axum::body::Body;
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
@@ -19,6 +19,7 @@ use super::Handler;
 use super::caller::attribute;
 use super::connection::Connection;
 use super::framing::{HEAD_BYTES_MAX, StrictHttp1, Violation};
+use super::one_task::{OneTask, Streams};
 
 /// How long a connection whose certificate was revoked may take to end politely before it is cut.
 const CLOSE_GRACE: Duration = Duration::from_secs(2);
@@ -88,7 +89,8 @@ impl<H: Handler> Served<'_, H> {
                 Ok::<_, Infallible>(answer)
             }
         });
-        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+        let (begin, streams) = Streams::new();
+        let served = hyper::server::conn::http2::Builder::new(begin)
             .timer(TokioTimer::new())
             .max_concurrent_streams(STREAMS_MAX)
             .max_header_list_size(HEAD_BYTES_MAX as u32)
@@ -99,7 +101,9 @@ impl<H: Handler> Served<'_, H> {
             .serve_connection(TokioIo::new(stream), service);
         // hyper has no idle limit for HTTP/2, and its keep-alive begins only after the preface.
         let idle = activity.idle_for(self.head_timeout);
-        self.drive(&connection, pin!(served), |served| served.graceful_shutdown(), idle).await;
+        let served = OneTask { connection: Box::pin(served), streams };
+        self.drive(&connection, pin!(served), |served| served.get_mut().connection.as_mut().graceful_shutdown(), idle)
+            .await;
     }
 
     /// Runs the connection to its end. Draining lets open requests finish; a revoked certificate gives them two seconds.

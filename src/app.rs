@@ -31,7 +31,7 @@ use crate::authority::{
 use crate::clock::Clock;
 use crate::config::{ClientCertificates, Config, ListenerConfig, Serves, SigningAlgorithm};
 use crate::failure::{Failure, Fault};
-use crate::gateway::limits::{AddressLimits, Keeper, Limits, Quotas, Throttles};
+use crate::gateway::limits::{AddressLimiter, AddressLimits, Keeper, Limits, Quotas, Throttles};
 use crate::gateway::{self, DecisionIds, Explainer, ForwardAuth, Gate, GateParts, Leaks, Meters, Services, Upstreams};
 use crate::inventory::{ExpiryWatch, ListenerCertificate, Sightings};
 use crate::listen::{ListenLimits, Listening, Serving};
@@ -228,6 +228,7 @@ impl App {
             pepper: Arc::clone(&foundation.pepper),
             clock: foundation.clock.clone(),
             audit: audit.clone(),
+            recorded_denials: AddressLimiter::new(config.audit.denials_per_address, foundation.clock.clone()),
             meters: Meters::new(),
             addresses: AddressLimits::new(
                 &config.limits,

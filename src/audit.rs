@@ -188,7 +188,11 @@ mod tests {
     async fn a_log_that_cannot_be_written_is_seen() {
         let folder = tempfile::tempdir().unwrap();
         let log = AuditLog::open(&folder.path().join("audit.db")).await.unwrap();
-        let settings = AuditSettings { allowed: AuditAllowed::All, retention_days: 1 };
+        let settings = AuditSettings {
+            allowed: AuditAllowed::All,
+            retention_days: 1,
+            denials_per_address: crate::config::Rate { per_second: 20.0, burst: 2_000 },
+        };
         let (audit, writer) = Audit::start(log.clone(), &settings, Clock::manual(UnixSeconds(1_800_000_000)));
         audit.flush().await;
         assert!(audit.is_alive() && audit.waiting() == 0);

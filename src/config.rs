@@ -154,6 +154,8 @@ pub enum AuditAllowed {
 pub struct AuditSettings {
     pub allowed: AuditAllowed,
     pub retention_days: u32,
+    /// How many denials of one address become rows; of the others only the number is kept.
+    pub denials_per_address: Rate,
 }
 
 /// How long it is kept what each client used.

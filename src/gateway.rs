@@ -62,7 +62,7 @@ use crate::snapshot::{PolicyView, Snapshot};
 use crate::usage::Usage;
 use act::Scene;
 use limit_headers::LimitHeaders;
-use limits::{AddressLimits, Limits};
+use limits::{AddressLimiter, AddressLimits, Limits};
 use stop::{Malformed, Stop};
 use target::Target;
 use tokio_util::sync::CancellationToken;
@@ -77,6 +77,8 @@ pub struct GateParts {
     pub pepper: Arc<Pepper>,
     pub clock: Clock,
     pub audit: Audit,
+    /// How many denials of one address are recorded one by one.
+    pub recorded_denials: AddressLimiter,
     pub meters: Meters,
     pub addresses: AddressLimits,
     pub limits: Arc<Limits>,
@@ -136,6 +138,7 @@ impl Gate {
     /// Forgets what needs no remembering.
     pub fn housekeep(&self) {
         self.addresses.housekeep();
+        self.recorded_denials.housekeep();
         self.limits.throttles.sweep();
     }
 

@@ -138,7 +138,8 @@ serve() {
 
 wait_for() {
   for _ in $(seq 6000); do
-    curl --silent --fail --insecure "https://127.0.0.1:$admin/livez" >/dev/null && return
+    # The commands below read there where the server is.
+    [ -e "$data/endpoints.json" ] && curl --silent --fail --insecure "https://127.0.0.1:$admin/livez" >/dev/null && return
     kill -0 "$(cat "$BENCH_DIR/pid")" 2>/dev/null || break
     sleep 0.05
   done
@@ -185,7 +186,7 @@ case ${1:-} in
   version) "$portcullis" --version | tr ' ' / ;;
   prepare) prepare ;;
   start) publish; serve ;;
-  revoke) renew_list; PORTCULLIS_DATA=$data "$portcullis" anchor refresh bench ;;
+  revoke) renew_list; PORTCULLIS_DATA=$data "$portcullis" anchor refresh bench >&2 ;;
   stop) kill -TERM "$(cat "$BENCH_DIR/pid")"; kill "$(cat "$BENCH_DIR/lists.pid")" ;;
   token-path) echo /oauth2/token ;;
   *) echo "usage: $0 caps|version|prepare|start|revoke|stop|token-path" >&2; exit 2 ;;

@@ -89,7 +89,11 @@ impl Server {
         let clock = Clock::manual(NOW);
         let parts = Parts::open(folder.path(), &clock).await;
         let audit_log = AuditLog::open(&folder.path().join("audit.db")).await.unwrap();
-        let settings = AuditSettings { allowed: AuditAllowed::All, retention_days: 1 };
+        let settings = AuditSettings {
+            allowed: AuditAllowed::All,
+            retention_days: 1,
+            denials_per_address: crate::config::Rate { per_second: 20.0, burst: 2_000 },
+        };
         let (audit, _) = Audit::start(audit_log.clone(), &settings, clock);
         let ready = Arc::new(AtomicBool::new(true));
         let probed = Arc::clone(&ready);

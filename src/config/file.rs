@@ -126,6 +126,8 @@ pub struct AuditFile {
     pub allowed: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retention_days: Option<u32>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub denials_per_address: Option<RateFile>,
 }
 
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -272,15 +274,18 @@ impl PkiFile {
     }
 }
 
+fn rate(name: &str, given: Option<RateFile>, default: Rate, faults: &mut Vec<String>) -> Rate {
+    let rate = given.map_or(default, |file| Rate { per_second: file.rate, burst: file.burst });
+    if !(1e-3..=1e6).contains(&rate.per_second) || !(1..=1_000_000).contains(&rate.burst) {
+        faults.push(format!("{name}: rate must lie in 0.001..=1000000 and burst in 1..=1000000"));
+    }
+    rate
+}
+
 impl LimitsFile {
     fn check(self, faults: &mut Vec<String>) -> LimitSettings {
         let mut rate = |name: &str, given: Option<RateFile>, per_second: f64, burst: u32| {
-            let rate =
-                given.map_or(Rate { per_second, burst }, |file| Rate { per_second: file.rate, burst: file.burst });
-            if !(1e-3..=1e6).contains(&rate.per_second) || !(1..=1_000_000).contains(&rate.burst) {
-                faults.push(format!("limits.{name}: rate must lie in 0.001..=1000000 and burst in 1..=1000000"));
-            }
-            rate
+            rate(&format!("limits.{name}"), given, Rate { per_second, burst }, faults)
         };
         let handshakes_per_address = rate("handshakes_per_address", self.handshakes_per_address, 100.0, 400);
         let requests_per_address = rate("requests_per_address", self.requests_per_address, 5_000.0, 10_000);
@@ -341,7 +346,9 @@ impl AuditFile {
         if !(1..=3650).contains(&retention_days) {
             faults.push("audit.retention_days must lie between 1 and 3650".to_owned());
         }
-        AuditSettings { allowed, retention_days }
+        let default = Rate { per_second: 20.0, burst: 2_000 };
+        let denials_per_address = rate("audit.denials_per_address", self.denials_per_address, default, faults);
+        AuditSettings { allowed, retention_days, denials_per_address }
     }
 }
 

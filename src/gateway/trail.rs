@@ -224,6 +224,12 @@ impl<'a> Trail<'a> {
         if shadow.is_none() && !gate.audit.wants(allowed) {
             return;
         }
+        // A flood of refusals must cost us no more than it costs its sender, and must not fill the disk. Of one address alone: it can
+        // hide what it did itself, and nobody else's denials behind its own.
+        if !allowed && gate.recorded_denials.spend(self.source).is_err() {
+            counter!("portcullis_audit_denials_left_out_total").increment(1);
+            return;
+        }
         let account = (!allowed || shadow.is_some()).then(|| self.account());
         let principal = self.principal.take();
         let client = principal.as_ref().map(|principal| principal.client());

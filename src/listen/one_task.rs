@@ -71,3 +71,52 @@ impl<C: Future> Future for OneTask<C> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    /// Begins eight streams at once, and never ends.
+    struct Connection {
+        begin: Begin,
+        polls: Arc<AtomicUsize>,
+        ended: Arc<AtomicUsize>,
+    }
+
+    impl Future for Connection {
+        type Output = ();
+
+        fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+            if self.polls.fetch_add(1, Ordering::Relaxed) == 0 {
+                for _ in 0..8 {
+                    let ended = Arc::clone(&self.ended);
+                    self.begin.execute(async move { _ = ended.fetch_add(1, Ordering::Relaxed) });
+                }
+                let open = Arc::clone(&self.ended);
+                self.begin.execute(async move {
+                    std::future::pending::<()>().await;
+                    drop(open);
+                });
+            }
+            Poll::Pending
+        }
+    }
+
+    #[test]
+    fn what_is_ready_together_is_done_before_the_connection_writes() {
+        let (polls, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+        let (begin, streams) = Streams::new();
+        let connection = Box::pin(Connection { begin, polls: Arc::clone(&polls), ended: Arc::clone(&ended) });
+        let mut task = OneTask { connection, streams };
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        assert!(Pin::new(&mut task).poll(&mut context).is_pending());
+        assert_eq!(ended.load(Ordering::Relaxed), 8);
+        assert_eq!(polls.load(Ordering::Relaxed), 2, "once to begin them, once to write what they gave");
+        assert_eq!(Arc::strong_count(&ended), 3, "one stream waits");
+        drop(task);
+        assert_eq!(Arc::strong_count(&ended), 1, "and ends with its connection");
+    }
+}

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use base64::Engine;
 use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
-use portcullis::config::AuditAllowed;
+use portcullis::config::{AuditAllowed, Rate};
 use portcullis::registry::Actor;
 use portcullis::store::audit_change::{self, AuditChangeFilter, AuditChangeRow};
 use portcullis::store::audit_log::DecisionFilter;
@@ -430,4 +430,34 @@ async fn through_the_back(gateway: &Gateway, canaries: &mut Canaries) {
         assert_eq!(answer.status, 200, "{path} {answer:?}");
         canaries.absent_from(path, &answer.body);
     }
+}
+
+#[tokio::test]
+async fn whoever_is_refused_without_end_fills_no_disk_and_hides_nobody_else() {
+    let options = GatewayOptions::policy(&document(&[SERVER, ACME, HELLO]))
+        .configure(|config| config.audit.denials_per_address = Rate { per_second: 0.1, burst: 3 });
+    let gateway = Gateway::start_with(options).await;
+    let refused = async |source: [u8; 4], times: usize| {
+        let options = SessionOptions { source: Some(source.into()), ..SessionOptions::default() };
+        let mut session = gateway.session_with(options).await;
+        for _ in 0..times {
+            assert_eq!(session.status("/test/hello-world", &[("x-api-key", "nobody's")]).await, 401);
+        }
+    };
+    let recorded = async |source: &str| {
+        let rows = gateway.decisions(DecisionFilter { denied_only: true, ..DecisionFilter::default() }).await;
+        rows.iter().filter(|row| row.source == source).count()
+    };
+    refused([127, 0, 0, 2], 10).await;
+    refused([127, 0, 0, 3], 2).await;
+    assert_eq!((recorded("127.0.0.2").await, recorded("127.0.0.3").await), (3, 2));
+    gateway.advance(10 * SECOND);
+    refused([127, 0, 0, 2], 2).await;
+    assert_eq!(recorded("127.0.0.2").await, 4);
+    // What is let through is recorded all the same.
+    let acme = gateway.acme();
+    let options = SessionOptions { source: Some([127, 0, 0, 2].into()), ..SessionOptions::default() };
+    let mut session = gateway.session_with(options).await;
+    let answer = session.get("/test/hello-world", &[("x-api-key", acme.api_key.as_str())]).await;
+    assert_eq!(gateway.decision(answer.decision_id()).await.outcome, "allowed");
 }

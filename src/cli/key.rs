@@ -98,7 +98,7 @@ enum Verb {
     /// Say of a text whether it is a key of a Portcullis at all, without asking any server; 1 when it is not
     ///
     /// The text comes from standard input: on the command line it would stand in the shell's history.
-    #[command(after_help = "EXAMPLE:\n  portcullis key inspect <finding.txt")]
+    #[command(after_help = "EXAMPLE:\n  portcullis key inspect --output json")]
     Inspect,
     /// Stop a key at once
     #[command(after_help = "EXAMPLE:\n  portcullis key revoke 4fGh81kQ2z --reason key-compromise")]

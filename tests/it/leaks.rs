@@ -1,5 +1,6 @@
 //! Who reports a leaked key has it revoked, and nobody else has anything.
 
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 
 use aws_lc_rs::hmac;
@@ -24,6 +25,7 @@ async fn start() -> (Gateway, EcdsaKeyPair, tempfile::TempDir) {
     let folder = tempfile::tempdir().unwrap();
     let pair = EcdsaKeyPair::generate(&ECDSA_P256_SHA256_ASN1_SIGNING).unwrap();
     std::fs::write(folder.path().join("secret"), SECRET).unwrap();
+    std::fs::set_permissions(folder.path().join("secret"), std::fs::Permissions::from_mode(0o600)).unwrap();
     std::fs::write(folder.path().join("github.pem"), pem(pair.public_key().as_ref())).unwrap();
     let reporters = reporters(folder.path());
     let options = GatewayOptions::default().configure(move |config| config.keys.leak_reporters = reporters.clone());

@@ -5,6 +5,7 @@
 mod expiry;
 mod file;
 mod forward_auth;
+mod guarded_file;
 mod keys;
 mod listener;
 mod proxies;
@@ -18,6 +19,7 @@ use ipnet::IpNet;
 pub use expiry::ExpiryFile;
 pub use file::{ConfigFile, Pkcs11File};
 pub use forward_auth::{Dialect, ForwardAuthFile, ForwardAuthSettings, ForwardedCertificate};
+pub use guarded_file::read_guarded_file;
 pub use keys::{KeySettings, KeysFile, LeakReporterFile, LeakReporterSettings, LeakVerification};
 pub use listener::{ClientCertificates, ListenerConfig, ListenerFile, Serves, canonical_hostname};
 pub use proxies::ProxyProtocolFile;

@@ -337,8 +337,9 @@ impl AuditFile {
             None | Some("all") => AuditAllowed::All,
             Some("none") => AuditAllowed::None,
             Some(other) => {
-                faults
-                    .push(format!("audit.allowed {other:?} must be \"all\" or \"none\" (denials are always recorded)"));
+                faults.push(format!(
+                    "audit.allowed {other:?} must be \"all\" or \"none\" (denials are recorded either way)"
+                ));
                 AuditAllowed::All
             }
         };

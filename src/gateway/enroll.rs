@@ -12,10 +12,10 @@ use hyper::body::Incoming;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use super::Gate;
 use super::endpoints::read_body;
 use super::stop::{Malformed, Stop};
 use super::trail::Trail;
+use super::{Gate, renewal};
 use crate::authority::{CertificateView, Enrolled, Issued};
 use crate::failure::{Fault, Refusal};
 use crate::snapshot::PolicyView;
@@ -58,7 +58,7 @@ pub(super) async fn answer(
     trail: &mut Trail<'_>,
 ) -> Result<Response<Body>, Stop> {
     if parts.method != Method::POST {
-        return Err(Malformed::NotAllowed { method: parts.method.to_string(), allow: "POST" }.into());
+        return Err(renewal::not_allowed(parts, "POST"));
     }
     let token = bearer(&parts.headers).ok_or_else(|| {
         Stop::Refused(Refusal::unauthorized(NO_TOKEN, "Send the enrolment token in Authorization: Bearer."))

@@ -7,7 +7,7 @@
 use std::path::Path;
 
 use aws_lc_rs::hmac;
-use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, ParsedPublicKey};
 use axum::body::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -22,11 +22,11 @@ use rustls::pki_types::pem::PemObject as _;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::Gate;
 use super::endpoints::read_body;
-use super::stop::{Malformed, Stop};
+use super::stop::Stop;
 use super::trail::Trail;
-use crate::config::{LeakReporterSettings, LeakVerification};
+use super::{Gate, renewal};
+use crate::config::{LeakReporterSettings, LeakVerification, read_guarded_file};
 use crate::failure::{Fault, Refusal};
 use crate::listen::Connection;
 use crate::registry::{Actor, Registry};
@@ -40,11 +40,6 @@ const FINDINGS_MAX: usize = 1_000;
 const FILE_BYTES_MAX: u64 = 16 * 1024;
 /// A secret that can be guessed lets anybody ask which texts are keys.
 const SECRET_BYTES_MIN: usize = 32;
-/// Before the point of a P-256 key in DER (RFC 5480 §2): algorithm, curve, length of the point.
-const P256_SPKI_PREFIX: [u8; 26] = [
-    0x30, 0x59, 0x30, 0x13, 0x06, 0x07, 0x2a, 0x86, 0x48, 0xce, 0x3d, 0x02, 0x01, 0x06, 0x08, 0x2a, 0x86, 0x48, 0xce,
-    0x3d, 0x03, 0x01, 0x07, 0x03, 0x42, 0x00,
-];
 
 /// One thing that was found. What else a scanner says of it is not needed.
 #[derive(Deserialize)]
@@ -65,7 +60,7 @@ struct Reporter {
 
 enum Proof {
     /// `Github-Public-Key-Identifier` names the key, `Github-Public-Key-Signature` is base64 of an ASN.1 signature over the body.
-    Ecdsa { key_id: String, point: Vec<u8> },
+    Ecdsa { key_id: String, key: ParsedPublicKey },
     /// `X-Portcullis-Signature: sha256=<hex>` over the body.
     Hmac(hmac::Key),
 }
@@ -79,10 +74,10 @@ impl Leaks {
         let reporters = settings.iter().map(|reporter| {
             let proof = match &reporter.verification {
                 LeakVerification::Ecdsa { key_id, public_key_file } => {
-                    Proof::Ecdsa { key_id: key_id.clone(), point: p256_point(public_key_file)? }
+                    Proof::Ecdsa { key_id: key_id.clone(), key: p256_key(public_key_file)? }
                 }
                 LeakVerification::Hmac { secret_file } => {
-                    let secret = read(secret_file)?;
+                    let secret = read_guarded_file(secret_file, FILE_BYTES_MAX, true)?;
                     let secret = secret.trim_ascii();
                     if secret.len() < SECRET_BYTES_MIN {
                         let shown = secret_file.display();
@@ -111,13 +106,11 @@ impl Proof {
             values.next().is_none().then_some(value)
         };
         match self {
-            Self::Ecdsa { key_id, point } => {
+            Self::Ecdsa { key_id, key } => {
                 header("github-public-key-identifier").is_some_and(|given| given == key_id)
                     && header("github-public-key-signature")
                         .and_then(|signature| STANDARD.decode(signature).ok())
-                        .is_some_and(|signature| {
-                            UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, point).verify(body, &signature).is_ok()
-                        })
+                        .is_some_and(|signature| key.verify_sig(body, &signature).is_ok())
             }
             // Verified in constant time by the library.
             Self::Hmac(key) => header("x-portcullis-signature")
@@ -136,7 +129,7 @@ pub(super) async fn answer(
     trail: &mut Trail<'_>,
 ) -> Result<Response<Body>, Stop> {
     if parts.method != Method::POST {
-        return Err(Malformed::NotAllowed { method: parts.method.to_string(), allow: "POST" }.into());
+        return Err(renewal::not_allowed(parts, "POST"));
     }
     if gate.leaks.reporters.is_empty() {
         return Err(Stop::NotOffered("No leak reporter is configured here (keys.leak_reporter)."));
@@ -171,21 +164,12 @@ pub(super) async fn answer(
     Ok(response)
 }
 
-fn read(path: &Path) -> Result<Vec<u8>, Fault> {
-    use std::io::Read as _;
-    let shown = path.display();
-    let broken = |error| Fault::new(format!("reading {shown}: {error}"));
-    let mut bytes = Vec::new();
-    std::fs::File::open(path).map_err(broken)?.take(FILE_BYTES_MAX).read_to_end(&mut bytes).map_err(broken)?;
-    Ok(bytes)
-}
-
-/// The point of a P-256 key in PEM.
-fn p256_point(path: &Path) -> Result<Vec<u8>, Fault> {
+/// A P-256 key in PEM.
+fn p256_key(path: &Path) -> Result<ParsedPublicKey, Fault> {
     let wrong = || Fault::new(format!("{} does not hold a P-256 public key in PEM", path.display()));
-    let key = SubjectPublicKeyInfoDer::from_pem_slice(&read(path)?).map_err(|_| wrong())?;
-    let point = key.as_ref().strip_prefix(&P256_SPKI_PREFIX).filter(|point| point.len() == 65 && point[0] == 4);
-    point.map(<[u8]>::to_vec).ok_or_else(wrong)
+    let pem = read_guarded_file(path, FILE_BYTES_MAX, false)?;
+    let key = SubjectPublicKeyInfoDer::from_pem_slice(&pem).map_err(|_| wrong())?;
+    ParsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key).map_err(|_| wrong())
 }
 
 impl std::fmt::Debug for Leaks {

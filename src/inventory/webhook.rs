@@ -20,6 +20,7 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
 
+use crate::config::read_guarded_file;
 use crate::failure::Fault;
 
 /// From the look-up of the name to the last byte of the answer.
@@ -121,7 +122,7 @@ impl Webhook {
             return Ok(builder.with_webpki_roots().with_no_client_auth());
         };
         let path = path.clone();
-        let pem = tokio::task::spawn_blocking(move || read(&path, false))
+        let pem = tokio::task::spawn_blocking(move || read_guarded_file(&path, FILE_BYTES_MAX, false))
             .await
             .map_err(|error| Fault::new(error.to_string()))??;
         let mut roots = RootCertStore::empty();
@@ -145,7 +146,7 @@ impl std::fmt::Debug for Webhook {
 }
 
 fn key(path: &Path) -> Result<hmac::Key, Fault> {
-    let text = String::from_utf8(read(path, true)?).map_err(|_| wrong_secret())?;
+    let text = String::from_utf8(read_guarded_file(path, FILE_BYTES_MAX, true)?).map_err(|_| wrong_secret())?;
     let encoded = text.trim().strip_prefix(SECRET_PREFIX).ok_or_else(wrong_secret)?;
     let secret = STANDARD.decode(encoded).map_err(|_| wrong_secret())?;
     if !SECRET_BYTES.contains(&secret.len()) {
@@ -158,19 +159,6 @@ fn wrong_secret() -> Fault {
     Fault::new(
         "expiry.webhook_secret_file must hold whsec_ and 24 to 64 bytes in Base64: echo whsec_$(openssl rand -base64 32)",
     )
-}
-
-fn read(path: &Path, is_secret: bool) -> Result<Vec<u8>, Fault> {
-    use std::os::unix::fs::PermissionsExt as _;
-    let unreadable = |why: String| Fault::new(format!("{}: {why}", path.display()));
-    let file = std::fs::metadata(path).map_err(|error| unreadable(error.to_string()))?;
-    if file.len() > FILE_BYTES_MAX {
-        return Err(unreadable(format!("larger than {FILE_BYTES_MAX} bytes")));
-    }
-    if is_secret && file.permissions().mode() & 0o077 != 0 {
-        return Err(unreadable("others than its owner may read it: chmod 600".to_owned()));
-    }
-    std::fs::read(path).map_err(|error| unreadable(error.to_string()))
 }
 
 /// hyper's errors say what happened only in their causes.
